@@ -1,0 +1,549 @@
+//! Facts: what a node says about itself.
+//!
+//! Facts are collected from the host, given at start as `key=value`, or set while the node runs.
+//! Policies are evaluated over them. This module knows values and where they came from; it must not
+//! know how they are collected (`runtime`) or judged (`policy`).
+//!
+//! Invariant: a [`Facts`] set that was checked fits [`limits::FACTS_BYTES`], and its floats are finite.
+//!
+//! ```
+//! use tribe::Value;
+//! assert_eq!(Value::from_text("True"), Value::from(true));
+//! assert_eq!(Value::from_text("007"), Value::from("007"));
+//! assert_eq!(Value::from_text("16"), Value::from(16));
+//! ```
+
+use std::{collections::BTreeMap, fmt, net::IpAddr};
+
+use ipnet::IpNet;
+use serde::{Deserialize, Serialize};
+
+use crate::{
+    limits,
+    name::{FactName, NameError},
+};
+
+/// Facts that the host itself answers for: only the collector may say them.
+/// The RFC's ten, and those of the same sources.
+pub const BUILT_IN: &[&str] = &[
+    "architecture",
+    "default_ipv4",
+    "default_ipv6",
+    "devices",
+    "hostname",
+    "kernel",
+    "kernel_name",
+    "memtotal",
+    "node_name",
+    "os_dist",
+    "os_dist_id",
+    "os_dist_like",
+    "os_dist_release",
+    "os_dist_version",
+    "os_family",
+    "processor_count",
+    "processor_features",
+    "processor_type",
+    "processor_vendor",
+];
+
+/// Is this the name of a fact that only the host's collector may say?
+#[must_use]
+pub fn is_built_in(name: &str) -> bool {
+    BUILT_IN.binary_search(&name).is_ok()
+}
+
+/// A yes or no that remembers how it was spelled, so that `== True` and `== "True"` both mean what they say.
+#[derive(Debug, Clone, Copy, Serialize, Deserialize)]
+pub struct Boolean {
+    /// The value.
+    pub value: bool,
+    /// How it was written.
+    pub spelling: Spelling,
+}
+
+/// How a [`Boolean`] was written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Spelling {
+    /// `true`
+    Lower,
+    /// `True`
+    Title,
+    /// `TRUE`
+    Upper,
+}
+
+impl Boolean {
+    /// The text it was written as.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match (self.value, self.spelling) {
+            (true, Spelling::Lower) => "true",
+            (true, Spelling::Title) => "True",
+            (true, Spelling::Upper) => "TRUE",
+            (false, Spelling::Lower) => "false",
+            (false, Spelling::Title) => "False",
+            (false, Spelling::Upper) => "FALSE",
+        }
+    }
+
+    fn parse(text: &str) -> Option<Self> {
+        let found = |value, spelling| Some(Self { value, spelling });
+        match text {
+            "true" => found(true, Spelling::Lower),
+            "True" => found(true, Spelling::Title),
+            "TRUE" => found(true, Spelling::Upper),
+            "false" => found(false, Spelling::Lower),
+            "False" => found(false, Spelling::Title),
+            "FALSE" => found(false, Spelling::Upper),
+            _ => None,
+        }
+    }
+}
+
+impl PartialEq for Boolean {
+    /// Two booleans are equal whatever their spelling.
+    fn eq(&self, other: &Self) -> bool {
+        self.value == other.value
+    }
+}
+
+/// The value of a fact.
+///
+/// Sizes are integers in bytes. A JSON null is no value: the fact is missing.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Value {
+    /// Yes or no.
+    Bool(Boolean),
+    /// A whole number.
+    Int(i64),
+    /// A finite number.
+    Float(f64),
+    /// Text, at most [`limits::FACT_TEXT_BYTES`].
+    Text(Box<str>),
+    /// An IP address.
+    Ip(IpAddr),
+    /// An IP network.
+    Net(IpNet),
+    /// A list, in the order of its source.
+    List(Vec<Value>),
+    /// A map, by key.
+    Map(BTreeMap<String, Value>),
+}
+
+/// Where a fact came from. A later variant covers an earlier one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Source {
+    /// Collected from the host.
+    Host,
+    /// The configuration, or the command line at start.
+    Start,
+    /// Set while the node runs.
+    Runtime,
+}
+
+impl Source {
+    /// The source's name, as shown and as in JSON.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Host => "host",
+            Self::Start => "start",
+            Self::Runtime => "runtime",
+        }
+    }
+}
+
+/// One fact: a value and its source.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Fact {
+    /// What is said.
+    pub value: Value,
+    /// Who said it.
+    pub source: Source,
+}
+
+/// The facts of one node, by top-level name.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+pub struct Facts(BTreeMap<FactName, Fact>);
+
+/// Why something is not a fact. Nothing has changed; the mistake is the user's.
+#[derive(Debug, Clone, PartialEq, thiserror::Error)]
+#[non_exhaustive]
+pub enum FactError {
+    /// The name is not a fact name.
+    #[error(transparent)]
+    Name(#[from] NameError),
+    /// The host itself answers for this fact.
+    #[error("`{0}` is collected from the host and cannot be set, choose another name")]
+    BuiltIn(FactName),
+    /// A text, list or map is too large, or nested too deep.
+    #[error("fact `{name}` is too large: {what} {found}, at most {max}")]
+    TooLarge {
+        /// The fact.
+        name: FactName,
+        /// What of it.
+        what: &'static str,
+        /// How much there is.
+        found: usize,
+        /// How much may be.
+        max: usize,
+    },
+    /// All facts of the node together are too large.
+    #[error("the facts of this node take {found} bytes, at most {max}")]
+    TooManyBytes {
+        /// Bytes with the new fact.
+        found: usize,
+        /// Bytes allowed.
+        max: usize,
+    },
+    /// A number that no fact can hold.
+    #[error("fact `{0}` is not a finite 64-bit number")]
+    Number(FactName),
+    /// The value is a JSON null: leave the fact out instead.
+    #[error("fact `{0}` is null, leave it out or unset it")]
+    Null(FactName),
+}
+
+impl Value {
+    /// Reads the value of a `key=value` fact: a boolean or a canonical whole number where it is
+    /// spelled as one (`007` is not), else text. The spelling is kept.
+    #[must_use]
+    pub fn from_text(text: &str) -> Self {
+        if let Some(boolean) = Boolean::parse(text) {
+            return Self::Bool(boolean);
+        }
+        match text.parse::<i64>() {
+            Ok(number) if number.to_string() == text => Self::Int(number),
+            _ => Self::Text(text.into()),
+        }
+    }
+
+    /// Reads a JSON value. `None` for null, alone or inside, and for numbers no fact can hold.
+    #[must_use]
+    pub fn from_json(json: &serde_json::Value) -> Option<Self> {
+        use serde_json::Value as Json;
+        Some(match json {
+            Json::Null => return None,
+            Json::Bool(value) => Self::from(*value),
+            Json::Number(number) => match number.as_i64() {
+                Some(number) => Self::Int(number),
+                None if number.is_u64() => return None,
+                None => Self::Float(number.as_f64().filter(|number| number.is_finite())?),
+            },
+            Json::String(text) => Self::Text(text.as_str().into()),
+            Json::Array(list) => {
+                Self::List(list.iter().map(Self::from_json).collect::<Option<_>>()?)
+            }
+            Json::Object(map) => Self::Map(
+                map.iter()
+                    .filter(|(_, value)| !value.is_null())
+                    .map(|(key, value)| Some((key.clone(), Self::from_json(value)?)))
+                    .collect::<Option<_>>()?,
+            ),
+        })
+    }
+
+    /// The value as JSON. Addresses and networks become text, booleans lose their spelling.
+    #[must_use]
+    pub fn to_json(&self) -> serde_json::Value {
+        use serde_json::Value as Json;
+        match self {
+            Self::Bool(boolean) => Json::Bool(boolean.value),
+            Self::Int(number) => Json::from(*number),
+            Self::Float(number) => Json::from(*number),
+            Self::Text(text) => Json::from(text.as_ref()),
+            Self::Ip(address) => Json::from(address.to_string()),
+            Self::Net(network) => Json::from(network.to_string()),
+            Self::List(list) => Json::Array(list.iter().map(Self::to_json).collect()),
+            Self::Map(map) => {
+                Json::Object(map.iter().map(|(key, value)| (key.clone(), value.to_json())).collect())
+            }
+        }
+    }
+
+    /// The name of the value's type, as shown to people.
+    #[must_use]
+    pub fn type_name(&self) -> &'static str {
+        match self {
+            Self::Bool(_) => "bool",
+            Self::Int(_) => "int",
+            Self::Float(_) => "float",
+            Self::Text(_) => "text",
+            Self::Ip(_) => "ip",
+            Self::Net(_) => "net",
+            Self::List(_) => "list",
+            Self::Map(_) => "map",
+        }
+    }
+
+    fn check(&self, name: &FactName, depth: usize) -> Result<(), FactError> {
+        let too_large = |what, found, max| {
+            Err(FactError::TooLarge { name: name.clone(), what, found, max })
+        };
+        if depth > limits::FACT_DEPTH {
+            return too_large("levels", depth, limits::FACT_DEPTH);
+        }
+        match self {
+            Self::Text(text) if text.len() > limits::FACT_TEXT_BYTES => {
+                too_large("bytes of text", text.len(), limits::FACT_TEXT_BYTES)
+            }
+            Self::Float(number) if !number.is_finite() => Err(FactError::Number(name.clone())),
+            Self::List(list) if list.len() > limits::FACT_ELEMENTS => {
+                too_large("elements", list.len(), limits::FACT_ELEMENTS)
+            }
+            Self::Map(map) if map.len() > limits::FACT_ELEMENTS => {
+                too_large("elements", map.len(), limits::FACT_ELEMENTS)
+            }
+            Self::List(list) => list.iter().try_for_each(|value| value.check(name, depth + 1)),
+            Self::Map(map) => map.values().try_for_each(|value| value.check(name, depth + 1)),
+            _ => Ok(()),
+        }
+    }
+}
+
+impl fmt::Display for Value {
+    /// Text as it is, everything else as JSON, booleans as they were spelled.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Text(text) => f.pad(text),
+            Self::Bool(boolean) => f.pad(boolean.as_str()),
+            other => match other.to_json() {
+                serde_json::Value::String(text) => f.pad(&text),
+                json => f.pad(&json.to_string()),
+            },
+        }
+    }
+}
+
+impl From<bool> for Value {
+    fn from(value: bool) -> Self {
+        Self::Bool(Boolean { value, spelling: Spelling::Lower })
+    }
+}
+
+impl From<i64> for Value {
+    fn from(value: i64) -> Self {
+        Self::Int(value)
+    }
+}
+
+impl From<&str> for Value {
+    fn from(value: &str) -> Self {
+        Self::Text(value.into())
+    }
+}
+
+impl From<String> for Value {
+    fn from(value: String) -> Self {
+        Self::Text(value.into())
+    }
+}
+
+impl From<IpAddr> for Value {
+    fn from(value: IpAddr) -> Self {
+        Self::Ip(value)
+    }
+}
+
+/// How a value is encoded: an enum, because the codec is not self-describing.
+#[derive(Serialize, Deserialize)]
+enum Encoded {
+    Bool(Boolean),
+    Int(i64),
+    Float(f64),
+    Text(Box<str>),
+    Ip(IpAddr),
+    Net(IpNet),
+    List(Vec<Value>),
+    Map(BTreeMap<String, Value>),
+}
+
+impl Serialize for Value {
+    /// Plain JSON for people's formats, a tagged form for the wire.
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        if serializer.is_human_readable() {
+            return self.to_json().serialize(serializer);
+        }
+        match self.clone() {
+            Self::Bool(value) => Encoded::Bool(value),
+            Self::Int(value) => Encoded::Int(value),
+            Self::Float(value) => Encoded::Float(value),
+            Self::Text(value) => Encoded::Text(value),
+            Self::Ip(value) => Encoded::Ip(value),
+            Self::Net(value) => Encoded::Net(value),
+            Self::List(value) => Encoded::List(value),
+            Self::Map(value) => Encoded::Map(value),
+        }
+        .serialize(serializer)
+    }
+}
+
+impl<'de> Deserialize<'de> for Value {
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        use serde::de::Error as _;
+        if deserializer.is_human_readable() {
+            let json = serde_json::Value::deserialize(deserializer)?;
+            return Self::from_json(&json)
+                .ok_or_else(|| D::Error::custom("null or a number out of range is not a fact"));
+        }
+        Ok(match Encoded::deserialize(deserializer)? {
+            Encoded::Bool(value) => Self::Bool(value),
+            Encoded::Int(value) => Self::Int(value),
+            Encoded::Float(value) => Self::Float(value),
+            Encoded::Text(value) => Self::Text(value),
+            Encoded::Ip(value) => Self::Ip(value),
+            Encoded::Net(value) => Self::Net(value),
+            Encoded::List(value) => Self::List(value),
+            Encoded::Map(value) => Self::Map(value),
+        })
+    }
+}
+
+impl Facts {
+    /// No facts.
+    #[must_use]
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Adds or replaces one fact.
+    pub fn insert(&mut self, name: FactName, value: Value, source: Source) {
+        self.0.insert(name, Fact { value, source });
+    }
+
+    /// Removes one fact.
+    pub fn remove(&mut self, name: &FactName) -> Option<Fact> {
+        self.0.remove(name)
+    }
+
+    /// One fact by its top-level name.
+    #[must_use]
+    pub fn get(&self, name: &str) -> Option<&Fact> {
+        self.0.get(name)
+    }
+
+    /// All facts, by name.
+    pub fn iter(&self) -> impl ExactSizeIterator<Item = (&FactName, &Fact)> {
+        self.0.iter()
+    }
+
+    /// How many top-level facts there are.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.0.len()
+    }
+
+    /// Are there none?
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// These facts, covered by others where both have a name.
+    #[must_use]
+    pub fn covered_by(&self, upper: &Self) -> Self {
+        let mut facts = self.clone();
+        facts.0.extend(upper.0.iter().map(|(name, fact)| (name.clone(), fact.clone())));
+        facts
+    }
+
+    /// Facts from a JSON object, all of one source. Nulls are left out.
+    ///
+    /// # Errors
+    /// [`FactError`] if the object has a name or a number that no fact can have.
+    pub fn from_json(
+        object: &serde_json::Map<String, serde_json::Value>,
+        source: Source,
+    ) -> Result<Self, FactError> {
+        let mut facts = Self::new();
+        for (name, json) in object.iter().filter(|(_, json)| !json.is_null()) {
+            let name = FactName::parse(name)?;
+            let value = Value::from_json(json).ok_or_else(|| FactError::Number(name.clone()))?;
+            value.check(&name, 1)?;
+            facts.insert(name, value, source);
+        }
+        Ok(facts)
+    }
+
+    /// Checks the size of every value.
+    ///
+    /// # Errors
+    /// [`FactError::TooLarge`] or [`FactError::Number`] for the first fact that breaks a limit.
+    pub fn check(&self) -> Result<(), FactError> {
+        self.0.iter().try_for_each(|(name, fact)| fact.value.check(name, 1))
+    }
+}
+
+/// Reads a fact given as `key=value`, or a bare `key`, which is `True`.
+///
+/// # Errors
+/// [`FactError`] if the key is not a fact name, is built in, or the value is too large.
+pub fn parse_pair(text: &str) -> Result<(FactName, Value), FactError> {
+    let (name, value) = match text.split_once('=') {
+        Some((name, value)) => (name, Value::from_text(value)),
+        None => (text, Value::Bool(Boolean { value: true, spelling: Spelling::Title })),
+    };
+    let name = settable(name)?;
+    value.check(&name, 1)?;
+    Ok((name, value))
+}
+
+/// Reads the name of a fact that may be set by people.
+///
+/// # Errors
+/// [`FactError`] if it is not a fact name, or is built in.
+pub fn settable(name: &str) -> Result<FactName, FactError> {
+    let name = FactName::parse(name)?;
+    if is_built_in(name.as_str()) { Err(FactError::BuiltIn(name)) } else { Ok(name) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn check(pair: &str, expected: &str) {
+        let found = match parse_pair(pair) {
+            Ok((name, value)) => format!("{name} {} {value}", value.type_name()),
+            Err(error) => error.to_string(),
+        };
+        assert_eq!(found, expected);
+    }
+
+    #[test]
+    fn pairs_get_the_type_they_are_spelled_as() {
+        check("storage_tier=True", "storage_tier bool True");
+        check("storage_tier=tRue", "storage_tier text tRue");
+        check("rack=7", "rack int 7");
+        check("rack=007", "rack text 007");
+        check("version=20.04", "version text 20.04");
+        check("flag", "flag bool True");
+        check("empty=", "empty text ");
+        check("url=http://a?b=c", "url text http://a?b=c");
+    }
+
+    #[test]
+    fn pairs_that_are_no_facts_say_why() {
+        check(
+            "os_dist=Plan9",
+            "`os_dist` is collected from the host and cannot be set, choose another name",
+        );
+        check("=x", "a fact name must not be empty");
+        let long = format!("k={}", "x".repeat(5000));
+        check(&long, "fact `k` is too large: bytes of text 5000, at most 4096");
+    }
+
+    #[test]
+    fn built_in_names_are_sorted() {
+        assert!(BUILT_IN.is_sorted());
+    }
+
+    #[test]
+    fn json_nulls_are_missing_facts() {
+        let json = serde_json::json!({"a": null, "b": {"c": null, "d": 1}});
+        let facts = Facts::from_json(json.as_object().unwrap(), Source::Start).unwrap();
+        assert_eq!(facts.len(), 1);
+        assert_eq!(facts.get("b").unwrap().value.to_json(), serde_json::json!({"d": 1}));
+    }
+}

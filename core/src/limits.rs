@@ -1,0 +1,87 @@
+//! Bounds. Everything that can grow has a limit, and every limit has its name here.
+//!
+//! A limit that peers must share to interoperate says so; the others may differ between nodes.
+
+use std::time::Duration;
+
+/// Longest name of a node, tribe, policy, item or cluster, in bytes. Shared by all peers.
+pub const NAME_BYTES: usize = 128;
+/// Longest name of a top-level fact, in bytes. Shared by all peers.
+pub const FACT_NAME_BYTES: usize = 64;
+/// Longest text value inside a fact, in bytes.
+pub const FACT_TEXT_BYTES: usize = 4096;
+/// Most elements of one list or map inside a fact.
+pub const FACT_ELEMENTS: usize = 4096;
+/// Deepest nesting of lists and maps inside a fact.
+pub const FACT_DEPTH: usize = 5;
+/// Largest encoded fact set of one node, in bytes. Shared by all peers.
+pub const FACTS_BYTES: usize = 16 * 1024;
+
+/// Longest policy text, in bytes. Shared by all peers.
+pub const POLICY_BYTES: usize = 4096;
+/// Most tokens of a policy.
+pub const POLICY_TOKENS: usize = 512;
+/// Deepest nesting of brackets in a policy.
+pub const POLICY_DEPTH: usize = 32;
+/// Most elements of a list literal in a policy.
+pub const POLICY_LIST: usize = 256;
+
+/// Longest description of a tribe, in bytes. Shared by all peers.
+pub const DESCRIPTION_BYTES: usize = 1024;
+/// Largest body of an item (plugin, task, or an agent author's own), in bytes. Shared by all peers.
+pub const ITEM_BYTES: usize = 256 * 1024;
+/// Largest body of any record, in bytes: what a peer may ask us to keep. Shared by all peers.
+pub const BODY_BYTES: usize = ITEM_BYTES + 4096;
+/// Longest key of a replicated record, in bytes. Shared by all peers.
+pub const KEY_BYTES: usize = 3 * NAME_BYTES + 8;
+/// Most records one owner may have. Shared by all peers.
+pub const OWNED_RECORDS: usize = 64;
+/// Most nodes whose records are kept.
+pub const OWNERS: usize = 20_000;
+/// Most shared records, tombstones included.
+pub const SHARED_RECORDS: usize = 100_000;
+
+/// How far a stamp may lie ahead of our wall clock before the record is set aside.
+pub const STAMP_AHEAD: Duration = Duration::from_secs(5 * 60);
+/// How long a tombstone stays.
+pub const TOMBSTONE_AGE: Duration = Duration::from_secs(7 * 24 * 3600);
+
+/// Largest datagram payload foca may make, in bytes, before sealing.
+pub const SWIM_PACKET_BYTES: usize = 1180;
+/// Largest record that rides as a broadcast, in bytes; larger ones are announced by a hint.
+pub const BROADCAST_BYTES: usize = 900;
+/// Waiting broadcasts above which records are only hinted at.
+pub const BROADCAST_BACKLOG_FULL: usize = 8;
+/// Waiting broadcasts above which nothing is announced: digest sync carries it.
+pub const BROADCAST_BACKLOG_HINTS: usize = 32;
+
+/// Largest datagram we open, in bytes.
+pub const DATAGRAM_BYTES: usize = 1400;
+/// Largest message on a stream, in bytes. Shared by all peers.
+pub const MESSAGE_BYTES: usize = 1024 * 1024;
+/// Records of one stream message are split at about this many bytes.
+pub const SYNC_CHUNK_BYTES: usize = 256 * 1024;
+/// Streams an engine serves at a time; further peers are told that we are busy.
+pub const STREAMS_SERVED: usize = 32;
+/// Streams an engine opens at a time.
+pub const STREAMS_DIALLED: usize = 16;
+/// A stream that moved nothing for this long is closed.
+pub const STREAM_IDLE: Duration = Duration::from_secs(10);
+/// Connections accepted by the runtime that have not yet proved the key.
+pub const HANDSHAKES: usize = 64;
+/// A connection must have proved the key within this time.
+pub const HANDSHAKE_TIME: Duration = Duration::from_secs(5);
+
+/// Peers whose datagram session is remembered.
+pub const SESSIONS: usize = 20_000;
+/// Datagrams held back for one peer until its session is known.
+pub const HELD_DATAGRAMS: usize = 8;
+/// Challenges sent in answer to unknown sessions, per second.
+pub const CHALLENGES_PER_SECOND: u32 = 200;
+
+/// Hints whose bodies we want, waiting for a stream.
+pub const WANTED: usize = 4096;
+/// Events kept for one slow reader.
+pub const EVENTS: usize = 4096;
+/// Members saved for the next start.
+pub const SAVED_MEMBERS: usize = 64;
