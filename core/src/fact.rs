@@ -257,9 +257,9 @@ impl Value {
             Self::Ip(address) => Json::from(address.to_string()),
             Self::Net(network) => Json::from(network.to_string()),
             Self::List(list) => Json::Array(list.iter().map(Self::to_json).collect()),
-            Self::Map(map) => {
-                Json::Object(map.iter().map(|(key, value)| (key.clone(), value.to_json())).collect())
-            }
+            Self::Map(map) => Json::Object(
+                map.iter().map(|(key, value)| (key.clone(), value.to_json())).collect(),
+            ),
         }
     }
 
@@ -279,9 +279,8 @@ impl Value {
     }
 
     fn check(&self, name: &FactName, depth: usize) -> Result<(), FactError> {
-        let too_large = |what, found, max| {
-            Err(FactError::TooLarge { name: name.clone(), what, found, max })
-        };
+        let too_large =
+            |what, found, max| Err(FactError::TooLarge { name: name.clone(), what, found, max });
         if depth > limits::FACT_DEPTH {
             return too_large("levels", depth, limits::FACT_DEPTH);
         }
@@ -347,36 +346,85 @@ impl From<IpAddr> for Value {
     }
 }
 
-/// How a value is encoded: an enum, because the codec is not self-describing.
+/// How a value is encoded: its parts in order, a list or map before its elements. The codec is not
+/// self-describing, and a tree decoded by recursion would let a peer choose the depth of our stack.
 #[derive(Serialize, Deserialize)]
-enum Encoded {
+enum Part {
     Bool(Boolean),
     Int(i64),
     Float(f64),
     Text(Box<str>),
     Ip(IpAddr),
     Net(IpNet),
-    List(Vec<Value>),
-    Map(BTreeMap<String, Value>),
+    /// So many values follow.
+    List(u32),
+    /// So many pairs of key and value follow.
+    Map(u32),
+    Key(String),
+}
+
+impl Value {
+    fn to_parts(&self, parts: &mut Vec<Part>) {
+        let length = |length: usize| u32::try_from(length).unwrap_or(u32::MAX);
+        parts.push(match self {
+            Self::Bool(value) => Part::Bool(*value),
+            Self::Int(value) => Part::Int(*value),
+            Self::Float(value) => Part::Float(*value),
+            Self::Text(value) => Part::Text(value.clone()),
+            Self::Ip(value) => Part::Ip(*value),
+            Self::Net(value) => Part::Net(*value),
+            Self::List(list) => Part::List(length(list.len())),
+            Self::Map(map) => Part::Map(length(map.len())),
+        });
+        match self {
+            Self::List(list) => list.iter().for_each(|value| value.to_parts(parts)),
+            Self::Map(map) => {
+                for (key, value) in map {
+                    parts.push(Part::Key(key.clone()));
+                    value.to_parts(parts);
+                }
+            }
+            _ => {}
+        }
+    }
+
+    /// `None` if the parts are no value, or nest deeper than any fact.
+    fn from_parts(parts: &mut impl Iterator<Item = Part>, depth: usize) -> Option<Self> {
+        if depth > limits::FACT_DEPTH {
+            return None;
+        }
+        Some(match parts.next()? {
+            Part::Bool(value) => Self::Bool(value),
+            Part::Int(value) => Self::Int(value),
+            Part::Float(value) => Self::Float(value),
+            Part::Text(value) => Self::Text(value),
+            Part::Ip(value) => Self::Ip(value),
+            Part::Net(value) => Self::Net(value),
+            Part::List(length) => {
+                let values = (0..length).map(|_| Self::from_parts(parts, depth + 1));
+                Self::List(values.collect::<Option<_>>()?)
+            }
+            Part::Map(length) => {
+                let pairs = (0..length).map(|_| match parts.next()? {
+                    Part::Key(key) => Some((key, Self::from_parts(parts, depth + 1)?)),
+                    _ => None,
+                });
+                Self::Map(pairs.collect::<Option<_>>()?)
+            }
+            Part::Key(_) => return None,
+        })
+    }
 }
 
 impl Serialize for Value {
-    /// Plain JSON for people's formats, a tagged form for the wire.
+    /// Plain JSON for people's formats, its parts for the wire.
     fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         if serializer.is_human_readable() {
             return self.to_json().serialize(serializer);
         }
-        match self.clone() {
-            Self::Bool(value) => Encoded::Bool(value),
-            Self::Int(value) => Encoded::Int(value),
-            Self::Float(value) => Encoded::Float(value),
-            Self::Text(value) => Encoded::Text(value),
-            Self::Ip(value) => Encoded::Ip(value),
-            Self::Net(value) => Encoded::Net(value),
-            Self::List(value) => Encoded::List(value),
-            Self::Map(value) => Encoded::Map(value),
-        }
-        .serialize(serializer)
+        let mut parts = Vec::new();
+        self.to_parts(&mut parts);
+        parts.serialize(serializer)
     }
 }
 
@@ -388,16 +436,10 @@ impl<'de> Deserialize<'de> for Value {
             return Self::from_json(&json)
                 .ok_or_else(|| D::Error::custom("null or a number out of range is not a fact"));
         }
-        Ok(match Encoded::deserialize(deserializer)? {
-            Encoded::Bool(value) => Self::Bool(value),
-            Encoded::Int(value) => Self::Int(value),
-            Encoded::Float(value) => Self::Float(value),
-            Encoded::Text(value) => Self::Text(value),
-            Encoded::Ip(value) => Self::Ip(value),
-            Encoded::Net(value) => Self::Net(value),
-            Encoded::List(value) => Self::List(value),
-            Encoded::Map(value) => Self::Map(value),
-        })
+        let mut parts = Vec::<Part>::deserialize(deserializer)?.into_iter();
+        Self::from_parts(&mut parts, 1)
+            .filter(|_| parts.next().is_none())
+            .ok_or_else(|| D::Error::custom("the parts are no fact"))
     }
 }
 
@@ -537,6 +579,20 @@ mod tests {
     #[test]
     fn built_in_names_are_sorted() {
         assert!(BUILT_IN.is_sorted());
+    }
+
+    #[test]
+    fn hostile_nesting_is_refused_without_a_deep_stack() {
+        let parts: Vec<Part> = (0..200_000).map(|_| Part::List(1)).collect();
+        let bytes = crate::codec::encode(&parts);
+        assert!(crate::codec::decode::<Value>(&bytes).is_err());
+    }
+
+    #[test]
+    fn values_round_trip_through_the_codec() {
+        let json = serde_json::json!({"a": [1, true, "x", {"b": 1.5}], "c": {}});
+        let value = Value::from_json(&json).unwrap();
+        assert_eq!(crate::codec::decode::<Value>(&crate::codec::encode(&value)), Ok(value));
     }
 
     #[test]

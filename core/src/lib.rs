@@ -1,12 +1,44 @@
 //! *tribe* lets agents on many hosts form one encrypted cluster without a server, sort themselves
 //! into named, overlapping tribes by policies over facts, and agree on what each tribe runs.
 
+mod codec;
+pub mod engine;
 pub mod fact;
+mod keyring;
 pub mod limits;
+mod membership;
 mod name;
+pub mod policy;
+#[cfg(feature = "runtime")]
+mod runtime;
+#[cfg(feature = "sim")]
+pub mod sim;
+mod state;
+mod swim;
+mod wire;
 
+pub use engine::{
+    Acting, CommandError, Event, EventKind, Member, MemberState, PolicyCreated, PolicyInfo, Tribe,
+    TribeMember, View, Written,
+};
 pub use fact::{Boolean, Fact, FactError, Facts, Source, Spelling, Value};
+pub use keyring::{Key, KeyChange, KeyError, KeyId, Keyring, KeyringError};
+#[cfg(feature = "runtime")]
+pub use keyring::{KeyFileError, generate_key, read_key_file};
+pub use membership::Reason;
 pub use name::{
     ClusterName, FactName, ItemKind, ItemName, NameError, NodeId, NodeIdError, NodeName,
     PolicyName, TribeName,
 };
+pub use policy::{
+    Explanation, LEVEL, ParsePolicyError, ParsePolicyErrorKind, Policy, PolicyWarning,
+    PolicyWarningKind, UnknownReason, Verdict,
+};
+#[cfg(feature = "runtime")]
+pub use runtime::{Config, Events, Node, StartError};
+pub use state::Placement;
+
+/// The README's Rust code compiles.
+#[cfg(all(doctest, feature = "runtime"))]
+#[doc = include_str!("../../README.md")]
+struct Readme;

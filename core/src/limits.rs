@@ -17,6 +17,15 @@ pub const FACT_DEPTH: usize = 5;
 /// Largest encoded fact set of one node, in bytes. Shared by all peers.
 pub const FACTS_BYTES: usize = 16 * 1024;
 
+/// Most of one file of the host that the fact collector reads, in bytes.
+pub const HOST_FILE_BYTES: u64 = 16 * 1024 * 1024;
+/// Longest text the fact collector takes from the host, in bytes; the rest is cut off.
+pub const HOST_TEXT_BYTES: usize = 256;
+/// Most elements of a list the fact collector takes from the host.
+pub const HOST_ELEMENTS: usize = 512;
+/// Room for the host's block devices within [`FACTS_BYTES`]; physical ones come first.
+pub const HOST_DEVICES_BYTES: usize = 10 * 1024;
+
 /// Longest policy text, in bytes. Shared by all peers.
 pub const POLICY_BYTES: usize = 4096;
 /// Most tokens of a policy.
@@ -36,6 +45,8 @@ pub const BODY_BYTES: usize = ITEM_BYTES + 4096;
 pub const KEY_BYTES: usize = 3 * NAME_BYTES + 8;
 /// Most records one owner may have. Shared by all peers.
 pub const OWNED_RECORDS: usize = 64;
+/// Most epochs of one owner that are kept: the one that stands and newer ones that are not complete.
+pub const OWNER_EPOCHS: usize = 4;
 /// Most nodes whose records are kept.
 pub const OWNERS: usize = 20_000;
 /// Most shared records, tombstones included.
@@ -85,3 +96,20 @@ pub const WANTED: usize = 4096;
 pub const EVENTS: usize = 4096;
 /// Members saved for the next start.
 pub const SAVED_MEMBERS: usize = 64;
+
+/// Most keys of a keyring.
+pub const KEYS: usize = 16;
+/// Largest key file, in bytes.
+pub const KEY_FILE_BYTES: u64 = 16 * 1024;
+/// Peers asked for their datagram session at a time.
+pub const STRANGERS: usize = 1024;
+/// Challenges of strangers answered, per second.
+pub const RESPONSES_PER_SECOND: u32 = 2000;
+/// How long a datagram is held back for a peer whose session is unknown.
+pub const HELD_TIME: Duration = Duration::from_secs(5);
+/// An unanswered challenge is repeated at most this often.
+pub const CHALLENGE_REPEAT: Duration = Duration::from_millis(250);
+/// An answer to a challenge must come within this time.
+pub const CHALLENGE_LIFE: Duration = Duration::from_secs(10);
+/// Bytes that may wait in one stream, in each direction, for whoever drives it.
+pub const STREAM_BACKLOG_BYTES: usize = 4 * MESSAGE_BYTES;

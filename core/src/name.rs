@@ -34,7 +34,9 @@ pub enum NameError {
         max: usize,
     },
     /// The text has a character no name has.
-    #[error("`{text}` is not a {kind} name: `{character}` is not allowed, use letters, digits, `.`, `_` and `-`, starting with a letter, digit or `_`")]
+    #[error(
+        "`{text}` is not a {kind} name: `{character}` is not allowed, use letters, digits, `.`, `_` and `-`, starting with a letter, digit or `_`"
+    )]
     Character {
         /// What was named.
         kind: &'static str,

@@ -1,0 +1,202 @@
+//! What someone wants.
+
+use crate::{
+    FactError, FactName, Facts, NameError, NodeId, NodeName, ParsePolicyError, Placement,
+    PolicyName, PolicyWarning, TribeName, Value, state::Version,
+};
+
+/// What someone on this node wants of the cluster.
+#[derive(Debug, Clone)]
+pub enum Command {
+    /// Create a tribe, or describe it anew.
+    CreateTribe {
+        /// Its name.
+        tribe: TribeName,
+        /// What it is for.
+        description: String,
+    },
+    /// Delete a tribe with its placements, policies and items.
+    DeleteTribe {
+        /// Its name.
+        tribe: TribeName,
+    },
+    /// Place a node by hand, or give it back to the policies.
+    Place {
+        /// The tribe.
+        tribe: TribeName,
+        /// The node, which may not exist yet.
+        node: NodeName,
+        /// In, out, or as the policies say.
+        placement: Placement,
+    },
+    /// Create a policy; its tribe is created if there is none of that name.
+    CreatePolicy {
+        /// Its name.
+        policy: PolicyName,
+        /// Its text.
+        text: String,
+        /// The tribe it places nodes in.
+        tribe: TribeName,
+    },
+    /// Delete a policy.
+    DeletePolicy {
+        /// Its name.
+        policy: PolicyName,
+    },
+    /// Switch a policy on or off.
+    EnablePolicy {
+        /// Its name.
+        policy: PolicyName,
+        /// On or off.
+        enabled: bool,
+    },
+    /// Set and unset run-time facts of a node. That node alone writes them.
+    SetFacts {
+        /// The node; `None` is this one.
+        node: Option<NodeName>,
+        /// Facts to set.
+        set: Vec<(FactName, Value)>,
+        /// Facts to unset: what a lower source says shows again.
+        unset: Vec<FactName>,
+    },
+    /// Facts that were collected from this host.
+    ObserveFacts(Facts),
+    /// Ask the live members whether they hold a record.
+    Wait {
+        /// What was written.
+        written: Written,
+        /// How long to ask, in milliseconds.
+        timeout_ms: u64,
+    },
+    /// Say good-bye and stop.
+    Leave,
+}
+
+/// The answer to a [`Command`].
+#[derive(Debug, Clone, PartialEq)]
+pub enum Reply {
+    /// It is written here, on disk if there is one, and on its way to the others.
+    Written(Written),
+    /// A policy is written.
+    PolicyCreated(PolicyCreated),
+    /// Live members that did not say in time that they hold the record.
+    Missing(Vec<NodeName>),
+    /// Done.
+    Done,
+}
+
+/// A record that was written, to be waited for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Written {
+    pub(crate) version: Version,
+}
+
+/// A policy that was written.
+#[derive(Debug, Clone, PartialEq)]
+pub struct PolicyCreated {
+    /// To wait for.
+    pub written: Written,
+    /// The tribe did not exist and was created with it.
+    pub tribe_created: bool,
+    /// What may be a mistake in its text.
+    pub warnings: Vec<PolicyWarning>,
+}
+
+/// Why a command was not carried out. Nothing has changed.
+#[derive(Debug, Clone, PartialEq, thiserror::Error)]
+#[non_exhaustive]
+pub enum CommandError {
+    /// The user's name is not a name.
+    #[error(transparent)]
+    Name(#[from] NameError),
+    /// The user's fact is not a fact.
+    #[error(transparent)]
+    Fact(#[from] FactError),
+    /// The user's policy is not a policy.
+    #[error(transparent)]
+    Policy(#[from] ParsePolicyError),
+    /// The user names a tribe that does not exist.
+    #[error("there is no tribe `{name}`{}", suggest(.near))]
+    UnknownTribe {
+        /// What the user typed.
+        name: String,
+        /// The nearest tribe there is.
+        near: Option<String>,
+    },
+    /// The user names a policy that does not exist.
+    #[error("there is no policy `{name}`{}", suggest(.near))]
+    UnknownPolicy {
+        /// What the user typed.
+        name: String,
+        /// The nearest policy there is.
+        near: Option<String>,
+    },
+    /// The user names a node that does not exist.
+    #[error("there is no node `{name}`{}", suggest(.near))]
+    UnknownNode {
+        /// What the user typed.
+        name: String,
+        /// The nearest node there is.
+        near: Option<String>,
+    },
+    /// The user creates a tribe that exists.
+    #[error("tribe `{0}` exists")]
+    TribeExists(TribeName),
+    /// The user creates a policy that exists, with another text or tribe.
+    #[error("policy `{policy}` exists in tribe `{tribe}`, delete it first")]
+    PolicyExists {
+        /// The policy.
+        policy: PolicyName,
+        /// Its tribe.
+        tribe: TribeName,
+    },
+    /// The user unsets a run-time fact that is not set.
+    #[error("fact `{0}` is not set at run time, so it cannot be unset")]
+    NotSet(FactName),
+    /// The user's text is too long.
+    #[error("{what} takes {found} bytes, at most {max}")]
+    TooLong {
+        /// What is too long.
+        what: &'static str,
+        /// Its length.
+        found: usize,
+        /// The limit.
+        max: usize,
+    },
+    /// The node that must carry it out is down, or did not answer.
+    #[error("node `{0}` does not answer, it alone can do this")]
+    Unreachable(NodeName),
+    /// The node that must carry it out refused; its own words.
+    #[error("node `{node}` refused: {reason}")]
+    Refused {
+        /// The node.
+        node: NodeName,
+        /// Why.
+        reason: String,
+    },
+    /// The state here is full.
+    #[error("this cluster has {0} shared records, no more fit")]
+    Full(usize),
+    /// This host's clock lies far behind what others wrote.
+    #[error("the clock of this host is more than 5 minutes behind the cluster's, set it first")]
+    ClockBehind,
+    /// This host's clock lies far ahead of most others': they would not take what is written here.
+    #[error("the clock of this host is more than 5 minutes ahead of the cluster's, set it first")]
+    ClockAhead,
+    /// Two live nodes claim this node's name, and the other one keeps it.
+    #[error("the name of this node is held by live node {0}, rename one of the two")]
+    NameTaken(NodeId),
+    /// The store failed; the write may be lost at the next start.
+    #[error("cannot write to the data directory: {0}")]
+    Storage(String),
+    /// This node has left or is shutting down.
+    #[error("this node has left the cluster")]
+    Closed,
+    /// The handle was taken over a fork.
+    #[error("this handle was made before fork(), start a new node in the child")]
+    Forked,
+}
+
+fn suggest(near: &Option<String>) -> String {
+    near.as_ref().map_or_else(String::new, |near| format!(", did you mean `{near}`?"))
+}

@@ -1,0 +1,292 @@
+//! Carrying out commands.
+//!
+//! A command is checked against what this node knows, becomes records, and goes the way of every
+//! record. Its reply waits until they are on disk.
+
+use std::time::Duration;
+
+use super::{
+    Command, CommandError, Engine, Now, Output, PolicyCreated, Reply, Ticket, Verdict, Written,
+    own::check_facts, persist::Pending, wait::Asked,
+};
+use crate::{
+    FactName, Facts, NodeName, Placement, Policy, PolicyName, TribeName, Value, fact, limits,
+    state::{
+        Body, EnabledBody, FloorBody, Form, Key, Kind, PlacementBody, PolicyBody, Refusal,
+        TribeBody, Version,
+    },
+    wire::frame::Ask,
+};
+
+impl Engine {
+    pub(super) fn carry_out(
+        &mut self,
+        ticket: Ticket,
+        command: Command,
+        now: Now,
+    ) -> Result<(), CommandError> {
+        if self.leaving.is_some() {
+            return Err(CommandError::Closed);
+        }
+        if let (Some(holder), true) = (self.name_taken, command.writes()) {
+            return Err(CommandError::NameTaken(holder));
+        }
+        match command {
+            Command::CreateTribe { tribe, description } => {
+                self.create_tribe(ticket, &tribe, description, now)
+            }
+            Command::DeleteTribe { tribe } => self.delete_tribe(ticket, &tribe, now),
+            Command::Place { tribe, node, placement } => {
+                self.place(ticket, &tribe, &node, placement, now)
+            }
+            Command::CreatePolicy { policy, text, tribe } => {
+                self.create_policy(ticket, &policy, &text, &tribe, now)
+            }
+            Command::DeletePolicy { policy } => self.delete_policy(ticket, &policy, now),
+            Command::EnablePolicy { policy, enabled } => {
+                self.enable_policy(ticket, &policy, enabled, now)
+            }
+            Command::SetFacts { node, set, unset } => self.set_facts(ticket, node, set, unset, now),
+            Command::ObserveFacts(facts) => self.observe(ticket, facts, now),
+            Command::Wait { written, timeout_ms } => {
+                self.wait_for(ticket, written.version, Duration::from_millis(timeout_ms), now);
+                Ok(())
+            }
+            Command::Leave => {
+                self.leave(ticket, now);
+                Ok(())
+            }
+        }
+    }
+
+    fn create_tribe(
+        &mut self,
+        ticket: Ticket,
+        tribe: &TribeName,
+        description: String,
+        now: Now,
+    ) -> Result<(), CommandError> {
+        if self.state.reading().tribes.contains_key(tribe) {
+            return Err(CommandError::TribeExists(tribe.clone()));
+        }
+        let version = self.write_tribe(tribe, description, now)?;
+        self.reply_written(ticket, version);
+        Ok(())
+    }
+
+    fn write_tribe(
+        &mut self,
+        tribe: &TribeName,
+        description: String,
+        now: Now,
+    ) -> Result<Version, CommandError> {
+        let (found, max) = (description.len(), limits::DESCRIPTION_BYTES);
+        if found > max {
+            return Err(CommandError::TooLong { what: "the description", found, max });
+        }
+        let body = TribeBody { description }.to_body();
+        self.write(Key::new(Kind::TRIBE, tribe.as_str()), Some(body), now)
+    }
+
+    /// Raises the floor: the tribe and all that hangs on it is dead from here on.
+    fn delete_tribe(
+        &mut self,
+        ticket: Ticket,
+        tribe: &TribeName,
+        now: Now,
+    ) -> Result<(), CommandError> {
+        self.known_tribe(tribe)?;
+        let key = Key::new(Kind::FLOOR, tribe.as_str());
+        let version = self.write(key, Some(FloorBody {}.to_body()), now)?;
+        self.reply_written(ticket, version);
+        Ok(())
+    }
+
+    fn place(
+        &mut self,
+        ticket: Ticket,
+        tribe: &TribeName,
+        node: &NodeName,
+        placement: Placement,
+        now: Now,
+    ) -> Result<(), CommandError> {
+        self.known_tribe(tribe)?;
+        let key = Key::pair(Kind::PLACEMENT, tribe.as_str(), node.as_str());
+        let body = match placement {
+            Placement::Automatic => None,
+            placement => Some(PlacementBody { placement }.to_body()),
+        };
+        let version = self.write(key, body, now)?;
+        self.reply_written(ticket, version);
+        Ok(())
+    }
+
+    fn create_policy(
+        &mut self,
+        ticket: Ticket,
+        policy: &PolicyName,
+        text: &str,
+        tribe: &TribeName,
+        now: Now,
+    ) -> Result<(), CommandError> {
+        let parsed = Policy::parse(text)?;
+        let text = parsed.to_string();
+        if let Some(read) = self.state.reading().policies.get(policy)
+            && (read.tribe != *tribe || read.text != text)
+        {
+            let tribe = read.tribe.clone();
+            return Err(CommandError::PolicyExists { policy: policy.clone(), tribe });
+        }
+        let warnings = parsed.warnings(self.known_facts().iter().map(String::as_str));
+        let tribe_created = !self.state.reading().tribes.contains_key(tribe);
+        if tribe_created {
+            let version = self.write_tribe(tribe, String::new(), now)?;
+            self.persist(Pending { versions: vec![version], ..Pending::default() });
+        }
+        let body = PolicyBody { tribe: tribe.clone(), level: parsed.level(), text }.to_body();
+        let version = self.write(Key::new(Kind::POLICY, policy.as_str()), Some(body), now)?;
+        let written = Written { version: version.clone() };
+        let reply = Reply::PolicyCreated(PolicyCreated { written, tribe_created, warnings });
+        self.persist(Pending {
+            versions: vec![version],
+            replies: vec![(ticket, reply)],
+            ..Pending::default()
+        });
+        Ok(())
+    }
+
+    fn delete_policy(
+        &mut self,
+        ticket: Ticket,
+        policy: &PolicyName,
+        now: Now,
+    ) -> Result<(), CommandError> {
+        self.known_policy(policy)?;
+        if self.state.reading().disabled.contains(policy) {
+            let key = Key::new(Kind::POLICY_ENABLED, policy.as_str());
+            let version = self.write(key, None, now)?;
+            self.persist(Pending { versions: vec![version], ..Pending::default() });
+        }
+        let version = self.write(Key::new(Kind::POLICY, policy.as_str()), None, now)?;
+        self.reply_written(ticket, version);
+        Ok(())
+    }
+
+    fn enable_policy(
+        &mut self,
+        ticket: Ticket,
+        policy: &PolicyName,
+        enabled: bool,
+        now: Now,
+    ) -> Result<(), CommandError> {
+        self.known_policy(policy)?;
+        let key = Key::new(Kind::POLICY_ENABLED, policy.as_str());
+        let version = self.write(key, Some(EnabledBody { enabled }.to_body()), now)?;
+        self.reply_written(ticket, version);
+        Ok(())
+    }
+
+    fn set_facts(
+        &mut self,
+        ticket: Ticket,
+        node: Option<NodeName>,
+        set: Vec<(FactName, Value)>,
+        unset: Vec<FactName>,
+        now: Now,
+    ) -> Result<(), CommandError> {
+        for name in set.iter().map(|(name, _)| name).chain(&unset) {
+            fact::settable(name.as_str())?;
+        }
+        let node = node.filter(|node| *node != self.config.name);
+        let Some(node) = node else {
+            let version = self.set_own_facts(set, unset, now)?;
+            self.reply_written(ticket, version);
+            return Ok(());
+        };
+        let Some(holder) = self.memberships.holder(node.as_str()) else {
+            return Err(self.unknown_node(node.as_str()));
+        };
+        let Some(identity) = self.reachable.get(&holder).copied() else {
+            return Err(CommandError::Unreachable(node));
+        };
+        self.dial_ask(identity, Ask::SetFacts { set, unset }, Asked { ticket, node }, now);
+        Ok(())
+    }
+
+    fn observe(&mut self, ticket: Ticket, facts: Facts, now: Now) -> Result<(), CommandError> {
+        check_facts(&facts)?;
+        self.observe_facts(facts, now);
+        self.outputs.push_back(Output::Reply(ticket, Ok(Reply::Done)));
+        Ok(())
+    }
+
+    /// Writes a shared record; it is not spread yet.
+    fn write(&mut self, key: Key, body: Option<Body>, now: Now) -> Result<Version, CommandError> {
+        self.check_clock(now)?;
+        let record = self.state.write(key, body, self.config.id, now.wall_ms);
+        let version = record.version();
+        match self.apply(record, now) {
+            Verdict::Fresh | Verdict::Stale => Ok(version),
+            Verdict::Refused(Refusal::Ahead) => Err(CommandError::ClockBehind),
+            Verdict::Refused(_) => Err(CommandError::Full(self.state.shared_len())),
+        }
+    }
+
+    fn reply_written(&mut self, ticket: Ticket, version: Version) {
+        let reply = Reply::Written(Written { version: version.clone() });
+        self.persist(Pending {
+            versions: vec![version],
+            replies: vec![(ticket, reply)],
+            ..Pending::default()
+        });
+    }
+
+    fn known_tribe(&self, tribe: &TribeName) -> Result<(), CommandError> {
+        let tribes = &self.state.reading().tribes;
+        if tribes.contains_key(tribe) {
+            return Ok(());
+        }
+        let name = tribe.to_string();
+        let near = nearest(&name, tribes.keys().map(TribeName::as_str));
+        Err(CommandError::UnknownTribe { name, near })
+    }
+
+    fn known_policy(&self, policy: &PolicyName) -> Result<(), CommandError> {
+        let policies = &self.state.reading().policies;
+        if policies.contains_key(policy) {
+            return Ok(());
+        }
+        let name = policy.to_string();
+        let near = nearest(&name, policies.keys().map(PolicyName::as_str));
+        Err(CommandError::UnknownPolicy { name, near })
+    }
+
+    fn unknown_node(&self, name: &str) -> CommandError {
+        let names = self.state.owners().filter_map(|(_, owner)| owner.node());
+        let near = nearest(name, names.map(|node| node.name.as_str()));
+        CommandError::UnknownNode { name: name.to_owned(), near }
+    }
+
+    /// Names of facts that some node has.
+    fn known_facts(&self) -> std::collections::BTreeSet<String> {
+        let facts = self.state.owners().map(|(_, owner)| owner.facts());
+        facts
+            .flat_map(|facts| facts.iter().map(|(name, _)| name.to_string()).collect::<Vec<_>>())
+            .collect()
+    }
+}
+
+impl Command {
+    fn writes(&self) -> bool {
+        !matches!(self, Self::ObserveFacts(_) | Self::Wait { .. } | Self::Leave)
+    }
+}
+
+/// The name nearest to what someone typed, if any is near.
+pub(crate) fn nearest<'a>(typed: &str, names: impl Iterator<Item = &'a str>) -> Option<String> {
+    names
+        .map(|name| (strsim::damerau_levenshtein(typed, name), name))
+        .filter(|(distance, _)| *distance <= (typed.len() / 3).max(1))
+        .min()
+        .map(|(_, name)| name.to_owned())
+}

@@ -1,0 +1,114 @@
+//! What goes in and out of the engine.
+
+use std::{net::SocketAddr, time::Duration};
+
+use super::{CommandError, Event, Reply};
+
+/// The time of one turn: timers go by the monotonic clock, stamps by the wall clock.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Now {
+    /// Since any fixed point; never goes back.
+    pub mono: Duration,
+    /// Unix milliseconds; may jump.
+    pub wall_ms: u64,
+}
+
+/// A stream between two engines.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct StreamId(pub u64);
+
+/// A command, to match its reply.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Ticket(pub u64);
+
+/// What happened to a stream.
+#[derive(Debug, Clone)]
+pub enum StreamEvent {
+    /// A peer opened one and proved that it has the key. Its id has the highest bit set.
+    Accepted(StreamId, SocketAddr),
+    /// One that the engine dialled stands.
+    Opened(StreamId),
+    /// A whole message came.
+    Message(StreamId, Vec<u8>),
+    /// It is over, or could not be opened.
+    Closed(StreamId, String),
+}
+
+/// A table of the store.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Table {
+    /// Shared records, by key.
+    Shared,
+    /// Owned records, by owner, epoch and kind.
+    Owned,
+    /// What concerns this node alone.
+    Local,
+}
+
+/// One change of the store; `None` deletes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Write {
+    /// Where.
+    pub table: Table,
+    /// The key.
+    pub key: Vec<u8>,
+    /// The value.
+    pub value: Option<Vec<u8>>,
+}
+
+/// What the store held at start.
+#[derive(Debug, Clone, Default)]
+pub struct Saved {
+    /// All entries of all tables.
+    pub entries: Vec<(Table, Vec<u8>, Vec<u8>)>,
+}
+
+/// What the loop must do.
+#[derive(Debug)]
+pub enum Output {
+    /// Send a datagram.
+    Send {
+        /// Where to.
+        to: SocketAddr,
+        /// Sealed bytes.
+        bytes: Vec<u8>,
+    },
+    /// Open a stream.
+    Dial {
+        /// Its id.
+        stream: StreamId,
+        /// Where to.
+        to: SocketAddr,
+        /// Randomness for the handshake.
+        seed: [u8; 32],
+    },
+    /// Send a message on a stream.
+    Message {
+        /// The stream.
+        stream: StreamId,
+        /// The message.
+        bytes: Vec<u8>,
+    },
+    /// Send what is left on a stream and close it.
+    Close {
+        /// The stream.
+        stream: StreamId,
+    },
+    /// Write to the store; then call `handle_persisted` with this number.
+    Persist {
+        /// Grows with each.
+        upto: u64,
+        /// Someone waits for it; otherwise it may be grouped for about a second.
+        urgent: bool,
+        /// What to write, in this order.
+        writes: Vec<Write>,
+    },
+    /// Answer a command.
+    Reply(Ticket, Result<Reply, CommandError>),
+    /// Tell those who listen.
+    Event(Event),
+    /// Resolve the names of the seeds and call `handle_seeds`.
+    Resolve,
+    /// The good-bye is said: stop.
+    Stopped,
+}

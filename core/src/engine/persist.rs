@@ -1,0 +1,210 @@
+//! What is to be kept, and what waits for it to be on disk.
+
+use std::{collections::BTreeMap, time::Duration};
+
+use super::{Engine, Now, Output, Reply, Saved, StreamId, Table, Ticket, Write, timer::Timer};
+use crate::{
+    Facts, NodeId, codec, limits,
+    state::{Key, Kind, Record, Version},
+};
+
+/// Writes that are on their way to the store.
+#[derive(Debug, Default)]
+pub(super) struct Store {
+    /// Not yet given to the loop: what was heard, grouped.
+    waiting: Vec<Write>,
+    next: u64,
+    /// Given to the loop, not yet on disk: what becomes possible then.
+    pending: BTreeMap<u64, Pending>,
+}
+
+/// What becomes possible once a write is on disk.
+#[derive(Debug, Default)]
+pub(super) struct Pending {
+    pub(super) replies: Vec<(Ticket, Reply)>,
+    pub(super) versions: Vec<Version>,
+    /// What a peer asked for over a stream, and what came of it.
+    pub(super) answers: Vec<(StreamId, Result<Version, String>)>,
+}
+
+/// How long what was heard waits for more.
+const GROUP: Duration = Duration::from_secs(1);
+/// How often the horizon is looked at.
+const HORIZON_PERIOD: Duration = Duration::from_secs(60);
+
+const FACTS_KEY: &[u8] = b"facts";
+const MEMBERS_KEY: &[u8] = b"members";
+/// The epoch, little-endian: the loop reads it before it makes the next engine.
+pub(crate) const EPOCH_KEY: &[u8] = b"epoch";
+
+impl Store {
+    pub(super) fn persisted(&mut self, upto: u64) -> Pending {
+        let later = self.pending.split_off(&(upto + 1));
+        let done = std::mem::replace(&mut self.pending, later);
+        done.into_values().fold(Pending::default(), |mut all, one| {
+            all.replies.extend(one.replies);
+            all.versions.extend(one.versions);
+            all.answers.extend(one.answers);
+            all
+        })
+    }
+
+    /// None of it gets on disk: those who wait are told, and the versions are not spread.
+    pub(super) fn fail(&mut self) -> Pending {
+        let mut failed = Pending::default();
+        for pending in self.pending.values_mut() {
+            failed.replies.append(&mut pending.replies);
+            failed.answers.append(&mut pending.answers);
+        }
+        failed
+    }
+
+    /// Is this a write of ours that nobody may hear of yet?
+    pub(super) fn is_unpersisted(&self, version: &Version) -> bool {
+        self.pending.values().any(|pending| pending.versions.contains(version))
+    }
+}
+
+impl Engine {
+    /// A record was applied: it is kept with the next group.
+    pub(super) fn store_version(&mut self, version: &Version) {
+        let record = match version {
+            Version::Shared(key, _) => self.state.shared(key),
+            Version::Owned(owner, kind, epoch, _) => self.state.owned(*owner, *epoch, *kind),
+        };
+        let Some(record) = record else { return };
+        let (table, key) = place(version);
+        self.store.waiting.push(Write { table, key, value: Some(codec::encode(&record)) });
+    }
+
+    /// A record is held no longer.
+    pub(super) fn store_gone(&mut self, version: &Version) {
+        let (table, key) = place(version);
+        self.store.waiting.push(Write { table, key, value: None });
+    }
+
+    /// Gives the store all that waits, and has what depends on it wait in turn.
+    pub(super) fn persist(&mut self, pending: Pending) {
+        self.store.next += 1;
+        let upto = self.store.next;
+        let writes = std::mem::take(&mut self.store.waiting);
+        self.store.pending.insert(upto, pending);
+        self.outputs.push_back(Output::Persist { upto, urgent: true, writes });
+    }
+
+    /// Something was heard: it is given to the store soon.
+    pub(super) fn persist_soon(&mut self, now: Now) {
+        if !self.store.waiting.is_empty() {
+            self.timers.set_by(Timer::Flush, now.mono + GROUP);
+        }
+    }
+
+    pub(super) fn flush_store(&mut self) {
+        if self.store.waiting.is_empty() {
+            return;
+        }
+        self.store.next += 1;
+        let writes = std::mem::take(&mut self.store.waiting);
+        self.outputs.push_back(Output::Persist { upto: self.store.next, urgent: false, writes });
+    }
+
+    pub(super) fn store_facts(&mut self) {
+        let value = codec::encode(&self.own.runtime_facts);
+        self.store_local(FACTS_KEY, value);
+    }
+
+    pub(super) fn store_epoch(&mut self, epoch: u64) {
+        self.store_local(EPOCH_KEY, epoch.to_le_bytes().to_vec());
+    }
+
+    fn store_local(&mut self, key: &[u8], value: Vec<u8>) {
+        let write = Write { table: Table::Local, key: key.to_vec(), value: Some(value) };
+        self.store.waiting.push(write);
+    }
+
+    /// Collects tombstones older than the horizon, which follows the wall clock by the hour.
+    pub(super) fn move_horizon(&mut self, now: Now) {
+        self.timers.set(Timer::Horizon, now.mono + HORIZON_PERIOD);
+        self.quiet.forget(now.mono);
+        self.advance_horizon(horizon(now.wall_ms), now);
+    }
+
+    /// A peer may be a little ahead of us; never more than the clock allows.
+    pub(super) fn advance_horizon(&mut self, horizon_ms: u64, now: Now) {
+        let ahead = limits::STAMP_AHEAD.as_millis() as u64;
+        if horizon_ms <= horizon(now.wall_ms.saturating_add(ahead)) {
+            let removed = self.state.advance_horizon(horizon_ms);
+            self.store_removed(removed);
+            self.persist_soon(now);
+        }
+    }
+
+    pub(super) fn store_removed(&mut self, keys: Vec<Key>) {
+        self.store.waiting.extend(keys.into_iter().map(|key| Write {
+            table: Table::Shared,
+            key: codec::encode(&key),
+            value: None,
+        }));
+    }
+
+    /// Saves where members were reached, to find the cluster again with all seeds gone.
+    pub(super) fn save_members(&mut self) {
+        let members: Vec<_> = self
+            .reachable
+            .values()
+            .map(|identity| identity.address)
+            .take(limits::SAVED_MEMBERS)
+            .collect();
+        if !members.is_empty() {
+            self.store_local(MEMBERS_KEY, codec::encode(&members));
+            self.flush_store();
+        }
+    }
+
+    /// Takes what was saved at the last run. What cannot be read is left out, and said.
+    pub(super) fn load(&mut self, saved: Saved, now: Now) {
+        let mut unread = 0_usize;
+        for (table, key, value) in saved.entries {
+            match table {
+                Table::Shared | Table::Owned => match codec::decode::<Record>(&value) {
+                    // Our own records are written anew in the new epoch.
+                    Ok(Record::Owned(owned)) if owned.owner == self.config.id => {}
+                    Ok(record) => {
+                        let _ = self.apply(record, now);
+                    }
+                    Err(_) => unread += 1,
+                },
+                Table::Local if key == FACTS_KEY => match codec::decode::<Facts>(&value) {
+                    Ok(facts) => self.own.runtime_facts = facts,
+                    Err(_) => unread += 1,
+                },
+                Table::Local if key == MEMBERS_KEY => match codec::decode(&value) {
+                    Ok(members) => self.saved_members = members,
+                    Err(_) => unread += 1,
+                },
+                Table::Local => {}
+            }
+        }
+        if unread > 0 {
+            tracing::warn!(unread, "some saved records cannot be read and are left out");
+        }
+        self.store.waiting.clear();
+    }
+}
+
+/// Tombstones below this are collected. Rounded to the hour, so that all nodes agree on it.
+fn horizon(wall_ms: u64) -> u64 {
+    const HOUR_MS: u64 = 3_600_000;
+    let oldest = wall_ms.saturating_sub(limits::TOMBSTONE_AGE.as_millis() as u64);
+    oldest - oldest % HOUR_MS
+}
+
+/// Where a record is kept.
+fn place(version: &Version) -> (Table, Vec<u8>) {
+    match version {
+        Version::Shared(key, _) => (Table::Shared, codec::encode(key)),
+        Version::Owned(owner, kind, epoch, _) => {
+            (Table::Owned, codec::encode::<(NodeId, u64, Kind)>(&(*owner, *epoch, *kind)))
+        }
+    }
+}

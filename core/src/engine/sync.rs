@@ -1,0 +1,595 @@
+//! Streams: digest sync, pulls and asks.
+//!
+//! A digest sync makes two nodes hold the same: roots, then buckets where roots differ, then versions
+//! where buckets differ, then exactly the records where versions differ, both ways. It repairs all that
+//! broadcasts missed, and it alone brings old records to a newcomer.
+//!
+//! ```text
+//! dialler                                 acceptor
+//! Hello, Roots                 ->
+//!                              <-         Hello, Buckets (of unequal namespaces)
+//! Entries (of unequal buckets) ->
+//!                              <-         Records, Peers, Want, Done
+//! Records, Done                ->
+//! ```
+
+use std::{collections::BTreeMap, net::SocketAddr, time::Duration};
+
+use rand::RngExt;
+
+use super::{
+    Engine, MemberState, Now, Output, StreamId, Verdict, persist::Pending, timer::Timer,
+    wait::Asked,
+};
+use crate::{
+    NodeId, codec, limits,
+    state::{Buckets, Key, Kind, OwnedEntry, OwnedKey, Owner, Record, SharedEntry, Version},
+    wire::{
+        frame::{Ask, Datagram, Entries, Frame, Hello, Refuse, SyncRoots},
+        peer::{Identity, Peer},
+    },
+};
+
+/// Roots are compared with someone this often.
+const CHECK_PERIOD: Duration = Duration::from_secs(10);
+/// And this often in large clusters.
+const CHECK_PERIOD_LARGE: Duration = Duration::from_secs(30);
+/// And this often while members come and go.
+const CHECK_MOVING: Duration = Duration::from_secs(3);
+/// Members above which a cluster is large.
+const LARGE: usize = 1000;
+/// A round that moved data is followed by another this soon.
+const CHECK_AGAIN: Duration = Duration::from_secs(2);
+/// Who was refused for its epoch and has gone beyond it calls again this soon.
+const RETRY_LEAST: Duration = Duration::from_millis(10);
+const RETRY_MOST: Duration = Duration::from_millis(200);
+/// How often idle streams are looked for.
+const IDLE_PERIOD: Duration = Duration::from_secs(2);
+
+/// The streams of one engine.
+#[derive(Debug, Default)]
+pub(super) struct Streams {
+    made: u64,
+    open: BTreeMap<StreamId, Stream>,
+}
+
+#[derive(Debug)]
+struct Stream {
+    peer: SocketAddr,
+    role: Role,
+    hello: Option<Hello>,
+    last_moved: Duration,
+    /// What was news to us: records, and changes of membership.
+    fresh: usize,
+}
+
+/// What a stream is for.
+#[derive(Debug, Clone)]
+enum Role {
+    /// We dialled to make both hold the same.
+    Sync,
+    /// We dialled to pull these.
+    Pull(Vec<Version>),
+    /// We dialled to have this node do something.
+    Ask(NodeId, Ask),
+    /// We were dialled.
+    Served,
+}
+
+impl Stream {
+    /// Who dialled us.
+    fn caller(&self) -> Option<SocketAddr> {
+        let hello = self.hello.as_ref().filter(|_| matches!(self.role, Role::Served));
+        hello.map(|hello| hello.identity.address)
+    }
+}
+
+impl Streams {
+    /// Is a sync with this address under way?
+    pub(super) fn is_calling(&self, to: SocketAddr) -> bool {
+        self.open.values().any(|stream| stream.peer == to && matches!(stream.role, Role::Sync))
+    }
+
+    fn dialled(&self) -> usize {
+        self.open.values().filter(|stream| !matches!(stream.role, Role::Served)).count()
+    }
+
+    fn served(&self) -> usize {
+        self.open.len() - self.dialled()
+    }
+}
+
+impl Engine {
+    /// Compares roots with a random member.
+    pub(super) fn check_someone(&mut self, now: Now) {
+        let members: Vec<SocketAddr> =
+            self.reachable.values().map(|identity| identity.address).collect();
+        let period = match members.len() > LARGE {
+            _ if now.mono < self.moving_until => CHECK_MOVING,
+            true => CHECK_PERIOD_LARGE,
+            false => CHECK_PERIOD,
+        };
+        let delay = self.jitter(period / 2, period * 3 / 2);
+        self.timers.set_by(Timer::Check, now.mono + delay);
+        if members.is_empty() || self.leaving.is_some() {
+            return;
+        }
+        let chosen = self.rng.random_range(0..members.len());
+        if let Some(to) = self.returned.take().or(members.get(chosen).copied()) {
+            let roots = self.sync_roots();
+            self.send(to, &Datagram::Check(roots), now);
+        }
+    }
+
+    /// A member answered a check.
+    pub(super) fn compare_roots(&mut self, from: SocketAddr, theirs: SyncRoots, now: Now) {
+        self.advance_horizon(theirs.records.horizon_ms, now);
+        if theirs == self.sync_roots() {
+            self.set_synced(now);
+        } else if !self.streams.is_calling(from) {
+            self.dial_sync(from, now);
+        }
+    }
+
+    pub(super) fn dial_sync(&mut self, to: SocketAddr, now: Now) {
+        if self.streams.dialled() < limits::STREAMS_DIALLED {
+            self.dial(to, Role::Sync, now);
+        }
+    }
+
+    /// Pulls records; `false` if too many streams are open for now.
+    pub(super) fn dial_pull(&mut self, to: SocketAddr, versions: Vec<Version>, now: Now) -> bool {
+        let may = self.streams.dialled() < limits::STREAMS_DIALLED;
+        if may {
+            self.dial(to, Role::Pull(versions), now);
+        }
+        may
+    }
+
+    /// Has a node do something, and answers the command with what came of it.
+    pub(super) fn dial_ask(&mut self, of: Identity, ask: Ask, asked: Asked, now: Now) {
+        let stream = self.dial(of.address, Role::Ask(of.id, ask), now);
+        self.asks.insert(stream, asked);
+    }
+
+    fn dial(&mut self, to: SocketAddr, role: Role, now: Now) -> StreamId {
+        self.streams.made += 1;
+        let id = StreamId(self.streams.made);
+        let stream = Stream { peer: to, role, hello: None, last_moved: now.mono, fresh: 0 };
+        self.streams.open.insert(id, stream);
+        self.timers.set_by(Timer::Idle, now.mono + IDLE_PERIOD);
+        let seed = self.rng.random();
+        self.outputs.push_back(Output::Dial { stream: id, to, seed });
+        id
+    }
+
+    pub(super) fn accept_stream(&mut self, id: StreamId, from: SocketAddr, now: Now) {
+        if self.streams.served() >= limits::STREAMS_SERVED {
+            self.counters.streams_busy += 1;
+            self.put(id, &Frame::Refuse(Refuse::Busy));
+            self.outputs.push_back(Output::Close { stream: id });
+            return;
+        }
+        let stream =
+            Stream { peer: from, role: Role::Served, hello: None, last_moved: now.mono, fresh: 0 };
+        self.streams.open.insert(id, stream);
+        self.timers.set_by(Timer::Idle, now.mono + IDLE_PERIOD);
+    }
+
+    pub(super) fn open_stream(&mut self, id: StreamId, now: Now) {
+        let Some(stream) = self.streams.open.get_mut(&id) else { return };
+        stream.last_moved = now.mono;
+        let role = stream.role.clone();
+        self.put(id, &Frame::Hello(self.hello(now)));
+        match role {
+            Role::Sync => self.put(id, &Frame::Roots(self.sync_roots())),
+            Role::Pull(versions) => self.put(id, &Frame::Pull(versions)),
+            // Asked only when it has said who it is.
+            Role::Ask(..) | Role::Served => {}
+        }
+    }
+
+    fn hello(&self, now: Now) -> Hello {
+        Hello {
+            name: self.config.name.clone(),
+            identity: self.swim.identity(),
+            epoch: self.own.epoch(),
+            session: self.sealer.session(),
+            wall_ms: now.wall_ms,
+        }
+    }
+
+    pub(super) fn handle_message(&mut self, id: StreamId, bytes: &[u8], now: Now) {
+        let Some(stream) = self.streams.open.get_mut(&id) else { return };
+        stream.last_moved = now.mono;
+        let Ok(frame) = codec::decode::<Frame>(bytes) else {
+            self.counters.messages_malformed += 1;
+            return self.end_stream(id, "not understood", now);
+        };
+        let greeted = stream.hello.is_some();
+        match frame {
+            Frame::Hello(hello) if !greeted => self.greet(id, hello, now),
+            Frame::Refuse(refuse) => self.refused(id, &refuse, now),
+            _ if !greeted => self.end_stream(id, "no greeting", now),
+            frame => self.handle_frame(id, frame, now),
+        }
+    }
+
+    fn greet(&mut self, id: StreamId, hello: Hello, now: Now) {
+        self.learn_session(hello.identity.address, hello.session, now);
+        self.see_clock(hello.identity.id, hello.wall_ms, now);
+        let Some(stream) = self.streams.open.get_mut(&id) else { return };
+        stream.hello = Some(hello.clone());
+        match stream.role.clone() {
+            Role::Served => match self.objection(&hello) {
+                Some(refuse) => {
+                    self.put(id, &Frame::Refuse(refuse));
+                    self.outputs.push_back(Output::Close { stream: id });
+                    self.streams.open.remove(&id);
+                }
+                None => self.put(id, &Frame::Hello(self.hello(now))),
+            },
+            Role::Ask(node, _) if node != hello.identity.id => {
+                self.end_stream(id, "another node answers at this address", now);
+            }
+            Role::Ask(_, ask) => self.put(id, &Frame::Ask(ask)),
+            // A node that names itself as its seed.
+            Role::Sync if hello.identity.id == self.config.id => {
+                self.end_stream(id, "this node itself", now);
+            }
+            Role::Sync => {
+                if let Some(refuse) = self.epoch_behind(&hello) {
+                    self.put(id, &Frame::Refuse(refuse));
+                    self.end_stream(id, "the peer's epoch is behind", now);
+                }
+            }
+            Role::Pull(_) => {}
+        }
+    }
+
+    /// What is wrong with a peer.
+    fn objection(&self, hello: &Hello) -> Option<Refuse> {
+        let moved_out = |holder: NodeId| {
+            // Whoever answers at an address has replaced who was there before.
+            self.reachable.get(&holder).is_some_and(|known| known.address == hello.identity.address)
+        };
+        // Two that meet after a split may hold one name: they settle it between them.
+        let known = self.state.owner(hello.identity.id).is_some_and(|owner| owner.node().is_some());
+        if !known
+            && let Some(holder) = self.live_holder(&hello.name, hello.identity.id)
+            && !moved_out(holder)
+        {
+            return Some(Refuse::NameTaken(holder));
+        }
+        self.epoch_behind(hello)
+    }
+
+    /// An epoch or generation that the peer must go beyond: its own before it lost its disk or its clock
+    /// was set back, or that of a node which is gone and whose name or address it takes over.
+    fn epoch_behind(&self, hello: &Hello) -> Option<Refuse> {
+        let Hello { name, identity, epoch, .. } = hello;
+        let of = |id| self.state.owner(id).map_or(0, Owner::newest_epoch);
+        let holder = self.memberships.holder(name.as_str());
+        let gone = holder.filter(|holder| {
+            *holder != identity.id && self.presence(*holder) != MemberState::Alive
+        });
+        let taken_over = gone.map_or(0, of);
+        let known = of(identity.id);
+        let generation = self.swim.known_at(identity.address).map_or(0, |known| known.generation);
+        let behind = known > *epoch || taken_over >= *epoch || generation > identity.generation;
+        behind.then(|| Refuse::EpochBehind { epoch: known.max(taken_over), generation })
+    }
+
+    fn refused(&mut self, id: StreamId, refuse: &Refuse, now: Now) {
+        let caller = self.streams.open.get(&id).and_then(Stream::caller);
+        match refuse {
+            Refuse::NameTaken(holder) => self.name_is_taken(*holder),
+            Refuse::EpochBehind { epoch, generation } => {
+                self.swim.raise_generation(*generation, now.mono);
+                self.drain_swim(now);
+                self.raise_epoch(*epoch, now);
+                let delay = self.jitter(RETRY_LEAST, RETRY_MOST);
+                self.timers.set_by(Timer::Seeds, now.mono + delay);
+                self.end_stream(id, "refused", now);
+                return caller.into_iter().for_each(|peer| self.dial_sync(peer, now));
+            }
+            Refuse::Busy => {}
+        }
+        self.end_stream(id, "refused", now);
+    }
+
+    fn handle_frame(&mut self, id: StreamId, frame: Frame, now: Now) {
+        match frame {
+            Frame::Roots(theirs) => self.answer_roots(id, theirs, now),
+            Frame::Buckets { members, owners, shared } => {
+                self.answer_buckets(id, members.as_ref(), owners.as_ref(), shared.as_ref());
+            }
+            Frame::Entries(entries) => self.answer_entries(id, entries, now),
+            Frame::Records(records) => self.take_records(id, records, now),
+            Frame::Want { shared, owned } => {
+                let shared = shared.iter().filter_map(|key| self.state.shared(key));
+                let owned = owned
+                    .iter()
+                    .filter_map(|(id, epoch, kind)| self.state.owned(*id, *epoch, *kind));
+                let records: Vec<Record> = shared.chain(owned).collect();
+                self.put_records(id, records);
+            }
+            Frame::Peers(peers) => self.take_peers(id, peers, now),
+            Frame::Pull(versions) => {
+                let records: Vec<Record> =
+                    versions.iter().filter_map(|version| self.record_of(version)).collect();
+                self.put_records(id, records);
+                self.put(id, &Frame::Done);
+            }
+            Frame::Ask(Ask::SetFacts { set, unset }) => {
+                let answer = self.set_own_facts(set, unset, now).map_err(|error| error.to_string());
+                self.persist(Pending { answers: vec![(id, answer)], ..Pending::default() });
+            }
+            Frame::Answer(answer) => {
+                self.answer_ask(id, answer);
+                self.end_stream(id, "done", now);
+            }
+            Frame::Done => self.finish(id, now),
+            Frame::Hello(_) | Frame::Refuse(_) => self.end_stream(id, "greeted twice", now),
+        }
+    }
+
+    fn answer_roots(&mut self, id: StreamId, theirs: SyncRoots, now: Now) {
+        self.advance_horizon(theirs.records.horizon_ms, now);
+        let mine = self.sync_roots();
+        let members = (mine.members != theirs.members).then(|| self.member_buckets());
+        let owners = (mine.records.owners != theirs.records.owners)
+            .then(|| self.state.owner_buckets().clone());
+        let shared = (mine.records.shared != theirs.records.shared)
+            .then(|| self.state.shared_buckets().clone());
+        self.put(id, &Frame::Buckets { members, owners, shared });
+    }
+
+    fn answer_buckets(
+        &mut self,
+        id: StreamId,
+        members: Option<&Buckets>,
+        owners: Option<&Buckets>,
+        shared: Option<&Buckets>,
+    ) {
+        let member_buckets =
+            members.map_or_else(Vec::new, |theirs| self.member_buckets().unequal(theirs));
+        let owner_buckets =
+            owners.map_or_else(Vec::new, |theirs| self.state.owner_buckets().unequal(theirs));
+        let shared_buckets =
+            shared.map_or_else(Vec::new, |theirs| self.state.shared_buckets().unequal(theirs));
+        let mut frames = Vec::new();
+        for (owner, shared) in chunks(&owner_buckets, &shared_buckets) {
+            frames.push(Entries {
+                owned: self.state.owned_entries(owner),
+                owner_buckets: owner.to_vec(),
+                shared: self.state.shared_entries(shared),
+                shared_buckets: shared.to_vec(),
+                ..Entries::default()
+            });
+        }
+        let peers = self.peers_in(&member_buckets);
+        frames.push(Entries { member_buckets, peers, last: true, ..Entries::default() });
+        for entries in frames {
+            self.put(id, &Frame::Entries(entries));
+        }
+    }
+
+    fn answer_entries(&mut self, id: StreamId, entries: Entries, now: Now) {
+        let Entries { owner_buckets, owned, shared_buckets, shared, member_buckets, peers, last } =
+            entries;
+        let (mut records, want_shared) = self.compare_shared(&shared_buckets, &shared);
+        let (owned_records, want_owned) = self.compare_owned(&owner_buckets, &owned);
+        records.extend(owned_records);
+        let mine = self.peers_in(&member_buckets);
+        self.take_peers(id, peers, now);
+        self.put_records(id, records);
+        if !mine.is_empty() {
+            self.put(id, &Frame::Peers(mine));
+        }
+        if !want_shared.is_empty() || !want_owned.is_empty() {
+            self.put(id, &Frame::Want { shared: want_shared, owned: want_owned });
+        }
+        if last {
+            self.put(id, &Frame::Done);
+        }
+    }
+
+    /// What the peer lacks, and what we lack, of the shared records in these buckets.
+    fn compare_shared(&self, buckets: &[u8], theirs: &[SharedEntry]) -> (Vec<Record>, Vec<Key>) {
+        let mine = self.state.shared_entries(buckets);
+        let ranks = |entries: &[SharedEntry]| -> BTreeMap<Key, _> {
+            entries.iter().map(|(key, stamp, hash)| (key.clone(), (*stamp, *hash))).collect()
+        };
+        let (mine, theirs) = (ranks(&mine), ranks(theirs));
+        let (lacked, wanted) = (newer(&mine, &theirs), newer(&theirs, &mine));
+        (lacked.filter_map(|key| self.state.shared(key)).collect(), wanted.cloned().collect())
+    }
+
+    /// The same for owned records. An epoch older than one that is complete is of no use.
+    fn compare_owned(&self, buckets: &[u8], theirs: &[OwnedEntry]) -> (Vec<Record>, Vec<OwnedKey>) {
+        let mine = self.state.owned_entries(buckets);
+        let ranks = |entries: &[OwnedEntry]| -> BTreeMap<OwnedKey, _> {
+            let slot = |(owner, epoch, kind, seq, hash): &OwnedEntry| {
+                ((*owner, *epoch, *kind), (*seq, *hash))
+            };
+            entries.iter().map(slot).collect()
+        };
+        let (mine, theirs) = (ranks(&mine), ranks(theirs));
+        let useful = |(owner, epoch, _): &&OwnedKey, at: &BTreeMap<OwnedKey, _>| {
+            complete_epoch(at, *owner).is_none_or(|complete| complete <= *epoch)
+        };
+        let lacked = newer(&mine, &theirs).filter(|key| useful(key, &theirs));
+        let wanted = newer(&theirs, &mine).filter(|key| useful(key, &mine));
+        let record = |(owner, epoch, kind): &OwnedKey| self.state.owned(*owner, *epoch, *kind);
+        (lacked.filter_map(record).collect(), wanted.copied().collect())
+    }
+
+    fn take_peers(&mut self, id: StreamId, peers: Vec<Peer>, now: Now) {
+        let Some(stream) = self.streams.open.get(&id) else { return };
+        let sender = stream.hello.as_ref().map(|hello| hello.identity);
+        let before = self.reachable.clone();
+        self.swim.apply(peers, sender, now.mono);
+        self.drain_swim(now);
+        if self.reachable != before
+            && let Some(stream) = self.streams.open.get_mut(&id)
+        {
+            stream.fresh += 1;
+        }
+    }
+
+    fn take_records(&mut self, id: StreamId, records: Vec<Record>, now: Now) {
+        let Some(stream) = self.streams.open.get(&id) else { return };
+        let pulled = matches!(stream.role, Role::Pull(_));
+        let peer = stream.hello.as_ref().map(|hello| hello.identity.id);
+        let mut fresh = 0;
+        for record in records {
+            let version = record.version();
+            if self.take(record, now) != Verdict::Fresh {
+                continue;
+            }
+            fresh += 1;
+            // News at first hand is spread further; what a sync repairs is known to most already.
+            let first_hand = peer.is_some_and(|peer| super::own::is_own(&version, peer));
+            if pulled || first_hand {
+                self.spread(&version, now);
+            }
+        }
+        if let Some(stream) = self.streams.open.get_mut(&id) {
+            stream.fresh += fresh;
+        }
+        self.persist_soon(now);
+    }
+
+    /// The peer has said all.
+    fn finish(&mut self, id: StreamId, now: Now) {
+        let Some(stream) = self.streams.open.get(&id) else { return };
+        let (fresh, hello) = (stream.fresh, stream.hello.clone());
+        match stream.role {
+            Role::Sync => {
+                self.put(id, &Frame::Done);
+                self.complete_sync(fresh, now);
+                if let Some(hello) = hello {
+                    self.swim.announce(hello.identity, now.mono);
+                    self.drain_swim(now);
+                }
+            }
+            Role::Served => self.complete_sync(fresh, now),
+            Role::Pull(_) | Role::Ask(..) => {}
+        }
+        self.end_stream(id, "done", now);
+    }
+
+    fn complete_sync(&mut self, fresh: usize, now: Now) {
+        self.counters.syncs += 1;
+        self.name_taken = self.name_taken.filter(|_| self.own.yielded);
+        self.set_synced(now);
+        if fresh > 0 {
+            let delay = self.jitter(CHECK_AGAIN, CHECK_AGAIN * 2);
+            self.timers.set_by(Timer::Check, now.mono + delay);
+        }
+    }
+
+    /// Closes a stream from our side.
+    fn end_stream(&mut self, id: StreamId, reason: &str, now: Now) {
+        if self.streams.open.contains_key(&id) {
+            self.outputs.push_back(Output::Close { stream: id });
+            self.close_stream(id, reason, now);
+        }
+    }
+
+    /// A stream is over.
+    pub(super) fn close_stream(&mut self, id: StreamId, reason: &str, now: Now) {
+        let Some(stream) = self.streams.open.remove(&id) else { return };
+        tracing::trace!(peer = %stream.peer, reason, "stream closed");
+        match stream.role {
+            Role::Pull(versions) => self.pull_ended(&versions, now),
+            Role::Ask(..) => self.ask_failed(id),
+            Role::Sync | Role::Served => {}
+        }
+    }
+
+    pub(super) fn close_idle_streams(&mut self, now: Now) {
+        let idle: Vec<StreamId> = self
+            .streams
+            .open
+            .iter()
+            .filter(|(_, stream)| stream.last_moved + limits::STREAM_IDLE < now.mono)
+            .map(|(id, _)| *id)
+            .collect();
+        for id in idle {
+            self.end_stream(id, "idle", now);
+        }
+        if !self.streams.open.is_empty() {
+            self.timers.set_by(Timer::Idle, now.mono + IDLE_PERIOD);
+        }
+    }
+
+    fn record_of(&self, version: &Version) -> Option<Record> {
+        let record = match version {
+            Version::Shared(key, _) => self.state.shared(key),
+            Version::Owned(owner, kind, epoch, _) => self.state.owned(*owner, *epoch, *kind),
+        }?;
+        record.version().supersedes(version).then_some(record)
+    }
+
+    /// What was asked over a stream is done, and on disk.
+    pub(super) fn put_answer(&mut self, stream: StreamId, answer: Result<Version, String>) {
+        if self.streams.open.contains_key(&stream) {
+            self.put(stream, &Frame::Answer(answer));
+        }
+    }
+
+    fn put(&mut self, stream: StreamId, frame: &Frame) {
+        let bytes = codec::encode(frame);
+        debug_assert!(bytes.len() <= limits::MESSAGE_BYTES, "a frame of {} bytes", bytes.len());
+        self.outputs.push_back(Output::Message { stream, bytes });
+    }
+
+    /// Sends records in messages of bounded size, but none of ours that is not yet on disk.
+    fn put_records(&mut self, id: StreamId, records: Vec<Record>) {
+        let mut chunk = Vec::new();
+        let mut bytes = 0;
+        for record in records {
+            if self.store.is_unpersisted(&record.version()) {
+                continue;
+            }
+            bytes += codec::encode(&record).len();
+            chunk.push(record);
+            if bytes > limits::SYNC_CHUNK_BYTES {
+                self.put(id, &Frame::Records(std::mem::take(&mut chunk)));
+                bytes = 0;
+            }
+        }
+        if !chunk.is_empty() {
+            self.put(id, &Frame::Records(chunk));
+        }
+    }
+}
+
+/// What one side holds in a version above the other's.
+fn newer<'a, K: Ord, R: Ord>(
+    one: &'a BTreeMap<K, R>,
+    other: &'a BTreeMap<K, R>,
+) -> impl Iterator<Item = &'a K> {
+    one.iter()
+        .filter(|(key, rank)| other.get(*key).is_none_or(|held| held < *rank))
+        .map(|(key, _)| key)
+}
+
+/// The newest epoch of an owner that looks complete from its list of records.
+fn complete_epoch<R>(entries: &BTreeMap<OwnedKey, R>, owner: NodeId) -> Option<u64> {
+    let facts = entries
+        .range((owner, 0, Kind(0))..=(owner, u64::MAX, Kind(u8::MAX)))
+        .filter(|((_, _, kind), _)| *kind == Kind::FACTS)
+        .map(|((_, epoch, _), _)| *epoch);
+    facts.filter(|epoch| entries.contains_key(&(owner, *epoch, Kind::NODE))).max()
+}
+
+/// Buckets in groups whose entries fit a message even in large states.
+fn chunks<'a>(owners: &'a [u8], shared: &'a [u8]) -> impl Iterator<Item = (&'a [u8], &'a [u8])> {
+    const GROUP: usize = 16;
+    let groups = owners.len().max(shared.len()).div_ceil(GROUP);
+    let part = |of: &'a [u8], at: usize| of.chunks(GROUP).nth(at).unwrap_or_default();
+    (0..groups).map(move |at| (part(owners, at), part(shared, at)))
+}

@@ -1,0 +1,226 @@
+//! Who is in which tribe, and why.
+//!
+//! Membership is a pure function, without memory, of tribes, placements, policies and facts: placed out
+//! by hand beats placed in by hand beats any policy that is true. Every node computes it for every
+//! node; it never travels. What is kept here is only the last result, so that a change recomputes no
+//! more than it touches.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use serde::{Deserialize, Serialize};
+
+use crate::{
+    Facts, NodeId, NodeName, PolicyName, TribeName, Verdict,
+    state::{Placement, Reading, State},
+};
+
+/// Why a node is in a tribe.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Reason {
+    /// It was placed in by hand.
+    Joined,
+    /// This policy is true for its facts.
+    Policy(PolicyName),
+}
+
+/// Why a node would be in a tribe; empty if it is out.
+pub(crate) fn reasons(
+    reading: &Reading,
+    tribe: &TribeName,
+    name: &NodeName,
+    facts: &Facts,
+) -> Vec<Reason> {
+    let placement = reading.placements.get(tribe).and_then(|placements| placements.get(name));
+    if placement == Some(&Placement::Left) {
+        return Vec::new();
+    }
+    let joined = (placement == Some(&Placement::Joined)).then_some(Reason::Joined);
+    let by_policy = reading
+        .policies
+        .iter()
+        .filter(|(policy, read)| read.tribe == *tribe && !reading.disabled.contains(*policy))
+        .filter(|(_, read)| {
+            read.policy.as_ref().is_some_and(|policy| policy.evaluate(facts) == Verdict::True)
+        })
+        .map(|(policy, _)| Reason::Policy(policy.clone()));
+    joined.into_iter().chain(by_policy).collect()
+}
+
+/// A node that came into a tribe, went out, or is in for other reasons.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Moved {
+    pub(crate) tribe: TribeName,
+    pub(crate) node: NodeId,
+    /// Reasons before; empty if it was out.
+    pub(crate) before: Vec<Reason>,
+    /// Reasons now; empty if it is out.
+    pub(crate) after: Vec<Reason>,
+}
+
+impl Moved {
+    /// It went in or out, and not only the reasons changed.
+    pub(crate) fn crossed(&self) -> bool {
+        self.before.is_empty() != self.after.is_empty()
+    }
+}
+
+/// The memberships that follow from a state.
+#[derive(Debug, Default)]
+pub(crate) struct Memberships {
+    tribes: BTreeMap<TribeName, BTreeMap<NodeId, Vec<Reason>>>,
+    /// The node that holds each name.
+    holders: BTreeMap<NodeName, NodeId>,
+}
+
+impl Memberships {
+    /// Members of a tribe and why they are in.
+    pub(crate) fn of_tribe(
+        &self,
+        tribe: &TribeName,
+    ) -> impl Iterator<Item = (NodeId, &Vec<Reason>)> {
+        self.tribes.get(tribe).into_iter().flatten().map(|(id, reasons)| (*id, reasons))
+    }
+
+    /// Tribes of a node, by name.
+    pub(crate) fn of_node(&self, node: NodeId) -> impl Iterator<Item = &TribeName> {
+        self.tribes.iter().filter(move |(_, members)| members.contains_key(&node)).map(|(t, _)| t)
+    }
+
+    /// Tribes that some node is in by this policy.
+    pub(crate) fn tribes_by<'a>(&'a self, policy: &'a str) -> impl Iterator<Item = &'a TribeName> {
+        let by_it = move |reason: &Reason| match reason {
+            Reason::Policy(name) => name.as_str() == policy,
+            Reason::Joined => false,
+        };
+        self.tribes
+            .iter()
+            .filter(move |(_, members)| members.values().flatten().any(by_it))
+            .map(|(tribe, _)| tribe)
+    }
+
+    /// The node that holds a name.
+    pub(crate) fn holder(&self, name: &str) -> Option<NodeId> {
+        self.holders.get(name).copied()
+    }
+
+    /// Does this node hold its own name, or has another taken it over?
+    pub(crate) fn is_holder(&self, name: &NodeName, node: NodeId) -> bool {
+        self.holders.get(name) == Some(&node)
+    }
+
+    /// A tribe, its placements or policies changed.
+    pub(crate) fn update_tribe(&mut self, state: &State, tribe: &TribeName) -> Vec<Moved> {
+        let exists = state.reading().tribes.contains_key(tribe);
+        let after: BTreeMap<NodeId, Vec<Reason>> = self
+            .holders
+            .iter()
+            .filter(|_| exists)
+            .filter_map(|(name, id)| Some((*id, self.reasons_of(state, tribe, name, *id)?)))
+            .collect();
+        let before = if after.is_empty() {
+            self.tribes.remove(tribe).unwrap_or_default()
+        } else {
+            self.tribes.insert(tribe.clone(), after.clone()).unwrap_or_default()
+        };
+        let nodes: BTreeSet<NodeId> = before.keys().chain(after.keys()).copied().collect();
+        let reasons =
+            |of: &BTreeMap<NodeId, Vec<Reason>>, node| of.get(node).cloned().unwrap_or_default();
+        nodes
+            .iter()
+            .map(|node| Moved {
+                tribe: tribe.clone(),
+                node: *node,
+                before: reasons(&before, node),
+                after: reasons(&after, node),
+            })
+            .filter(|moved| moved.before != moved.after)
+            .collect()
+    }
+
+    /// A node's facts changed.
+    pub(crate) fn update_facts(&mut self, state: &State, node: NodeId) -> Vec<Moved> {
+        let Some(name) = state.owner(node).and_then(|owner| owner.node()).map(|node| &node.name)
+        else {
+            return Vec::new();
+        };
+        if !self.is_holder(name, node) {
+            return Vec::new();
+        }
+        let mut moves = Vec::new();
+        for tribe in state.reading().tribes.keys() {
+            let after = self.reasons_of(state, tribe, name, node).unwrap_or_default();
+            moves.extend(self.set(tribe, node, after));
+        }
+        moves
+    }
+
+    /// A node's name, or who holds it, changed.
+    pub(crate) fn update_names(&mut self, state: &State) -> Vec<Moved> {
+        let holders = holders(state);
+        let mut stale: BTreeSet<NodeId> = BTreeSet::new();
+        for (name, id) in &self.holders {
+            if holders.get(name) != Some(id) {
+                stale.insert(*id);
+            }
+        }
+        let mut moves = Vec::new();
+        let tribes: Vec<TribeName> = self.tribes.keys().cloned().collect();
+        for id in &stale {
+            for tribe in &tribes {
+                moves.extend(self.set(tribe, *id, Vec::new()));
+            }
+        }
+        let fresh: Vec<NodeId> = holders
+            .iter()
+            .filter(|(name, id)| self.holders.get(*name) != Some(*id))
+            .map(|(_, id)| *id)
+            .collect();
+        self.holders = holders;
+        for id in fresh {
+            moves.extend(self.update_facts(state, id));
+        }
+        moves
+    }
+
+    fn reasons_of(
+        &self,
+        state: &State,
+        tribe: &TribeName,
+        name: &NodeName,
+        node: NodeId,
+    ) -> Option<Vec<Reason>> {
+        let facts = state.owner(node)?.facts();
+        let reasons = reasons(state.reading(), tribe, name, facts);
+        (!reasons.is_empty()).then_some(reasons)
+    }
+
+    fn set(&mut self, tribe: &TribeName, node: NodeId, after: Vec<Reason>) -> Option<Moved> {
+        let before = if after.is_empty() {
+            let members = self.tribes.get_mut(tribe)?;
+            let before = members.remove(&node)?;
+            if members.is_empty() {
+                self.tribes.remove(tribe);
+            }
+            before
+        } else {
+            let members = self.tribes.entry(tribe.clone()).or_default();
+            members.insert(node, after.clone()).unwrap_or_default()
+        };
+        let moved = Moved { tribe: tribe.clone(), node, before, after };
+        (moved.before != moved.after).then_some(moved)
+    }
+}
+
+/// Who holds each name: of several nodes that claim one, those that have not yielded it, and of these the
+/// one started last: a reinstalled host takes its name over from the id it had before.
+fn holders(state: &State) -> BTreeMap<NodeName, NodeId> {
+    let mut holders: BTreeMap<NodeName, (bool, u64, NodeId)> = BTreeMap::new();
+    for (id, owner) in state.owners() {
+        let Some(node) = owner.node() else { continue };
+        let claim = (!node.yielded, owner.epoch(), id);
+        let held = holders.entry(node.name.clone()).or_insert(claim);
+        *held = (*held).max(claim);
+    }
+    holders.into_iter().map(|(name, (_, _, id))| (name, id)).collect()
+}

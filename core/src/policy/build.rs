@@ -1,0 +1,354 @@
+//! Builds the tree from what the grammar found, and refuses what is not the language with a hint.
+
+use super::{
+    ast::{Clause, Expr, Op, Operand, Path, Span, Test},
+    caret, check,
+    error::{ParsePolicyErrorKind as Kind, Problem},
+    literal::Literal,
+    near,
+};
+use crate::{fact, limits};
+
+/// Values with operators between them: a comparison if there are two.
+pub(crate) struct Chain<'s> {
+    pub(crate) first: Item<'s>,
+    pub(crate) rest: Vec<(Op, Item<'s>)>,
+}
+
+/// What may stand beside an operator. A value is one word; more are a mistake.
+pub(crate) enum Item<'s> {
+    Group(Span, Expr),
+    Words(Vec<Word<'s>>),
+}
+
+/// A value as it was written.
+pub(crate) enum Word<'s> {
+    Fact(Path),
+    Bare(Span, &'s str),
+    Quoted(Span, Box<str>),
+    List(Span, Vec<Vec<Word<'s>>>),
+    Call(Span, &'s str, Vec<Vec<Word<'s>>>),
+}
+
+impl Word<'_> {
+    fn span(&self) -> Span {
+        match self {
+            Self::Fact(path) => path.span,
+            Self::Bare(span, _)
+            | Self::Quoted(span, _)
+            | Self::List(span, _)
+            | Self::Call(span, ..) => *span,
+        }
+    }
+
+    /// The text of a plain value.
+    fn content(&self) -> Option<&str> {
+        match self {
+            Self::Bare(_, word) => Some(word),
+            Self::Quoted(_, content) => Some(content),
+            _ => None,
+        }
+    }
+}
+
+impl Item<'_> {
+    fn span(&self) -> Span {
+        match self {
+            Self::Group(span, _) => *span,
+            Self::Words(words) => words_span(words),
+        }
+    }
+}
+
+fn words_span(words: &[Word<'_>]) -> Span {
+    match (words.first(), words.last()) {
+        (Some(first), Some(last)) => first.span().to(last.span()),
+        _ => Span::new(0, 0),
+    }
+}
+
+/// What was written in a span, on one line and without what could disturb a terminal.
+fn written(text: &str, span: Span) -> String {
+    let words = text.get(span.range()).unwrap_or("").split_whitespace();
+    words.collect::<Vec<_>>().join(" ").chars().map(caret::shown).collect()
+}
+
+pub(crate) fn or(text: &str, span: Span, parts: Vec<Expr>) -> Result<Expr, Problem> {
+    let merge = |part| match part {
+        Expr::Or(inner) => inner,
+        part => vec![part],
+    };
+    join(text, span, parts, merge, Expr::Or)
+}
+
+pub(crate) fn and(text: &str, span: Span, parts: Vec<Expr>) -> Result<Expr, Problem> {
+    let merge = |part| match part {
+        Expr::And(inner) => inner,
+        part => vec![part],
+    };
+    join(text, span, parts, merge, Expr::And)
+}
+
+fn join(
+    text: &str,
+    span: Span,
+    mut parts: Vec<Expr>,
+    merge: impl Fn(Expr) -> Vec<Expr>,
+    wrap: impl Fn(Vec<Expr>) -> Expr,
+) -> Result<Expr, Problem> {
+    if parts.len() > 1 {
+        return match parts.contains(&Expr::Everything) {
+            true => Err(constant(text, span)),
+            false => Ok(wrap(parts.into_iter().flat_map(merge).collect())),
+        };
+    }
+    parts.pop().ok_or_else(|| Problem::new(Kind::Empty, span))
+}
+
+fn constant(text: &str, span: Span) -> Problem {
+    Problem::new(Kind::Constant(written(text, span).into()), span)
+        .help("`true` alone is the policy of every node")
+}
+
+pub(crate) fn not(text: &str, not: Span, chain: Chain<'_>) -> Result<Expr, Problem> {
+    if let Some((op, right)) = chain.rest.first() {
+        let (left, right) = (written(text, chain.first.span()), written(text, right.span()));
+        let (opposite, op) = (op.negated().as_str(), op.as_str());
+        let help = format!("write `{left} {opposite} {right}` or `not ({left} {op} {right})`");
+        return Err(
+            Problem::new(Kind::NotBeforeComparison(written(text, not).into()), not).help(help)
+        );
+    }
+    let span = not.to(chain.first.span());
+    match condition(text, chain)? {
+        Expr::Everything => Err(constant(text, span)),
+        inner => Ok(Expr::Not(Box::new(inner))),
+    }
+}
+
+pub(crate) fn condition(text: &str, chain: Chain<'_>) -> Result<Expr, Problem> {
+    let Chain { first, rest } = chain;
+    let mut rest = rest.into_iter();
+    match (rest.next(), rest.next()) {
+        (None, _) => match first {
+            Item::Group(_, inner) => Ok(inner),
+            Item::Words(words) => lone(text, one(text, words)?),
+        },
+        (Some((op, second)), None) => {
+            let span = first.span().to(second.span());
+            let (left, right) = (value(text, first)?, value(text, second)?);
+            let test = comparison(text, left, op, right)?;
+            Ok(Expr::Clause(Clause { test, span }))
+        }
+        (Some((_, second)), Some((_, third))) => {
+            let span = first.span().to(third.span());
+            let (second, help) = (written(text, second.span()), "join two comparisons with `&&`");
+            let help = if second.is_empty() {
+                help.into()
+            } else {
+                format!("{help}: `… {second} && {second} …`")
+            };
+            Err(Problem::new(Kind::Chained, span).help(help))
+        }
+    }
+}
+
+/// A condition of one word.
+fn lone(text: &str, word: Word<'_>) -> Result<Expr, Problem> {
+    let span = word.span();
+    let shown = written(text, span);
+    let refuse = |help: String| {
+        Err(Problem::new(Kind::NotACondition(shown.as_str().into()), span).help(help))
+    };
+    let test = match word {
+        Word::Fact(path) if path.kind.is_none_or(|kind| kind == check::BOOL) => Test::Holds(path),
+        Word::Fact(_) => return refuse(format!("compare it: `{shown} == …`")),
+        Word::Call(_, name, arguments) => call(text, span, name, arguments)?,
+        Word::Bare(_, word) => match Literal::bare(word, span)?.boolean {
+            Some(true) => return Ok(Expr::Everything),
+            Some(false) => {
+                return Err(
+                    Problem::new(Kind::Constant(shown.into()), span).help("no node would match")
+                );
+            }
+            None => return refuse(reference_hint(word)),
+        },
+        Word::Quoted(_, content) => return refuse(reference_hint(&content)),
+        Word::List(..) => return refuse("compare a fact with it: `{{fact}} in […]`".into()),
+    };
+    Ok(Expr::Clause(Clause { test, span }))
+}
+
+/// A hint for a word that may have been meant as a fact.
+fn reference_hint(word: &str) -> String {
+    match near::nearest(word, fact::BUILT_IN.iter().copied()) {
+        Some(name) => format!("did you mean `{{{{{name}}}}}`?"),
+        None => "a fact is written `{{name}}`".into(),
+    }
+}
+
+fn call(
+    text: &str,
+    span: Span,
+    name: &str,
+    mut arguments: Vec<Vec<Word<'_>>>,
+) -> Result<Test, Problem> {
+    match name {
+        "exists" => {}
+        "bytes" | "default" | "ip" | "len" | "lower" | "number" | "version" => {
+            return Err(Problem::new(Kind::Unsupported(name.into()), span));
+        }
+        _ => {
+            let problem = Problem::new(Kind::Function(name.into()), span);
+            return Err(match near::nearest(name, ["exists"].into_iter()) {
+                Some(name) => problem.help(format!("did you mean `{name}`?")),
+                None => problem.help("there is only `exists({{fact}})`"),
+            });
+        }
+    }
+    let refuse = || Problem::new(Kind::Argument(name.into()), span);
+    let (Some(argument), true) = (arguments.pop(), arguments.is_empty()) else {
+        return Err(refuse().help("write `exists({{fact}})`"));
+    };
+    match one(text, argument)? {
+        Word::Fact(path) => Ok(Test::Exists(path)),
+        Word::Bare(_, word) => {
+            Err(refuse().help(format!("did you mean `exists({{{{{word}}}}})`?")))
+        }
+        _ => Err(refuse().help("write `exists({{fact}})`")),
+    }
+}
+
+/// The value beside an operator.
+fn value<'s>(text: &str, item: Item<'s>) -> Result<Word<'s>, Problem> {
+    let refuse = |span| {
+        Err(Problem::new(Kind::NotAValue(written(text, span).into()), span)
+            .help("compare facts and values, join conditions with `&&` and `||`"))
+    };
+    match item {
+        Item::Group(span, _) => refuse(span),
+        Item::Words(words) => match one(text, words)? {
+            Word::Call(span, name, arguments) => {
+                call(text, span, name, arguments)?;
+                refuse(span)
+            }
+            word => Ok(word),
+        },
+    }
+}
+
+/// The only word, where one belongs.
+fn one<'s>(text: &str, mut words: Vec<Word<'s>>) -> Result<Word<'s>, Problem> {
+    if words.len() > 1 {
+        return Err(several(text, &words));
+    }
+    words.pop().ok_or_else(|| Problem::new(Kind::Empty, Span::new(0, 0)))
+}
+
+/// What is wrong with several words in a row.
+fn several(text: &str, words: &[Word<'_>]) -> Problem {
+    let misspelled = words.iter().find_map(|word| match word {
+        Word::Bare(span, word) => Some((*span, *word, operator_meant(word)?)),
+        _ => None,
+    });
+    if let Some((span, word, operator)) = misspelled {
+        return Problem::new(Kind::NotAnOperator(word.into()), span)
+            .help(format!("use `{operator}`"))
+            .replace(operator);
+    }
+    let span = words_span(words);
+    let plain: Option<Vec<&str>> = words.iter().map(Word::content).collect();
+    if let Some(plain) = plain {
+        let shown = plain.join(" ");
+        let quoted = Literal::quoted(&shown, span).to_string();
+        return Problem::new(Kind::TwoWords(written(text, span).into()), span)
+            .help(format!("quote the value: `{quoted}`"))
+            .replace(&quoted);
+    }
+    let second = words.get(1).map_or(span, Word::span);
+    Problem::new(Kind::MissingOperator(written(text, second).into()), second)
+        .help("put an operator such as `==` or `&&` before it")
+}
+
+/// The operator that people write as this word elsewhere.
+fn operator_meant(word: &str) -> Option<&'static str> {
+    let lower = word.to_ascii_lowercase();
+    let found = match lower.as_str() {
+        "and" => "and",
+        "or" => "or",
+        "not" => "not",
+        "in" => "in",
+        "contains" | "has" | "includes" => "contains",
+        "is" | "eq" | "equals" => "==",
+        "isnt" | "ne" => "!=",
+        "lt" => "<",
+        "le" => "<=",
+        "gt" => ">",
+        "ge" => ">=",
+        _ => return None,
+    };
+    Some(found)
+}
+
+fn comparison(text: &str, left: Word<'_>, op: Op, right: Word<'_>) -> Result<Test, Problem> {
+    let span = left.span().to(right.span());
+    let (path, op, operand) = match (left, right) {
+        (Word::Fact(left), right) => (left, op, operand(text, right)?),
+        (left, Word::Fact(right)) => (right, op.flipped(), operand(text, left)?),
+        (left, right) => return Err(literals(text, span, &left, &right)),
+    };
+    check::comparison(&path, op, &operand, span)?;
+    Ok(Test::Compare(path, op, operand))
+}
+
+fn literals(text: &str, span: Span, left: &Word<'_>, right: &Word<'_>) -> Problem {
+    let shown = |word: &Word<'_>| written(text, word.span()).into();
+    let problem = Problem::new(Kind::Literals(shown(left), shown(right)), span);
+    let fact = [left, right].into_iter().find_map(|word| match word {
+        Word::Bare(at, word) => {
+            near::nearest(word, fact::BUILT_IN.iter().copied()).map(|name| (*at, name))
+        }
+        _ => None,
+    });
+    match (fact, left) {
+        (Some((at, name)), _) => {
+            let reference = format!("{{{{{name}}}}}");
+            problem.help(format!("did you mean `{reference}`?")).fix(at, reference)
+        }
+        (None, Word::Bare(at, word)) if super::token::is_name(word) => {
+            let reference = format!("{{{{{word}}}}}");
+            problem.help(format!("did you mean the fact `{reference}`?")).fix(*at, reference)
+        }
+        _ => problem.help("one side must be a fact: `{{name}}`"),
+    }
+}
+
+fn operand(text: &str, word: Word<'_>) -> Result<Operand, Problem> {
+    Ok(match word {
+        Word::Fact(path) => Operand::Fact(path),
+        Word::List(span, items) => Operand::List(list(text, span, items)?),
+        word => Operand::One(literal(text, word)?),
+    })
+}
+
+fn list(text: &str, span: Span, items: Vec<Vec<Word<'_>>>) -> Result<Vec<Literal>, Problem> {
+    if items.len() > limits::POLICY_LIST {
+        let kind = Kind::TooLarge { what: "elements of a list", max: limits::POLICY_LIST };
+        return Err(Problem::new(kind, span));
+    }
+    if items.is_empty() {
+        return Err(Problem::new(Kind::Constant("[]".into()), span).help("put a value in the list"));
+    }
+    items.into_iter().map(|words| literal(text, one(text, words)?)).collect()
+}
+
+fn literal(text: &str, word: Word<'_>) -> Result<Literal, Problem> {
+    match word {
+        Word::Bare(span, word) => Literal::bare(word, span),
+        Word::Quoted(span, content) => Ok(Literal::quoted(&content, span)),
+        word => {
+            Err(Problem::new(Kind::Unsupported(written(text, word.span()).into()), word.span())
+                .help("a list has plain values only"))
+        }
+    }
+}

@@ -1,0 +1,243 @@
+//! Policies: conditions over facts that put nodes into tribes.
+//!
+//! Text → tokens (`token`) → tree (`grammar`, built by `build`, checked against the built-in facts
+//! by `check`) → verdict (`eval`), with reasons (`explain`). This module must not know nodes,
+//! tribes or where facts come from.
+//!
+//! Invariant: a [`Policy`] has been parsed; its canonical text fits [`limits::POLICY_BYTES`] and parses to an
+//! equal policy. Nothing in a text can make it panic, and a fact's value is never read as policy.
+//!
+//! ```
+//! use tribe::{Facts, Policy, Source, Verdict};
+//!
+//! let policy = Policy::parse("{{os_dist}} == Ubuntu && {{storage_tier}} == True")?;
+//! let facts = serde_json::json!({"os_dist": "Ubuntu", "storage_tier": true});
+//! let facts = Facts::from_json(facts.as_object().unwrap(), Source::Start)?;
+//! assert_eq!(policy.evaluate(&facts), Verdict::True);
+//! assert_eq!(policy.to_string(), "{{os_dist}} == Ubuntu && {{storage_tier}} == true");
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+
+mod ast;
+mod build;
+mod caret;
+mod check;
+mod error;
+mod eval;
+mod explain;
+mod literal;
+mod near;
+mod print;
+mod schema;
+mod token;
+mod version;
+mod warn;
+
+lalrpop_util::lalrpop_mod!(
+    #[allow(
+        clippy::all,
+        clippy::indexing_slicing,
+        clippy::panic,
+        clippy::unwrap_used,
+        clippy::expect_used,
+        clippy::allow_attributes_without_reason,
+        missing_docs,
+        unreachable_pub,
+        unused_qualifications,
+        unused_imports,
+        reason = "generated from grammar.lalrpop"
+    )]
+    grammar,
+    "/policy/grammar.rs"
+);
+
+#[cfg(test)]
+mod tests;
+
+use std::{
+    fmt::{self, Debug, Display, Formatter},
+    hash::{Hash, Hasher},
+    str::FromStr,
+    sync::Arc,
+};
+
+use lalrpop_util::ParseError;
+
+use self::{ast::Expr, error::Problem, token::Token};
+pub use self::{
+    ast::Span,
+    error::{Fix, ParsePolicyError, ParsePolicyErrorKind},
+    eval::{UnknownReason, Verdict},
+    explain::{Explanation, FactRead, Join},
+    warn::{PolicyWarning, PolicyWarningKind},
+};
+use crate::{fact::Facts, limits, name::FactName};
+
+/// The level of the policy language that this library understands.
+pub const LEVEL: u16 = 1;
+
+/// A condition over the facts of a node.
+///
+/// Cheap to clone. Policies are equal if their canonical texts are, which [`Display`] shows.
+#[derive(Clone)]
+pub struct Policy(Arc<Parsed>);
+
+struct Parsed {
+    /// As it was written: what spans point into.
+    source: Arc<str>,
+    canonical: Box<str>,
+    tree: Expr,
+    reads: Vec<FactName>,
+}
+
+impl Policy {
+    /// Reads a policy.
+    ///
+    /// # Errors
+    /// [`ParsePolicyError`] says what is wrong with the text, and where.
+    pub fn parse(text: &str) -> Result<Self, ParsePolicyError> {
+        parse(text).map_err(|problem| {
+            let end = text.floor_char_boundary(limits::POLICY_BYTES);
+            ParsePolicyError::new(problem, text.get(..end).unwrap_or(""))
+        })
+    }
+
+    /// Judges the facts of a node.
+    pub fn evaluate(&self, facts: &Facts) -> Verdict {
+        eval::evaluate(&self.0.tree, facts)
+    }
+
+    /// Judges the facts of a node, and says why.
+    #[must_use]
+    pub fn explain(&self, facts: &Facts) -> Explanation {
+        explain::explain(&self.0.tree, facts)
+    }
+
+    /// What is probably a mistake: among others, facts that are neither built in nor `known`,
+    /// but have almost the name of one that is.
+    #[must_use]
+    pub fn warnings<'a>(&self, known: impl IntoIterator<Item = &'a str>) -> Vec<PolicyWarning> {
+        warn::warnings(&self.0.tree, &self.0.source, known.into_iter())
+    }
+
+    /// The facts that are read, each once, by name.
+    pub fn reads(&self) -> impl ExactSizeIterator<Item = &FactName> {
+        self.0.reads.iter()
+    }
+
+    /// The lowest level of the language that has all this policy uses.
+    #[must_use]
+    pub fn level(&self) -> u16 {
+        LEVEL
+    }
+
+    /// The canonical text.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0.canonical
+    }
+
+    /// The text that was parsed, with its own spelling and comments. Spans point into it.
+    #[must_use]
+    pub fn source(&self) -> &str {
+        &self.0.source
+    }
+}
+
+fn parse(text: &str) -> Result<Policy, Problem> {
+    let tokens = token::tokens(text)?;
+    if tokens.is_empty() {
+        return Err(Problem::new(ParsePolicyErrorKind::Empty, Span::new(0, 0))
+            .help("`true` is the policy of every node"));
+    }
+    let tree = grammar::PolicyParser::new()
+        .parse(text, tokens.into_iter().map(Ok))
+        .map_err(|error| syntax(text, error))?;
+    let canonical = tree.to_string();
+    if canonical.len() > limits::POLICY_BYTES {
+        let kind = ParsePolicyErrorKind::TooLarge {
+            what: "bytes in canonical form",
+            max: limits::POLICY_BYTES,
+        };
+        return Err(Problem::new(kind, Span::new(0, 0)));
+    }
+    let mut reads = Vec::new();
+    tree.paths(&mut |path| reads.push(path.name.clone()));
+    reads.sort();
+    reads.dedup();
+    Ok(Policy(Arc::new(Parsed { source: text.into(), canonical: canonical.into(), tree, reads })))
+}
+
+/// What the generated parser found, in words.
+fn syntax(text: &str, error: ParseError<u32, Token<'_>, Problem>) -> Problem {
+    let (span, expected) = match error {
+        ParseError::User { error } => return error,
+        ParseError::UnrecognizedToken { token: (start, _, end), expected } => {
+            (Span { start, end }, expected)
+        }
+        ParseError::UnrecognizedEof { expected, .. } => {
+            let end = text.trim_end().len();
+            (Span::new(end, end), expected)
+        }
+        ParseError::ExtraToken { token: (start, _, end) } => (Span { start, end }, Vec::new()),
+        ParseError::InvalidToken { location } => {
+            (Span { start: location, end: location }, Vec::new())
+        }
+    };
+    let found = match text.get(span.range()) {
+        Some(found) if !found.is_empty() => format!("`{found}`"),
+        _ => "the end".into(),
+    };
+    let kind =
+        ParsePolicyErrorKind::Expected { expected: friendly(&expected), found: found.into() };
+    Problem::new(kind, span)
+}
+
+/// What could stand at a place, without listing it all.
+fn friendly(expected: &[String]) -> &'static str {
+    let has = |name: &str| expected.iter().any(|token| token.trim_matches('"') == name);
+    match () {
+        () if has("]") && has(",") => "`,` or `]`",
+        () if has("!") => "a condition",
+        () if has("fact") && !has("==") => "a value",
+        () if has("in") && !has("==") => "`in` or `contains`",
+        () if has(",") => "`,` or `)`",
+        () if has(")") => "an operator or `)`",
+        () => "an operator or the end",
+    }
+}
+
+impl FromStr for Policy {
+    type Err = ParsePolicyError;
+
+    fn from_str(text: &str) -> Result<Self, ParsePolicyError> {
+        Self::parse(text)
+    }
+}
+
+impl Display for Policy {
+    /// The canonical text.
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        f.pad(self.as_str())
+    }
+}
+
+impl Debug for Policy {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        Debug::fmt(self.as_str(), f)
+    }
+}
+
+impl PartialEq for Policy {
+    fn eq(&self, other: &Self) -> bool {
+        self.as_str() == other.as_str()
+    }
+}
+
+impl Eq for Policy {}
+
+impl Hash for Policy {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        self.as_str().hash(state);
+    }
+}

@@ -1,0 +1,1046 @@
+use proptest::prelude::*;
+
+use super::{
+    ast::{Clause, Expr, Op, Operand, Path, Step, Test},
+    literal::Literal,
+    *,
+};
+use crate::fact::{Source, Value, parse_pair};
+
+/// Canonical text of a policy, or its rendered error.
+fn printed(text: &str) -> String {
+    Policy::parse(text).map_or_else(|error| error.render(), |policy| policy.to_string())
+}
+
+#[track_caller]
+fn check(text: &str, expected: &str) {
+    let found = printed(text);
+    assert_eq!(found, expected, "\n{found}\n");
+    assert_eq!(printed(&found), found);
+}
+
+#[track_caller]
+fn check_error(text: &str, expected: &[&str]) {
+    let found = printed(text);
+    assert_eq!(found.lines().collect::<Vec<_>>(), expected, "\n{found}\n");
+}
+
+fn json(text: &str) -> Facts {
+    let json: serde_json::Value = serde_json::from_str(text).unwrap();
+    Facts::from_json(json.as_object().unwrap(), Source::Host).unwrap()
+}
+
+/// Facts given as `key=value`, separated by spaces.
+fn pairs(text: &str) -> Facts {
+    let mut facts = Facts::new();
+    for (name, value) in text.split_whitespace().map(|pair| parse_pair(pair).unwrap()) {
+        facts.insert(name, value, Source::Start);
+    }
+    facts
+}
+
+fn word(verdict: Verdict) -> &'static str {
+    match verdict {
+        Verdict::True => "T",
+        Verdict::False => "F",
+        Verdict::Unknown(UnknownReason::Missing) => "U missing",
+        Verdict::Unknown(UnknownReason::Kind) => "U kind",
+        Verdict::Unknown(UnknownReason::Unordered) => "U unordered",
+    }
+}
+
+#[track_caller]
+fn judge(facts: &Facts, policy: &str, expected: &str) {
+    let parsed = Policy::parse(policy).unwrap_or_else(|error| panic!("{}", error.render()));
+    assert_eq!(word(parsed.evaluate(facts)), expected, "{policy}");
+    assert_eq!(word(parsed.explain(facts).verdict), expected, "{policy}");
+}
+
+const UBUNTU: &str = "{{os_dist}} == Ubuntu";
+const STORAGE: &str = "{{os_dist}} == Ubuntu && {{storage_tier}} == True";
+
+#[test]
+fn the_policies_of_the_rfc() {
+    check(UBUNTU, "{{os_dist}} == Ubuntu");
+    check(STORAGE, "{{os_dist}} == Ubuntu && {{storage_tier}} == true");
+
+    let mut facts = json(r#"{"os_dist": "Ubuntu"}"#);
+    judge(&facts, UBUNTU, "T");
+    judge(&facts, STORAGE, "U missing");
+    let (name, value) = parse_pair("storage_tier=True").unwrap();
+    facts.insert(name, value, Source::Start);
+    judge(&facts, STORAGE, "T");
+    judge(&json(r#"{"os_dist": "Debian", "storage_tier": true}"#), STORAGE, "F");
+}
+
+#[test]
+fn text_becomes_canonical() {
+    check("true", "true");
+    check(" ( TRUE ) # everyone", "true");
+    check("{{ os_dist }}\n  ==\t'Ubuntu'", "{{os_dist}} == Ubuntu");
+    check("{{a}}==b&&{{c}}!=d", "{{a}} == b && {{c}} != d");
+    check("not {{a}} or ! {{b}} and {{c}}", "not {{a}} || not {{b}} && {{c}}");
+    check("{{a}} && ({{b}} && {{c}})", "{{a}} && {{b}} && {{c}}");
+    check("({{a}} || {{b}}) && {{c}}", "({{a}} || {{b}}) && {{c}}");
+    check("{{a}} || ({{b}} && {{c}})", "{{a}} || {{b}} && {{c}}");
+    check("not (not ({{a}}))", "not (not {{a}})");
+    check("!({{a}} == b)", "not ({{a}} == b)");
+    check("!exists({{a}})", "not exists({{a}})");
+    check("{{a}} in [x, 'y z', \"true\", TRUE, 16]", r#"{{a}} in [x, "y z", "true", true, 16]"#);
+    check("{{a}} not in [b]", "{{a}} not in [b]");
+    check("{{l}} not contains b", "{{l}} not contains b");
+    check("{{default_ipv4}} in 10.0.0.0/8", "{{default_ipv4}} in 10.0.0.0/8");
+}
+
+#[test]
+fn facts_go_to_the_left() {
+    check("16GiB <= {{memtotal}}", "{{memtotal}} >= 16GiB");
+    check("Ubuntu == {{os_dist}}", "{{os_dist}} == Ubuntu");
+    check("debian in {{os_dist_like}}", "{{os_dist_like}} contains debian");
+    check("avx2 not in {{processor_features}}", "{{processor_features}} not contains avx2");
+    check("10.0.0.0/8 contains {{default_ipv4}}", "{{default_ipv4}} in 10.0.0.0/8");
+    check("[a, b] contains {{x}}", "{{x}} in [a, b]");
+    check("{{a}} in {{b}}", "{{a}} in {{b}}");
+}
+
+#[test]
+fn paths_become_canonical() {
+    check("{{devices.sda.size}} > 1TB", "{{devices.sda.size}} > 1TB");
+    check(r#"{{x["eth0.100"]['mtu']}}"#, r#"{{x["eth0.100"].mtu}}"#);
+    check("{{x[0].1.a-b}}", "{{x[0].1.a-b}}");
+    check(r#"{{["rack.row"].x}}"#, r#"{{["rack.row"].x}}"#);
+    check(r#"{{["rack"]}}"#, "{{rack}}");
+}
+
+#[test]
+fn quotes_stay_where_they_matter() {
+    check(r#"{{a}} == "Red Hat""#, r#"{{a}} == "Red Hat""#);
+    check(r#"{{a}} == "16""#, r#"{{a}} == "16""#);
+    check(r#"{{a}} == "in""#, r#"{{a}} == "in""#);
+    check(r#"{{a}} == "any""#, r#"{{a}} == "any""#);
+    check(r#"{{a}} == ''"#, r#"{{a}} == """#);
+    check(r#"{{a}} == "\u{1b}\n\"\\""#, r#"{{a}} == "\u{1b}\n\"\\""#);
+    check(r#"{{a}} == "10.0.0.0""#, "{{a}} == 10.0.0.0");
+    check("{{a}} == 'Zürich'", "{{a}} == \"Zürich\"");
+}
+
+#[test]
+fn operators_of_other_languages_are_corrected() {
+    check_error(
+        "{{os_dist}} = Ubuntu",
+        &[
+            "error[P005]: `=` is not an operator",
+            "  {{os_dist}} = Ubuntu",
+            "              ^ use `==`",
+        ],
+    );
+    check_error(
+        "{{a}} & {{b}}",
+        &["error[P005]: `&` is not an operator", "  {{a}} & {{b}}", "        ^ use `&&`"],
+    );
+    check_error(
+        "{{a}} === b",
+        &["error[P005]: `===` is not an operator", "  {{a}} === b", "        ^^^ use `==`"],
+    );
+    check_error(
+        "{{a}} is b",
+        &["error[P005]: `is` is not an operator", "  {{a}} is b", "        ^^ use `==`"],
+    );
+    check_error(
+        "{{a}} == b AND {{c}}",
+        &[
+            "error[P005]: `AND` is not an operator",
+            "  {{a}} == b AND {{c}}",
+            "             ^^^ use `and`",
+        ],
+    );
+}
+
+#[test]
+fn typographic_characters_are_named() {
+    check_error(
+        "{{os_dist}} == “Ubuntu”",
+        &[
+            "error[P009]: `“` is a typographic quote",
+            "  {{os_dist}} == “Ubuntu”",
+            "                 ^ replace `“` with `\"`",
+        ],
+    );
+    check_error(
+        "{{a}} == b —tribe core",
+        &[
+            "error[P009]: `—` is a typographic dash",
+            "  {{a}} == b —tribe core",
+            "             ^ `--tribe` is an option of the command, write it after the policy",
+        ],
+    );
+    check_error(
+        "{{a}} == 5–6",
+        &[
+            "error[P009]: `–` is a typographic dash",
+            "  {{a}} == 5–6",
+            "            ^ replace `–` with `-`",
+        ],
+    );
+    check_error(
+        "{{a}} ≥ 5",
+        &[
+            "error[P009]: `≥` is a typographic operator",
+            "  {{a}} ≥ 5",
+            "        ^ replace `≥` with `>=`",
+        ],
+    );
+    check_error(
+        "{{a}} == b\u{202e}",
+        &[
+            "error[P003]: `U+202E` is not allowed outside quotes",
+            "  {{a}} == b\u{fffd}",
+            "            ^ remove it",
+        ],
+    );
+}
+
+#[test]
+fn values_that_need_quotes_are_quoted() {
+    check_error(
+        "{{os_dist}} == Red Hat && {{a}}",
+        &[
+            "error[P004]: `Red Hat` is more than one word",
+            "  {{os_dist}} == Red Hat && {{a}}",
+            "                 ^^^^^^^ quote the value: `\"Red Hat\"`",
+        ],
+    );
+    check_error(
+        "{{a}} == Red # here\n Hat",
+        &[
+            "error[P004]: `Red # here Hat` is more than one word",
+            "  {{a}} == Red # here",
+            "           ^^^^^^^^^^ quote the value: `\"Red Hat\"`",
+        ],
+    );
+    check_error(
+        "{{city}} == Zürich",
+        &[
+            "error[P003]: `ü` is not allowed outside quotes",
+            "  {{city}} == Zürich",
+            "              ^^^^^^ quote the value: `\"Zürich\"`",
+        ],
+    );
+    check_error(
+        "{{a}} == \"b",
+        &[
+            "error[P010]: the quoted text is never closed",
+            "  {{a}} == \"b",
+            "           ^^ add `\"`",
+        ],
+    );
+    check_error(
+        r#"{{a}} == "C:\Windows""#,
+        &[
+            r"error[P012]: `\W` is not an escape",
+            r#"  {{a}} == "C:\Windows""#,
+            r"              ^^ write `\\` for a backslash, or use single quotes",
+        ],
+    );
+    check_error(
+        "{{serial}} == 12345678901234567890",
+        &[
+            "error[P023]: `12345678901234567890` does not fit into 64 bits",
+            "  {{serial}} == 12345678901234567890",
+            "                ^^^^^^^^^^^^^^^^^^^^ quote it if it is text",
+        ],
+    );
+}
+
+#[test]
+fn the_shape_of_conditions_is_explained() {
+    check_error(
+        "",
+        &["error[P001]: the policy is empty", "  ", "  ^ `true` is the policy of every node"],
+    );
+    check_error(
+        "!{{a}} == b",
+        &[
+            "error[P007]: `!` applies to one condition, not to a comparison",
+            "  !{{a}} == b",
+            "  ^ write `{{a}} != b` or `not ({{a}} == b)`",
+        ],
+    );
+    check_error(
+        "not {{a}} in [b]",
+        &[
+            "error[P007]: `not` applies to one condition, not to a comparison",
+            "  not {{a}} in [b]",
+            "  ^^^ write `{{a}} not in [b]` or `not ({{a}} in [b])`",
+        ],
+    );
+    check_error(
+        "{{a}} == {{b}} == {{c}}",
+        &[
+            "error[P008]: comparisons cannot be chained",
+            "  {{a}} == {{b}} == {{c}}",
+            "  ^^^^^^^^^^^^^^^^^^^^^^^ join two comparisons with `&&`: `… {{b}} && {{b}} …`",
+        ],
+    );
+    check_error(
+        "{{a}} {{b}}",
+        &[
+            "error[P024]: there is no operator before `{{b}}`",
+            "  {{a}} {{b}}",
+            "        ^^^^^ put an operator such as `==` or `&&` before it",
+        ],
+    );
+    check_error(
+        "({{a}}) == b",
+        &[
+            "error[P025]: `({{a}})` is a condition, not a value",
+            "  ({{a}}) == b",
+            "  ^^^^^^^ compare facts and values, join conditions with `&&` and `||`",
+        ],
+    );
+    check_error(
+        "{{a}} && true",
+        &[
+            "error[P017]: `{{a}} && true` is the same on every node",
+            "  {{a}} && true",
+            "  ^^^^^^^^^^^^^ `true` alone is the policy of every node",
+        ],
+    );
+    check_error(
+        "false",
+        &[
+            "error[P017]: `false` is the same on every node",
+            "  false",
+            "  ^^^^^ no node would match",
+        ],
+    );
+}
+
+#[test]
+fn what_is_expected_is_said() {
+    let check = |text, expected: &str| {
+        assert_eq!(Policy::parse(text).unwrap_err().to_string(), expected, "{text}");
+    };
+    check("{{a}} ==", "expected a value, found the end");
+    check("{{a}} == == b", "expected a value, found `==`");
+    check("{{a}} &&", "expected a condition, found the end");
+    check("({{a}}", "expected an operator or `)`, found the end");
+    check("{{a}})", "expected an operator or the end, found `)`");
+    check("{{a}} in [b", "expected `,` or `]`, found the end");
+    check("{{a}} in [b,]", "expected a value, found `]`");
+    check("{{a}} not == b", "expected `in` or `contains`, found `==`");
+    check("()", "expected a condition, found `)`");
+    check("not not {{a}}", "expected a value, found `not`");
+}
+
+#[test]
+fn references_are_explained() {
+    check_error(
+        "{os_dist} == Ubuntu",
+        &[
+            "error[P003]: `{` is not allowed outside quotes",
+            "  {os_dist} == Ubuntu",
+            "  ^ a fact is written `{{name}}`",
+        ],
+    );
+    check_error(
+        "{{os_dist == Ubuntu",
+        &[
+            "error[P011]: `{{` is never closed",
+            "  {{os_dist == Ubuntu",
+            "  ^^^^^^^^^^^^^^^^^^^ add `}}`",
+        ],
+    );
+    check_error(
+        "{{a}} &&\n{{ }} == b",
+        &[
+            "error[P013]: a name is missing in a fact reference",
+            "line 2:",
+            "  {{ }} == b",
+            "     ^ a fact is written `{{name}}`",
+        ],
+    );
+    check_error(
+        "{{x|lower}} == b",
+        &[
+            "error[P014]: `|` is not supported by this version",
+            "  {{x|lower}} == b",
+            "     ^ facts have no filters",
+        ],
+    );
+    check_error(
+        "{{eth 0}}",
+        &[
+            "error[P013]: unexpected `0` in a fact reference",
+            "  {{eth 0}}",
+            "        ^ use letters, digits, `_` and `-`, or quote a key: `{{name[\"a key\"]}}`",
+        ],
+    );
+}
+
+#[test]
+fn values_without_facts_are_refused() {
+    check_error(
+        "os_dist == Ubuntu",
+        &[
+            "error[P015]: `os_dist` and `Ubuntu` are both plain values",
+            "  os_dist == Ubuntu",
+            "  ^^^^^^^^^^^^^^^^^ did you mean `{{os_dist}}`?",
+        ],
+    );
+    check_error(
+        "os_dits == Ubuntu",
+        &[
+            "error[P015]: `os_dits` and `Ubuntu` are both plain values",
+            "  os_dits == Ubuntu",
+            "  ^^^^^^^^^^^^^^^^^ did you mean `{{os_dist}}`?",
+        ],
+    );
+    check_error(
+        "rack == 7",
+        &[
+            "error[P015]: `rack` and `7` are both plain values",
+            "  rack == 7",
+            "  ^^^^^^^^^ did you mean the fact `{{rack}}`?",
+        ],
+    );
+    check_error(
+        "Ubuntu",
+        &[
+            "error[P016]: `Ubuntu` is not a condition",
+            "  Ubuntu",
+            "  ^^^^^^ a fact is written `{{name}}`",
+        ],
+    );
+    check_error(
+        "{{os_dist}}",
+        &[
+            "error[P016]: `{{os_dist}}` is not a condition",
+            "  {{os_dist}}",
+            "  ^^^^^^^^^^^ compare it: `{{os_dist}} == …`",
+        ],
+    );
+}
+
+#[test]
+fn functions_are_checked() {
+    let check = |text, expected: &str, help| {
+        let error = Policy::parse(text).unwrap_err();
+        assert_eq!((error.to_string().as_str(), error.help()), (expected, help), "{text}");
+    };
+    check("exist({{a}})", "`exist` is not a function", Some("did you mean `exists`?"));
+    check("foo()", "`foo` is not a function", Some("there is only `exists({{fact}})`"));
+    check("exists(a)", "`exists` takes one fact", Some("did you mean `exists({{a}})`?"));
+    check("exists()", "`exists` takes one fact", Some("write `exists({{fact}})`"));
+    check("exists({{a}}, {{b}})", "`exists` takes one fact", Some("write `exists({{fact}})`"));
+    check("len({{a}}) > 1", "`len` is not supported by this version", None);
+}
+
+#[test]
+fn later_levels_are_not_supported_yet() {
+    let check = |text, expected: &str| {
+        let expected = format!("`{expected}` is not supported by this version");
+        assert_eq!(Policy::parse(text).unwrap_err().to_string(), expected, "{text}");
+    };
+    check("{{a}} like b*", "like");
+    check("{{a}} matches /b/", "matches");
+    check("{{a}} =~ /b/", "=~");
+    check("{{a}} !~ /b/", "!~");
+    check("{{a}} == /b/", "/b/");
+    check("any d in {{devices}} ({{d.size}} > 1TiB)", "any");
+    check("count d in {{devices}} ({{d.virtual}}) > 1", "count");
+    check("{{a}} contains_all [b, c]", "contains_all");
+    check("{{a}} + 1 > 2", "+");
+    check("{{a}} * 2 > 2", "*");
+    check("{{a}} ? b", "?");
+    check("{{a}} == @b", "@");
+    check("{{a}} in [{{b}}]", "{{b}}");
+}
+
+#[test]
+fn types_of_built_in_facts_are_checked() {
+    let check = |text, expected: &str, help| {
+        let error = Policy::parse(text).unwrap_err();
+        assert_eq!((error.to_string().as_str(), error.help()), (expected, help), "{text}");
+    };
+    check(
+        "{{memtotal}} > 16G",
+        "`memtotal` is a size in bytes, `16G` is not",
+        Some("write `16GB` for powers of 1000, `16GiB` for powers of 1024"),
+    );
+    check(
+        "{{memtotal}} > '16GiB'",
+        "`memtotal` is a size in bytes, `\"16GiB\"` is not",
+        Some("remove the quotes"),
+    );
+    check(
+        "{{devices.sda.rotational}} == \"true\"",
+        "`devices.sda.rotational` is a yes or no, `\"true\"` is not",
+        Some("remove the quotes"),
+    );
+    check(
+        "{{devices.sda.rotational}} == 0",
+        "`devices.sda.rotational` is a yes or no, `0` is not",
+        Some("use `true` or `false`"),
+    );
+    check("{{kernel}} > new", "`kernel` is a version, `new` is not", None);
+    check("{{processor_count}} > many", "`processor_count` is a number, `many` is not", None);
+    check(
+        "{{default_ipv4}} == 10.0.0.0/8",
+        "`default_ipv4` is an IP address, `10.0.0.0/8` is not",
+        Some("use `in`"),
+    );
+    check(
+        "{{os_dist}} < Ubuntu",
+        "`<` does not work on `os_dist`, which is text",
+        Some("it has no order"),
+    );
+    check(
+        "{{os_dist_like}} == debian",
+        "`==` does not work on `os_dist_like`, which is a list",
+        Some("use `contains`"),
+    );
+    check(
+        "{{devices}} == sda",
+        "`==` does not work on `devices`, which is a map",
+        Some("name one of its fields"),
+    );
+    check(
+        "{{os_dist}} contains Ubuntu",
+        "`contains` does not work on `os_dist`, which is text",
+        Some("only lists and networks contain values"),
+    );
+    check(
+        "{{os_dist}} in Ubuntu",
+        "`in` needs a list or a network on its right",
+        Some("write `[Ubuntu]`"),
+    );
+    check(
+        "{{default_ipv4}} in 10.0.0.1",
+        "`in` needs a list or a network on its right",
+        Some("write `10.0.0.1/32`"),
+    );
+    check("{{os_dist}} == [Ubuntu]", "`==` needs one value", Some("use `in`"));
+    check("{{x}} in []", "`[]` is the same on every node", Some("put a value in the list"));
+}
+
+#[test]
+fn long_lines_are_cut() {
+    let text = format!("{{{{a}}}} == {} = {}", "x".repeat(200), "y".repeat(200));
+    let (before, after) = ("x".repeat(59), "y".repeat(59));
+    check_error(
+        &text,
+        &[
+            "error[P005]: `=` is not an operator",
+            &format!("  …{before} = {after}…"),
+            &format!("{}^ use `==`", " ".repeat(63)),
+        ],
+    );
+}
+
+#[test]
+fn errors_say_where_they_are() {
+    let error = Policy::parse("{{a}} ==\n  'ü' && {{b}} = c").unwrap_err();
+    assert_eq!((error.line(), error.column()), (2, 16));
+    assert_eq!(error.span(), Span { start: 25, end: 26 });
+    assert_eq!(error.code(), "P005");
+    assert_eq!(error.fix().map(|fix| &*fix.replacement), Some("=="));
+}
+
+#[test]
+fn everything_has_a_limit() {
+    let check = |text: String, expected: &str| {
+        let error = Policy::parse(&text).unwrap_err();
+        assert_eq!(error.to_string(), format!("the policy is too large: more than {expected}"));
+    };
+    let (open, close) = ("(".repeat(33), ")".repeat(33));
+    check(format!("{open}{{{{a}}}}{close}"), "32 levels of brackets");
+    check(format!("{{{{a}}}} == {}", "x".repeat(4096)), "4096 bytes");
+    check(format!("{{{{a}}}}{}", "||{{a}}".repeat(256)), "512 tokens");
+    check(format!("{{{{a}}}} in [x{}]", ",x".repeat(256)), "512 tokens");
+    check(format!("{{{{a}}}} == '{}'", "\u{1b}".repeat(1000)), "4096 bytes in canonical form");
+    let (open, close) = ("(".repeat(32), ")".repeat(32));
+    assert_eq!(printed(&format!("{open}{{{{a}}}}{close}")), "{{a}}");
+}
+
+#[test]
+fn booleans_adapt() {
+    let facts = pairs("tier=True text=tRuE gold=gold");
+    judge(&facts, "{{tier}} == True", "T");
+    judge(&facts, "{{tier}} == true", "T");
+    judge(&facts, "{{tier}} == \"True\"", "T");
+    judge(&facts, "{{tier}} == \"true\"", "F");
+    judge(&facts, "{{tier}} == False", "F");
+    judge(&facts, "{{tier}} == gold", "F");
+    judge(&facts, "{{tier}} != gold", "T");
+    judge(&facts, "{{tier}} > 1", "U kind");
+    judge(&facts, "{{tier}}", "T");
+    judge(&facts, "not {{tier}}", "F");
+    judge(&facts, "{{gold}} == True", "F");
+    judge(&facts, "{{gold}} != True", "T");
+    judge(&facts, "{{gold}}", "U kind");
+    judge(&facts, "{{text}} == true", "T");
+    judge(&facts, "{{text}} == \"true\"", "F");
+    judge(&json(r#"{"tier": true}"#), "{{tier}} == \"true\"", "T");
+}
+
+#[test]
+fn numbers_adapt() {
+    let facts = json(r#"{"n": 16, "f": 20.10, "big": 9007199254740993}"#);
+    judge(&facts, "{{n}} == 16", "T");
+    judge(&facts, "{{n}} == 16.0", "T");
+    judge(&facts, "{{n}} == \"16\"", "T");
+    judge(&facts, "{{n}} == 016", "F");
+    judge(&facts, "{{n}} == sixteen", "F");
+    judge(&facts, "{{n}} < 1.7e1", "T");
+    judge(&facts, "{{n}} < sixteen", "U kind");
+    judge(&facts, "{{n}} in [1, 16]", "T");
+    judge(&facts, "{{f}} == 20.1", "T");
+    judge(&facts, "{{big}} == 9007199254740992.0", "F");
+    judge(&facts, "{{big}} > 9007199254740992.0", "T");
+}
+
+#[test]
+fn sizes_adapt() {
+    let facts = json(r#"{"memtotal": 17179869184, "devices": {"sda": {"size": 500}}, "n": 2000}"#);
+    judge(&facts, "{{memtotal}} == 16GiB", "T");
+    judge(&facts, "{{memtotal}} > 16GB", "T");
+    judge(&facts, "{{memtotal}} >= 17179869184", "T");
+    judge(&facts, "{{memtotal}} < 16.5GiB", "T");
+    judge(&facts, "{{devices.sda.size}} < 0.5kB", "F");
+    judge(&facts, "{{n}} == 2kB", "T");
+}
+
+#[test]
+fn versions_adapt() {
+    let facts = json(r#"{"os_dist_version": "20.04", "kernel": "5.15.0-105-generic"}"#);
+    judge(&facts, "{{os_dist_version}} == 20.04", "T");
+    judge(&facts, "{{os_dist_version}} == 20.4", "T");
+    judge(&facts, "{{os_dist_version}} == \"20.04\"", "T");
+    judge(&facts, "{{os_dist_version}} >= 9", "T");
+    judge(&facts, "{{os_dist_version}} in [18.04, 20.04.0]", "T");
+    judge(&facts, "{{kernel}} > 5.15", "T");
+    judge(&facts, "{{kernel}} < 5.16", "T");
+    judge(&facts, "{{kernel}} > 5.15.0-rc7", "T");
+    judge(&facts, "{{kernel}} > {{os_dist_version}}", "F");
+    let facts = json(r#"{"os_dist_version": "22.10"}"#);
+    judge(&facts, "{{os_dist_version}} != 22.1", "T");
+    judge(&facts, "{{os_dist_version}} > 22.9", "T");
+    let facts = json(r#"{"os_dist_version": "rolling"}"#);
+    judge(&facts, "{{os_dist_version}} == 22.04", "F");
+    judge(&facts, "{{os_dist_version}} > 22.04", "U kind");
+    judge(&json(r#"{"os_dist_version": 9}"#), "{{os_dist_version}} == 9.0", "T");
+    // A fact that nobody declared a version is text.
+    let facts = pairs("version=20.04");
+    judge(&facts, "{{version}} == 20.04", "T");
+    judge(&facts, "{{version}} == 20.4", "F");
+    judge(&facts, "{{version}} > 9", "U unordered");
+}
+
+#[test]
+fn text_is_spelled_exactly() {
+    let facts = pairs("a=Ubuntu id=007 sci=1e3 empty=");
+    judge(&facts, "{{a}} == Ubuntu", "T");
+    judge(&facts, "{{a}} == ubuntu", "F");
+    judge(&facts, "{{id}} == 007", "T");
+    judge(&facts, "{{id}} == 7", "F");
+    judge(&facts, "{{sci}} == 1000", "F");
+    judge(&facts, "{{sci}} == 1e3", "T");
+    judge(&facts, "{{empty}} == ''", "T");
+    judge(&facts, "{{a}} < Z", "U unordered");
+    judge(&facts, "{{a}} contains bun", "U kind");
+}
+
+#[test]
+fn addresses_adapt() {
+    let mut facts = json(
+        r#"{"default_ipv4": {"address": "10.0.0.5", "interface": "eth0"}, "default_ipv6": {},
+            "text": "10.0.0.5"}"#,
+    );
+    let mut insert = |name: &str, value| {
+        facts.insert(FactName::parse(name).unwrap(), value, Source::Host);
+    };
+    insert("ip", Value::Ip("10.0.0.5".parse().unwrap()));
+    insert("net", Value::Net("10.0.0.0/24".parse().unwrap()));
+    judge(&facts, "{{default_ipv4}} in 10.0.0.0/8", "T");
+    judge(&facts, "{{default_ipv4}} not in 10.0.0.0/8", "F");
+    judge(&facts, "{{default_ipv4}} in [192.168.0.0/16, 10.0.0.5]", "T");
+    judge(&facts, "{{default_ipv4}} == 10.0.0.5", "T");
+    judge(&facts, "{{default_ipv4.interface}} == eth0", "T");
+    judge(&facts, "{{default_ipv6}} in fe80::/10", "U missing");
+    judge(&facts, "exists({{default_ipv6}})", "T");
+    judge(&facts, "{{ip}} == \"10.0.0.5\"", "T");
+    judge(&facts, "{{ip}} in 10.0.1.0/24", "F");
+    judge(&facts, "{{ip}} == 10.0.0.0/8", "F");
+    judge(&facts, "{{ip}} < 10.0.0.6", "U kind");
+    judge(&facts, "{{net}} in 10.0.0.0/8", "T");
+    judge(&facts, "{{net}} == 10.0.0.0/24", "T");
+    judge(&facts, "{{net}} contains 10.0.0.7", "T");
+    judge(&facts, "{{net}} contains {{ip}}", "T");
+    judge(&facts, "{{ip}} in {{net}}", "T");
+    judge(&facts, "{{ip}} == {{default_ipv4}}", "T");
+    judge(&facts, "{{text}} in 10.0.0.0/8", "U kind");
+}
+
+#[test]
+fn lists_contain() {
+    let facts = json(r#"{"tags": ["a", 7, true], "a": "a", "b": "b", "m": {"k": [{"x": 1}]}}"#);
+    judge(&facts, "{{tags}} contains a", "T");
+    judge(&facts, "{{tags}} contains 7.0", "T");
+    judge(&facts, "{{tags}} contains True", "T");
+    judge(&facts, "{{tags}} not contains b", "T");
+    judge(&facts, "{{a}} in {{tags}}", "T");
+    judge(&facts, "{{tags}} contains {{b}}", "F");
+    judge(&facts, "{{tags}} == a", "F");
+    judge(&facts, "{{tags[1]}} == 7", "T");
+    judge(&facts, "{{tags.1}} == 7", "T");
+    judge(&facts, "{{m.k[0].x}} == 1", "T");
+    judge(&facts, "{{m.k[1].x}} == 1", "U missing");
+    judge(&facts, "{{m}} contains k", "U kind");
+}
+
+#[test]
+fn what_is_missing_is_unknown() {
+    let facts = pairs("a=x");
+    judge(&facts, "{{b}} == x", "U missing");
+    judge(&facts, "{{b}} != x", "U missing");
+    judge(&facts, "{{b}} not in [x]", "U missing");
+    judge(&facts, "not ({{b}} == x)", "U missing");
+    judge(&facts, "{{b}}", "U missing");
+    judge(&facts, "{{a}} == {{b}}", "U missing");
+    judge(&facts, "{{a.b}} == x", "U missing");
+    judge(&facts, "exists({{b}})", "F");
+    judge(&facts, "{{b}} == x && {{a}} == y", "F");
+    judge(&facts, "{{b}} == x || {{a}} == x", "T");
+    judge(&facts, "{{b}} == x || {{a}} == y", "U missing");
+    judge(&facts, "{{b}} != x || not exists({{b}})", "T");
+    judge(&facts, "{{a}} > 1 && {{b}}", "U missing");
+    judge(&facts, "{{b}} && {{a}} > 1", "U missing");
+    judge(&Facts::new(), "true", "T");
+}
+
+#[test]
+fn a_fact_is_never_read_as_policy() {
+    let mut facts = Facts::new();
+    let value = Value::from("x || true");
+    facts.insert(FactName::parse("a").unwrap(), value, Source::Runtime);
+    judge(&facts, "{{a}} == y", "F");
+    judge(&facts, "{{a}} == 'x || true'", "T");
+}
+
+#[test]
+fn facts_that_are_read_are_named_once() {
+    let policy = Policy::parse("{{b.c}} == 1 && ({{a}} || {{b}} in {{d}})").unwrap();
+    assert_eq!(policy.reads().map(FactName::as_str).collect::<Vec<_>>(), ["a", "b", "d"]);
+    assert_eq!(policy.level(), 1);
+}
+
+#[test]
+fn unknown_facts_with_a_near_name_are_warned_about() {
+    let check = |text, expected: &[&str]| {
+        let warnings = Policy::parse(text).unwrap().warnings(["storage_tier"]);
+        let found: Vec<_> = warnings.iter().map(PolicyWarning::render).collect();
+        assert_eq!(found, expected);
+    };
+    check("{{storage_tier}} && {{os_dist}} == Ubuntu && {{rack}} == 7", &[]);
+    check(
+        "{{os_dsit}} == Ubuntu && {{storage-tier.x}}",
+        &[
+            "warning[P021]: `os_dsit` is not a known fact\n  \
+             {{os_dsit}} == Ubuntu && {{storage-tier.x}}\n  \
+             ^^^^^^^^^^^ did you mean `{{os_dist}}`?",
+            "warning[P021]: `storage-tier` is not a known fact\n  \
+             {{os_dsit}} == Ubuntu && {{storage-tier.x}}\n                           \
+             ^^^^^^^^^^^^^^^^^^ did you mean `{{storage_tier.x}}`?",
+        ],
+    );
+    check(
+        "{{storage_tier}} == \"true\"",
+        &["warning[P101]: `\"true\"` in quotes matches this spelling only\n  \
+           {{storage_tier}} == \"true\"\n                      \
+           ^^^^^^ write `true` for any spelling"],
+    );
+}
+
+#[track_caller]
+fn check_explained(facts: &str, policy: &str, expected: &[&str]) {
+    let found = Policy::parse(policy).unwrap().explain(&json(facts)).to_string();
+    assert_eq!(found.lines().collect::<Vec<_>>(), expected, "\n{found}\n");
+}
+
+#[test]
+fn explanations_are_trees() {
+    check_explained(
+        r#"{"os_dist": "Ubuntu"}"#,
+        STORAGE,
+        &[
+            "U and",
+            "|- T {{os_dist}} == Ubuntu     os_dist = \"Ubuntu\" (host)",
+            "`- U {{storage_tier}} == true  missing: no source sets storage_tier  <- decides",
+        ],
+    );
+    check_explained(
+        r#"{"a": "x", "m": {}, "n": 1}"#,
+        "not ({{a}} == x || {{m.k}} > 5) || {{a}} > 5 && {{n}} == {{a}}",
+        &[
+            "F or",
+            "|- F not",
+            "|  `- T or",
+            "|     |- T {{a}} == x   a = \"x\" (host)  <- decides",
+            "|     `- U {{m.k}} > 5  missing: nothing at m.k",
+            "`- F and",
+            "   |- U {{a}} > 5       a = \"x\" (host): text has no order",
+            "   `- F {{n}} == {{a}}  n = 1 (host), a = \"x\" (host)  <- decides",
+        ],
+    );
+    check_explained("{}", "true", &["T true"]);
+}
+
+#[test]
+fn explanations_are_json() {
+    let explanation = Policy::parse(STORAGE).unwrap().explain(&json(r#"{"os_dist": "Ubuntu"}"#));
+    let expected = serde_json::json!({
+        "text": "{{os_dist}} == Ubuntu && {{storage_tier}} == true",
+        "verdict": "unknown",
+        "reason": "missing",
+        "decides": true,
+        "join": "and",
+        "parts": [
+            {
+                "text": "{{os_dist}} == Ubuntu",
+                "span": {"start": 0, "end": 21},
+                "verdict": "true",
+                "decides": false,
+                "facts": [{"path": "os_dist", "value": "Ubuntu", "type": "text", "source": "host"}],
+            },
+            {
+                "text": "{{storage_tier}} == true",
+                "span": {"start": 25, "end": 49},
+                "verdict": "unknown",
+                "reason": "missing",
+                "decides": true,
+                "facts": [{"path": "storage_tier", "value": null, "source": null}],
+            },
+        ],
+    });
+    assert_eq!(serde_json::to_value(&explanation).unwrap(), expected);
+    let decisive: Vec<_> = explanation.decisive().map(|leaf| leaf.text.as_str()).collect();
+    assert_eq!(decisive, ["{{storage_tier}} == true"]);
+}
+
+const NOWHERE: Span = Span { start: 0, end: 0 };
+
+fn any_path() -> impl Strategy<Value = Path> {
+    let step = prop_oneof![
+        "[a-z]{1,3}|[0-9]{1,2}|.{0,4}".prop_map(|key| Step::Key(key.into())),
+        (0..9_usize).prop_map(Step::Index),
+    ];
+    ("[a-f]|x[.-]y", prop::collection::vec(step, 0..3))
+        .prop_map(|(name, steps)| Path::new(FactName::parse(&name).unwrap(), steps, NOWHERE))
+}
+
+fn any_literal() -> impl Strategy<Value = Literal> {
+    let bare = "-?[0-9]{1,3}(\\.[0-9]{1,2})?(GiB|kB|G)?|true|False|[a-z0-9_:][a-z0-9_.:/@+%*~-]{0,8}|\
+                10\\.0\\.0\\.[0-9](/8)?";
+    prop_oneof![
+        bare.prop_filter("a word", |text| token::is_atom(text))
+            .prop_map(|text| Literal::bare(&text, NOWHERE).unwrap()),
+        ".{0,8}|true|16GiB|like".prop_map(|text| Literal::quoted(&text, NOWHERE)),
+    ]
+}
+
+fn any_test() -> impl Strategy<Value = Test> {
+    let order = || prop::sample::select(vec![Op::Eq, Op::Ne, Op::Lt, Op::Le, Op::Gt, Op::Ge]);
+    let among = || prop::sample::select(vec![Op::In, Op::NotIn]);
+    let holds = prop::sample::select(vec![Op::Contains, Op::NotContains]);
+    let list = prop::collection::vec(any_literal(), 1..4).prop_map(Operand::List);
+    let network = prop::sample::select(vec!["10.0.0.0/8", "fe80::/10"])
+        .prop_map(|text| Operand::One(Literal::bare(text, NOWHERE).unwrap()));
+    let one = || any_literal().prop_map(Operand::One);
+    let fact = || any_path().prop_map(Operand::Fact);
+    let compare = |(path, op, operand)| Test::Compare(path, op, operand);
+    prop_oneof![
+        any_path().prop_map(Test::Holds),
+        any_path().prop_map(Test::Exists),
+        (any_path(), order(), prop_oneof![one(), fact()]).prop_map(compare),
+        (any_path(), among(), prop_oneof![list, network, fact()]).prop_map(compare),
+        (any_path(), holds, prop_oneof![one(), fact()]).prop_map(compare),
+    ]
+}
+
+/// Any normal tree that the grammar can make.
+fn any_expr() -> impl Strategy<Value = Expr> {
+    let leaf = any_test().prop_map(|test| Expr::Clause(Clause { test, span: NOWHERE }));
+    leaf.prop_recursive(4, 24, 3, |inner| {
+        let parts = || prop::collection::vec(inner.clone(), 2..4);
+        prop_oneof![
+            parts().prop_map(|parts| build::and("", NOWHERE, parts).unwrap()),
+            parts().prop_map(|parts| build::or("", NOWHERE, parts).unwrap()),
+            inner.clone().prop_map(|inner| Expr::Not(Box::new(inner))),
+        ]
+    })
+}
+
+fn any_value() -> impl Strategy<Value = Value> {
+    let leaf = prop_oneof![
+        "true|False|[a-c]|[0-9]{1,2}|[0-9]\\.[0-9]".prop_map(|text| Value::from_text(&text)),
+        (-5.0..5.0).prop_map(Value::Float),
+        Just(Value::Ip([10, 0, 0, 1].into())),
+        Just(Value::Net("10.0.0.0/16".parse().unwrap())),
+    ];
+    leaf.prop_recursive(2, 8, 3, |inner| {
+        prop_oneof![
+            prop::collection::vec(inner.clone(), 0..3).prop_map(Value::List),
+            prop::collection::btree_map("[a-c]", inner, 0..3).prop_map(Value::Map),
+        ]
+    })
+}
+
+fn any_facts() -> impl Strategy<Value = Facts> {
+    prop::collection::btree_map("[a-f]|os_dist_version|memtotal|default_ipv4", any_value(), 0..8)
+        .prop_map(|values| {
+            let mut facts = Facts::new();
+            for (name, value) in values {
+                facts.insert(FactName::parse(&name).unwrap(), value, Source::Start);
+            }
+            facts
+        })
+}
+
+/// Text that is almost a policy.
+fn almost_a_policy() -> impl Strategy<Value = String> {
+    let part = prop::sample::select(vec![
+        "{{a}}",
+        "{{memtotal}}",
+        "{{",
+        "}}",
+        "==",
+        "=",
+        "!",
+        "<",
+        "&&",
+        "||",
+        "and",
+        "not",
+        "in",
+        "contains",
+        "(",
+        ")",
+        "[",
+        "]",
+        ",",
+        "b",
+        "'c d'",
+        "\"",
+        "'",
+        "16GiB",
+        "true",
+        "10.0.0.0/8",
+        "exists",
+        "like",
+        "“",
+        "—",
+        "ü",
+        "\\",
+        "#",
+        "\n",
+        "-",
+        "/",
+        ".",
+        "\\\u{1b}",
+        "{{\u{7f}}}",
+        "\u{202e}",
+        "\0",
+    ]);
+    prop::collection::vec((part, prop::bool::ANY), 0..24).prop_map(|parts| {
+        parts.iter().flat_map(|(part, space)| [*part, if *space { " " } else { "" }]).collect()
+    })
+}
+
+proptest! {
+    #[test]
+    fn no_text_makes_the_parser_panic(text in prop_oneof![any::<String>(), almost_a_policy()]) {
+        match Policy::parse(&text) {
+            Ok(policy) => {
+                prop_assert_eq!(&Policy::parse(policy.as_str()).unwrap(), &policy);
+                let _ = policy.warnings(["b"]);
+            }
+            Err(error) => {
+                prop_assert!(text.get(error.span().range()).is_some());
+                prop_assert!(error.render().lines().count() <= 4);
+                prop_assert!(!error.to_string().contains(char::is_control), "{}", error);
+                prop_assert!(!error.help().is_some_and(|help| help.contains(char::is_control)));
+                prop_assert!(error.line() >= 1 && error.column() >= 1);
+            }
+        }
+    }
+
+    #[test]
+    fn fixes_replace_what_they_say(text in almost_a_policy()) {
+        if let Err(error) = Policy::parse(&text)
+            && let Some(fix) = error.fix()
+        {
+            let mut fixed = text.clone();
+            fixed.replace_range(fix.span.range(), &fix.replacement);
+            prop_assert_ne!(fixed, text);
+        }
+    }
+
+    #[test]
+    fn what_is_printed_reads_the_same(tree in any_expr()) {
+        let text = tree.to_string();
+        let policy = Policy::parse(&text);
+        prop_assert!(policy.is_ok(), "{text}\n{}", policy.unwrap_err().render());
+        let policy = policy.unwrap();
+        prop_assert_eq!(&policy.0.tree, &tree, "{}", text);
+        prop_assert_eq!(policy.as_str(), text);
+    }
+
+    #[test]
+    fn explanations_agree_with_verdicts(tree in any_expr(), facts in any_facts()) {
+        let verdict = eval::evaluate(&tree, &facts);
+        let explanation = explain::explain(&tree, &facts);
+        prop_assert_eq!(explanation.verdict, verdict);
+        prop_assert!(explanation.decisive().next().is_some());
+    }
+
+    #[test]
+    fn order_of_parts_does_not_matter(
+        parts in prop::collection::vec(any_expr(), 2..4),
+        facts in any_facts(),
+    ) {
+        let backward: Vec<_> = parts.iter().rev().cloned().collect();
+        for join in [Expr::And, Expr::Or] {
+            let (forward, backward) = (join(parts.clone()), join(backward.clone()));
+            prop_assert_eq!(eval::evaluate(&forward, &facts), eval::evaluate(&backward, &facts));
+        }
+    }
+
+    #[test]
+    fn not_turns_and_into_or(left in any_expr(), right in any_expr(), facts in any_facts()) {
+        let not = |expr: &Expr| Expr::Not(Box::new(expr.clone()));
+        let outside = not(&Expr::And(vec![left.clone(), right.clone()]));
+        let inside = Expr::Or(vec![not(&left), not(&right)]);
+        prop_assert_eq!(eval::evaluate(&outside, &facts), eval::evaluate(&inside, &facts));
+    }
+
+    #[test]
+    fn opposite_operators_give_opposite_verdicts(test in any_test(), facts in any_facts()) {
+        if let Test::Compare(path, op, operand) = test {
+            let ask = |op| eval::test(&Test::Compare(path.clone(), op, operand.clone()), &facts);
+            prop_assert_eq!(ask(op.negated()), !ask(op));
+        }
+    }
+
+    #[test]
+    fn versions_are_in_a_total_order(
+        a in "[0-9]{1,2}(\\.[0-9]{1,2}){0,2}([-~.]?(rc|a|b|k|dev)?[0-9]{0,2})?",
+        b in "[0-9]{1,2}(\\.[0-9]{1,2}){0,2}([-~.]?(rc|a|b|k|dev)?[0-9]{0,2})?",
+        c in "[0-9]{1,2}(\\.[0-9]{1,2}){0,2}([-~.]?(rc|a|b|k|dev)?[0-9]{0,2})?",
+    ) {
+        prop_assert_eq!(version::compare(&a, &b), version::compare(&b, &a).reverse());
+        if version::compare(&a, &b).is_le() && version::compare(&b, &c).is_le() {
+            prop_assert!(version::compare(&a, &c).is_le());
+        }
+    }
+}

@@ -1,0 +1,326 @@
+//! The loop around the engine: sockets, store and clock in, orders out.
+//!
+//! One task owns the engine. Each turn reads the clock once, takes what has arrived, runs timers that
+//! are due, and carries out what the engine asks for. It never waits for a reader of events.
+
+use std::{
+    collections::BTreeMap,
+    net::SocketAddr,
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
+
+use arc_swap::ArcSwap;
+use tokio::{
+    net::UdpSocket,
+    sync::{broadcast, mpsc, oneshot, watch},
+};
+
+use super::{
+    clock::Clock,
+    store::{Batch, Store, Stored},
+    streams::{self, Session, StreamNews, StreamOrder},
+};
+use crate::{
+    CommandError, Event, View,
+    engine::{Command, Engine, Now, Output, Quiet, Reply, StreamEvent, StreamId, Ticket},
+    limits,
+    wire::noise::StreamError,
+};
+
+/// What the handle sends to the loop.
+pub(super) enum Request {
+    /// Carry this out.
+    Command(Command, oneshot::Sender<Result<Reply, CommandError>>),
+    /// Stop without a good-bye.
+    Stop,
+}
+
+/// What the handle and the loop share.
+#[derive(Debug)]
+pub(super) struct Board {
+    pub(super) view: ArcSwap<View>,
+    pub(super) counters: Mutex<BTreeMap<String, u64>>,
+}
+
+/// The loop.
+pub(super) struct Driver {
+    pub(super) engine: Engine,
+    pub(super) clock: Clock,
+    pub(super) udp: UdpSocket,
+    pub(super) session: Session,
+    pub(super) news: mpsc::Receiver<StreamNews>,
+    pub(super) requests: mpsc::Receiver<Request>,
+    pub(super) seeds: Vec<String>,
+    pub(super) store: Option<Store>,
+    pub(super) stored: mpsc::UnboundedReceiver<Stored>,
+    pub(super) board: Arc<Board>,
+    pub(super) events: broadcast::Sender<Event>,
+    pub(super) stopped: watch::Sender<bool>,
+    pub(super) desk: Desk,
+}
+
+/// What the loop keeps for itself.
+#[derive(Default)]
+pub(super) struct Desk {
+    streams: BTreeMap<StreamId, mpsc::UnboundedSender<StreamOrder>>,
+    waiting: BTreeMap<Ticket, oneshot::Sender<Result<Reply, CommandError>>>,
+    tickets: u64,
+    shown: Option<u64>,
+    counts: Counts,
+    stopping: bool,
+    quiet: Quiet,
+}
+
+#[derive(Default)]
+struct Counts {
+    received: u64,
+    sent: u64,
+    unsent: u64,
+    accepted: u64,
+    rejected: u64,
+    crowded: u64,
+}
+
+/// Most datagrams taken in one turn before timers run.
+const DATAGRAMS_PER_TURN: usize = 256;
+/// Counters, and hold-downs that run down, are shown anew this often.
+const SHOW_PERIOD: Duration = Duration::from_secs(1);
+
+impl Driver {
+    /// Runs until the node leaves, stops, or nobody holds it any more.
+    pub(super) async fn run(mut self) {
+        let (resolved, mut seeds) = mpsc::channel(4);
+        let mut buffer = vec![0; limits::DATAGRAM_BYTES + 1];
+        let mut show = tokio::time::interval(SHOW_PERIOD);
+        show.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Skip);
+        self.carry_out(&resolved);
+        while !self.desk.stopping {
+            let deadline = self.clock.deadline(self.engine.poll_timeout());
+            tokio::select! {
+                ready = self.udp.readable() => {
+                    if let Err(error) = ready {
+                        tracing::warn!(%error, "cannot wait for datagrams");
+                    }
+                }
+                Some(news) = self.news.recv() => self.take_news(news),
+                request = self.requests.recv() => self.take_request(request),
+                Some(stored) = self.stored.recv() => self.take_stored(stored),
+                Some(addresses) = seeds.recv() => {
+                    let now = self.clock.now();
+                    self.engine.handle_seeds(addresses, now);
+                }
+                _ = show.tick() => {
+                    self.desk.shown = None;
+                    let now = self.clock.now();
+                    self.desk.quiet.forget(now.mono);
+                }
+                () = tokio::time::sleep_until(deadline) => {}
+            }
+            let now = self.clock.now();
+            // Before any timer: an answer that waits in the socket is not a missing answer.
+            self.take_datagrams(&mut buffer, now);
+            if self.engine.poll_timeout() <= now.mono {
+                self.engine.handle_timeout(now);
+            }
+            self.carry_out(&resolved);
+        }
+        self.close().await;
+    }
+
+    fn take_datagrams(&mut self, buffer: &mut [u8], now: Now) {
+        for _ in 0..DATAGRAMS_PER_TURN {
+            match self.udp.try_recv_from(buffer) {
+                Ok((length, from)) => {
+                    self.desk.counts.received += 1;
+                    if let Some(bytes) = buffer.get(..length) {
+                        self.engine.handle_datagram(from, bytes, now);
+                    }
+                }
+                Err(error) if error.kind() == std::io::ErrorKind::WouldBlock => return,
+                // On Linux, the echo of a datagram we sent to a closed port.
+                Err(_) => {}
+            }
+        }
+    }
+
+    fn take_news(&mut self, news: StreamNews) {
+        let now = self.clock.now();
+        match news {
+            StreamNews::Accepted(accepted) => {
+                self.desk.counts.accepted += 1;
+                self.desk.streams.insert(accepted.stream, accepted.orders);
+                let event = StreamEvent::Accepted(accepted.stream, accepted.from);
+                self.engine.handle_stream(event, now);
+            }
+            StreamNews::Event(event) => {
+                if let StreamEvent::Closed(stream, _) = &event {
+                    self.desk.streams.remove(stream);
+                }
+                self.engine.handle_stream(event, now);
+            }
+            StreamNews::Rejected(from, streams::ConnectionError::Noise(error)) => {
+                self.desk.counts.rejected += 1;
+                if let StreamError::UnknownKey { theirs, .. } = &error
+                    && self.desk.quiet.may_name(*theirs, now.mono)
+                {
+                    tracing::warn!(%from, "refused a stream: {error}");
+                } else {
+                    tracing::debug!(%from, "refused a stream: {error}");
+                }
+            }
+            StreamNews::Rejected(from, error) => {
+                self.desk.counts.rejected += 1;
+                tracing::debug!(%from, "refused a stream: {error}");
+            }
+            StreamNews::Crowded => self.desk.counts.crowded += 1,
+        }
+    }
+
+    fn take_request(&mut self, request: Option<Request>) {
+        match request {
+            Some(Request::Command(command, reply)) => {
+                self.desk.tickets += 1;
+                let ticket = Ticket(self.desk.tickets);
+                self.desk.waiting.insert(ticket, reply);
+                let now = self.clock.now();
+                self.engine.handle_command(ticket, command, now);
+            }
+            Some(Request::Stop) | None => self.desk.stopping = true,
+        }
+    }
+
+    fn take_stored(&mut self, stored: Stored) {
+        match stored {
+            Stored::Upto(upto) => {
+                let now = self.clock.now();
+                self.engine.handle_persisted(upto, now);
+            }
+            Stored::Failed(reason) => {
+                tracing::error!(reason, "cannot write to the data directory");
+                self.engine.handle_store_failed(&reason);
+            }
+        }
+    }
+
+    /// Carries out all that the engine asks for. Readers are told after the view shows the change.
+    fn carry_out(&mut self, resolved: &mpsc::Sender<Vec<SocketAddr>>) {
+        let (mut replies, mut events) = (Vec::new(), Vec::new());
+        while let Some(output) = self.engine.poll_output() {
+            match output {
+                Output::Send { to, bytes } => self.send(to, &bytes),
+                Output::Dial { stream, to, seed } => {
+                    let orders = streams::dial(stream, to, seed, self.session.clone());
+                    self.desk.streams.insert(stream, orders);
+                }
+                Output::Message { stream, bytes } => {
+                    self.order(stream, StreamOrder::Message(bytes))
+                }
+                Output::Close { stream } => {
+                    self.order(stream, StreamOrder::Close);
+                    self.desk.streams.remove(&stream);
+                }
+                Output::Persist { upto, urgent, writes } => {
+                    self.persist(Batch { upto, urgent, writes });
+                }
+                Output::Reply(ticket, result) => replies.push((ticket, result)),
+                Output::Event(event) => events.push(event),
+                Output::Resolve => self.resolve(resolved.clone()),
+                Output::Stopped => self.desk.stopping = true,
+            }
+        }
+        self.show();
+        for event in events {
+            // Without subscribers there is nobody to tell.
+            let _ = self.events.send(event);
+        }
+        for (ticket, result) in replies {
+            if let Some(reply) = self.desk.waiting.remove(&ticket) {
+                // Who asked may have given up.
+                let _ = reply.send(result);
+            }
+        }
+    }
+
+    fn send(&mut self, to: SocketAddr, bytes: &[u8]) {
+        match self.udp.try_send_to(bytes, to) {
+            Ok(_) => self.desk.counts.sent += 1,
+            // Datagrams may be lost; the failure detector and digest sync expect it.
+            Err(_) => self.desk.counts.unsent += 1,
+        }
+    }
+
+    fn order(&mut self, stream: StreamId, order: StreamOrder) {
+        if let Some(orders) = self.desk.streams.get(&stream) {
+            // A stream that is over says so itself.
+            let _ = orders.send(order);
+        }
+    }
+
+    fn persist(&mut self, batch: Batch) {
+        match &self.store {
+            Some(store) => store.write(batch),
+            // An ephemeral node keeps nothing, so nothing has to wait.
+            None => {
+                let now = self.clock.now();
+                self.engine.handle_persisted(batch.upto, now);
+            }
+        }
+    }
+
+    fn resolve(&self, resolved: mpsc::Sender<Vec<SocketAddr>>) {
+        let seeds = self.seeds.clone();
+        tokio::spawn(async move {
+            let mut addresses = Vec::new();
+            for seed in seeds {
+                match tokio::net::lookup_host(&seed).await {
+                    Ok(found) => addresses.extend(found),
+                    Err(error) => tracing::warn!(seed, %error, "cannot resolve a seed"),
+                }
+            }
+            // The loop may have ended meanwhile.
+            let _ = resolved.send(addresses).await;
+        });
+    }
+
+    fn show(&mut self) {
+        if self.desk.shown == Some(self.engine.rev()) {
+            return;
+        }
+        let counted = self.desk.shown.is_none();
+        self.desk.shown = Some(self.engine.rev());
+        self.board.view.store(Arc::new(self.engine.view(self.clock.now())));
+        if counted {
+            let counters = self.count();
+            *self.board.counters.lock().unwrap_or_else(PoisonError::into_inner) = counters;
+        }
+    }
+
+    fn count(&self) -> BTreeMap<String, u64> {
+        let Counts { received, sent, unsent, accepted, rejected, crowded } = self.desk.counts;
+        let own = [
+            ("tribe_datagrams_received_total", received),
+            ("tribe_datagrams_sent_total", sent),
+            ("tribe_datagrams_unsent_total", unsent),
+            ("tribe_streams_accepted_total", accepted),
+            ("tribe_streams_rejected_total", rejected),
+            ("tribe_streams_crowded_total", crowded),
+        ];
+        let all = own.into_iter().chain(self.engine.counters());
+        all.map(|(name, count)| (name.to_owned(), count)).collect()
+    }
+
+    /// Nobody may hold a lock of the store, or wait for an answer, once the node is said to be stopped.
+    async fn close(mut self) {
+        for (_, reply) in std::mem::take(&mut self.desk.waiting) {
+            let _ = reply.send(Err(CommandError::Closed));
+        }
+        if let Some(store) = self.store.take() {
+            let closed = tokio::task::spawn_blocking(move || store.close()).await;
+            if let Err(error) = closed {
+                tracing::warn!(%error, "the store did not close");
+            }
+        }
+        self.stopped.send_replace(true);
+    }
+}

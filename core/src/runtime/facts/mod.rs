@@ -1,0 +1,193 @@
+//! The built-in facts of a Linux host, from their real sources.
+//!
+//! Everything is read below one [`FactRoot`], so that tests, and agents that see the host's files
+//! under a mount point, can point elsewhere. This module must not know policies or the engine.
+//!
+//! Invariant: collecting never fails. A source that is missing, unreadable or not as expected
+//! leaves its fact out; every name is one of [`fact::BUILT_IN`](crate::fact::BUILT_IN).
+
+mod disk;
+mod net;
+mod os;
+mod processor;
+
+use std::{
+    collections::BTreeMap,
+    fs::{self, File},
+    io::Read,
+    path::PathBuf,
+};
+
+use ipnet::{IpNet, Ipv4Net, Ipv6Net};
+
+use crate::{
+    fact::{Facts, Source, Value},
+    limits,
+    name::FactName,
+};
+
+/// Where facts are collected from: a tree of files, and what only system calls know.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct FactRoot {
+    /// The directory that has `etc`, `proc` and `sys`.
+    pub(crate) path: PathBuf,
+    /// The machine as `uname` names it, empty if it is unknown.
+    pub(crate) machine: String,
+    /// The addresses of all interfaces, in the system's order.
+    pub(crate) addresses: Vec<InterfaceAddress>,
+}
+
+/// One address of one network interface.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct InterfaceAddress {
+    /// The name of the interface.
+    pub(crate) interface: String,
+    /// The address, with the prefix length of its network.
+    pub(crate) address: IpNet,
+}
+
+impl FactRoot {
+    /// This host, as it is now.
+    #[must_use]
+    pub(crate) fn host() -> Self {
+        let uname = rustix::system::uname();
+        Self {
+            path: PathBuf::from("/"),
+            machine: uname.machine().to_string_lossy().into_owned(),
+            addresses: addresses_of_host(),
+        }
+    }
+
+    /// A whole file, or what [`limits::HOST_FILE_BYTES`] allows of it.
+    fn text(&self, path: &str) -> Option<String> {
+        let file = File::open(self.path.join(path)).ok()?;
+        let mut bytes = Vec::new();
+        file.take(limits::HOST_FILE_BYTES).read_to_end(&mut bytes).ok()?;
+        Some(String::from_utf8_lossy(&bytes).into_owned())
+    }
+
+    /// A file that holds one value, if it holds any.
+    fn line(&self, path: &str) -> Option<String> {
+        tidy(&self.text(path)?)
+    }
+
+    /// A file that holds one number.
+    fn number(&self, path: &str) -> Option<i64> {
+        self.line(path)?.parse().ok()
+    }
+
+    /// A file that holds `0` or `1`.
+    fn flag(&self, path: &str) -> Option<bool> {
+        Some(self.number(path)? != 0)
+    }
+
+    /// The names in a directory, sorted.
+    fn names(&self, path: &str) -> Option<Vec<String>> {
+        let mut names: Vec<_> = fs::read_dir(self.path.join(path))
+            .ok()?
+            .filter_map(|entry| Some(entry.ok()?.file_name().to_string_lossy().into_owned()))
+            .collect();
+        names.sort_unstable();
+        Some(names)
+    }
+}
+
+fn addresses_of_host() -> Vec<InterfaceAddress> {
+    let found = if_addrs::get_if_addrs().unwrap_or_else(|error| {
+        tracing::debug!(%error, "the addresses of this host cannot be read");
+        Vec::new()
+    });
+    let address = |of: &if_addrs::IfAddr| match of {
+        if_addrs::IfAddr::V4(v4) => Ipv4Net::new(v4.ip, v4.prefixlen).map(IpNet::V4).ok(),
+        if_addrs::IfAddr::V6(v6) => Ipv6Net::new(v6.ip, v6.prefixlen).map(IpNet::V6).ok(),
+    };
+    found
+        .into_iter()
+        .filter_map(|interface| {
+            // Further IPv4 addresses may be labelled `eth0:1`; routes say `eth0`.
+            let name = interface.name.split(':').next()?;
+            Some(InterfaceAddress {
+                interface: name.to_owned(),
+                address: address(&interface.addr)?,
+            })
+        })
+        .collect()
+}
+
+/// Collects the built-in facts below a root. Facts without a source are missing.
+///
+/// This reads files, a few per block device and processor: call it from a thread that may block.
+#[must_use]
+pub(crate) fn collect(root: &FactRoot) -> Facts {
+    let os = os::Distribution::read(root);
+    let processors = processor::Processors::read(root);
+    let found = [
+        ("architecture", architecture(&root.machine)),
+        ("default_ipv4", net::default_ipv4(root)),
+        ("default_ipv6", net::default_ipv6(root)),
+        ("devices", disk::devices(root)),
+        ("hostname", root.line("proc/sys/kernel/hostname").map(Value::from)),
+        ("kernel", root.line("proc/sys/kernel/osrelease").map(Value::from)),
+        ("kernel_name", root.line("proc/sys/kernel/ostype").map(Value::from)),
+        ("memtotal", memtotal(root)),
+        ("os_dist", os.name.map(Value::from)),
+        ("os_dist_id", os.id.map(Value::from)),
+        ("os_dist_like", os.like.map(list)),
+        ("os_dist_release", os.release.map(Value::from)),
+        ("os_dist_version", os.version.map(Value::from)),
+        ("os_family", os.family.map(Value::from)),
+        ("processor_count", processors.sockets.map(Value::from)),
+        ("processor_features", processors.features.map(list)),
+        ("processor_type", processors.model.map(Value::from)),
+        ("processor_vendor", processors.vendor.map(Value::from)),
+    ];
+    let mut facts = Facts::new();
+    for (name, value) in found {
+        if let (Ok(name), Some(value)) = (FactName::parse(name), value) {
+            facts.insert(name, value, Source::Host);
+        }
+    }
+    facts
+}
+
+/// The machine, with one name for all 32-bit x86.
+fn architecture(machine: &str) -> Option<Value> {
+    let machine = tidy(machine)?;
+    Some(match machine.as_str() {
+        "i386" | "i486" | "i586" | "i686" => Value::from("i386"),
+        other => Value::from(other),
+    })
+}
+
+fn memtotal(root: &FactRoot) -> Option<Value> {
+    let text = root.text("proc/meminfo")?;
+    let kib: i64 = text
+        .lines()
+        .find_map(|line| line.strip_prefix("MemTotal:"))?
+        .split_whitespace()
+        .next()?
+        .parse()
+        .ok()?;
+    kib.checked_mul(1024).map(Value::from)
+}
+
+fn list(texts: impl IntoIterator<Item = String>) -> Value {
+    Value::List(texts.into_iter().take(limits::HOST_ELEMENTS).map(Value::from).collect())
+}
+
+/// A map of what is present.
+fn record<const N: usize>(fields: [(&str, Option<Value>); N]) -> Value {
+    let present = fields.into_iter().filter_map(|(key, value)| Some((key.to_owned(), value?)));
+    Value::Map(present.collect::<BTreeMap<_, _>>())
+}
+
+/// The text without the padding that firmware and kernels put around it, cut to
+/// [`limits::HOST_TEXT_BYTES`]. Nothing is left of an empty one.
+fn tidy(text: &str) -> Option<String> {
+    let text = text.trim_matches(|c: char| c.is_whitespace() || c.is_control());
+    let text = text.get(..text.floor_char_boundary(limits::HOST_TEXT_BYTES))?;
+    (!text.is_empty()).then(|| text.to_owned())
+}
+
+#[cfg(test)]
+mod tests;

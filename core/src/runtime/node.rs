@@ -1,0 +1,344 @@
+//! The handle that users hold.
+
+use std::{
+    collections::BTreeMap,
+    net::SocketAddr,
+    sync::{Arc, PoisonError},
+    time::Duration,
+};
+
+use tokio::sync::{broadcast, mpsc, oneshot, watch};
+
+use super::{
+    Config, StartError,
+    driver::{Board, Request},
+    start,
+};
+use crate::{
+    CommandError, Event, EventKind, NodeId, NodeName, Placement, PolicyName, TribeName, Value,
+    View,
+    engine::{Command, PolicyCreated, Reply, Written},
+    fact,
+};
+
+/// A running node of a cluster.
+///
+/// Cheap to clone; all clones are one node. When the last one is dropped the node stops without a
+/// good-bye, as if it had crashed: call [`Node::leave`] first.
+///
+/// Methods that write return once the write is on disk here, if there is a data directory, and on its way
+/// to the others; [`Node::wait`] waits until they hold it.
+#[derive(Debug, Clone)]
+pub struct Node {
+    shared: Arc<Shared>,
+}
+
+/// What all clones of a handle share.
+#[derive(Debug)]
+pub(super) struct Shared {
+    pub(super) name: NodeName,
+    pub(super) id: NodeId,
+    pub(super) address: SocketAddr,
+    pub(super) process: u32,
+    pub(super) collects: bool,
+    pub(super) requests: mpsc::Sender<Request>,
+    pub(super) board: Arc<Board>,
+    pub(super) events: broadcast::WeakSender<Event>,
+    pub(super) stopped: watch::Receiver<bool>,
+}
+
+impl Node {
+    /// Starts a node: binds its sockets, reads its data directory, collects its facts.
+    ///
+    /// It does not wait for the seeds; [`View::synced`] and the `synced` event tell when it has met them.
+    /// Must be called inside a tokio runtime, whose reactor carries the node.
+    ///
+    /// # Errors
+    /// [`StartError`]; then nothing runs.
+    pub async fn start(config: Config) -> Result<Self, StartError> {
+        Ok(Self { shared: Arc::new(start::start(config).await?) })
+    }
+
+    /// This node's name.
+    #[must_use]
+    pub fn name(&self) -> &NodeName {
+        &self.shared.name
+    }
+
+    /// This node's id.
+    #[must_use]
+    pub fn id(&self) -> NodeId {
+        self.shared.id
+    }
+
+    /// Where others reach this node.
+    #[must_use]
+    pub fn address(&self) -> SocketAddr {
+        self.shared.address
+    }
+
+    /// What this node knows now. Never waits.
+    #[must_use]
+    pub fn view(&self) -> Arc<View> {
+        self.shared.board.view.load_full()
+    }
+
+    /// What happens from now on. A reader that falls more than [`limits::EVENTS`](crate::limits::EVENTS)
+    /// events behind is told how many it missed.
+    #[must_use]
+    pub fn events(&self) -> Events {
+        let sender = self.shared.events.upgrade();
+        Events { receiver: sender.map(|sender| sender.subscribe()) }
+    }
+
+    /// Counters of this node, by name as Prometheus would have it: what it received, dropped and why.
+    /// At most a second old.
+    #[must_use]
+    pub fn counters(&self) -> BTreeMap<String, u64> {
+        self.shared.board.counters.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Creates a tribe.
+    ///
+    /// # Errors
+    /// [`CommandError`]; then nothing has changed. So for all that follow.
+    pub async fn create_tribe(
+        &self,
+        tribe: &str,
+        description: &str,
+    ) -> Result<Written, CommandError> {
+        let tribe = TribeName::parse(tribe)?;
+        self.write(Command::CreateTribe { tribe, description: description.to_owned() }).await
+    }
+
+    /// Deletes a tribe with its placements and policies.
+    ///
+    /// # Errors
+    /// [`CommandError`].
+    pub async fn delete_tribe(&self, tribe: &str) -> Result<Written, CommandError> {
+        self.write(Command::DeleteTribe { tribe: TribeName::parse(tribe)? }).await
+    }
+
+    /// Places a node in a tribe by hand. `None` is this node; any other may be named, even one that does
+    /// not exist yet.
+    ///
+    /// # Errors
+    /// [`CommandError`].
+    pub async fn join_tribe(
+        &self,
+        tribe: &str,
+        node: Option<&str>,
+    ) -> Result<Written, CommandError> {
+        self.place(tribe, node, Placement::Joined).await
+    }
+
+    /// Places a node out of a tribe by hand, whatever the policies say.
+    ///
+    /// # Errors
+    /// [`CommandError`].
+    pub async fn leave_tribe(
+        &self,
+        tribe: &str,
+        node: Option<&str>,
+    ) -> Result<Written, CommandError> {
+        self.place(tribe, node, Placement::Left).await
+    }
+
+    /// Gives a node back to the policies of a tribe.
+    ///
+    /// # Errors
+    /// [`CommandError`].
+    pub async fn auto_tribe(
+        &self,
+        tribe: &str,
+        node: Option<&str>,
+    ) -> Result<Written, CommandError> {
+        self.place(tribe, node, Placement::Automatic).await
+    }
+
+    async fn place(
+        &self,
+        tribe: &str,
+        node: Option<&str>,
+        placement: Placement,
+    ) -> Result<Written, CommandError> {
+        let tribe = TribeName::parse(tribe)?;
+        let node = node.map_or_else(|| Ok(self.shared.name.clone()), NodeName::parse)?;
+        self.write(Command::Place { tribe, node, placement }).await
+    }
+
+    /// Creates a policy for a tribe, and the tribe if there is none of that name.
+    ///
+    /// # Errors
+    /// [`CommandError`].
+    pub async fn create_policy(
+        &self,
+        policy: &str,
+        text: &str,
+        tribe: &str,
+    ) -> Result<PolicyCreated, CommandError> {
+        let command = Command::CreatePolicy {
+            policy: PolicyName::parse(policy)?,
+            text: text.to_owned(),
+            tribe: TribeName::parse(tribe)?,
+        };
+        match self.command(command).await? {
+            Reply::PolicyCreated(created) => Ok(created),
+            other => unreachable_reply(&other),
+        }
+    }
+
+    /// Deletes a policy.
+    ///
+    /// # Errors
+    /// [`CommandError`].
+    pub async fn delete_policy(&self, policy: &str) -> Result<Written, CommandError> {
+        self.write(Command::DeletePolicy { policy: PolicyName::parse(policy)? }).await
+    }
+
+    /// Switches a policy on or off.
+    ///
+    /// # Errors
+    /// [`CommandError`].
+    pub async fn enable_policy(
+        &self,
+        policy: &str,
+        enabled: bool,
+    ) -> Result<Written, CommandError> {
+        let policy = PolicyName::parse(policy)?;
+        self.write(Command::EnablePolicy { policy, enabled }).await
+    }
+
+    /// Sets and unsets run-time facts of a node; `None` is this one. The node itself writes them, so it
+    /// must be alive. They outlive a restart and cover facts given at start.
+    ///
+    /// # Errors
+    /// [`CommandError`].
+    pub async fn set_facts(
+        &self,
+        node: Option<&str>,
+        set: BTreeMap<String, Value>,
+        unset: Vec<String>,
+    ) -> Result<Written, CommandError> {
+        let node = node.map(NodeName::parse).transpose()?;
+        let set = set
+            .into_iter()
+            .map(|(name, value)| Ok((fact::settable(&name)?, value)))
+            .collect::<Result<_, CommandError>>()?;
+        let unset = unset
+            .iter()
+            .map(|name| Ok(fact::settable(name)?))
+            .collect::<Result<_, CommandError>>()?;
+        self.write(Command::SetFacts { node, set, unset }).await
+    }
+
+    /// Asks the live members whether they hold what was written, and returns the names of those that did
+    /// not say so in time. Empty: all of them hold it.
+    ///
+    /// # Errors
+    /// [`CommandError`].
+    pub async fn wait(
+        &self,
+        written: &Written,
+        timeout: Duration,
+    ) -> Result<Vec<NodeName>, CommandError> {
+        let timeout_ms = u64::try_from(timeout.as_millis()).unwrap_or(u64::MAX);
+        match self.command(Command::Wait { written: written.clone(), timeout_ms }).await? {
+            Reply::Missing(missing) => Ok(missing),
+            other => unreachable_reply(&other),
+        }
+    }
+
+    /// Collects the facts of the host again, now. Nothing happens on a node that does not collect.
+    ///
+    /// # Errors
+    /// [`CommandError`]: the facts are too large, say; then the last good ones stand.
+    pub async fn refresh_facts(&self) -> Result<(), CommandError> {
+        if !self.shared.collects {
+            return Ok(());
+        }
+        let facts = start::collected().await;
+        self.command(Command::ObserveFacts(facts)).await.map(|_| ())
+    }
+
+    /// Says good-bye and stops. All later calls return [`CommandError::Closed`].
+    ///
+    /// # Errors
+    /// [`CommandError::Closed`] if it has stopped already.
+    pub async fn leave(&self) -> Result<(), CommandError> {
+        self.command(Command::Leave).await?;
+        self.wait_stopped().await;
+        Ok(())
+    }
+
+    /// Stops without a good-bye: to the others this node is down. For tests, and before a quick restart.
+    pub async fn stop(&self) {
+        if self.shared.requests.send(Request::Stop).await.is_ok() {
+            self.wait_stopped().await;
+        }
+    }
+
+    async fn wait_stopped(&self) {
+        let mut stopped = self.shared.stopped.clone();
+        // An error means that the loop is gone, which is what is waited for.
+        let _ = stopped.wait_for(|stopped| *stopped).await;
+    }
+
+    async fn write(&self, command: Command) -> Result<Written, CommandError> {
+        match self.command(command).await? {
+            Reply::Written(written) => Ok(written),
+            other => unreachable_reply(&other),
+        }
+    }
+
+    async fn command(&self, command: Command) -> Result<Reply, CommandError> {
+        if std::process::id() != self.shared.process {
+            return Err(CommandError::Forked);
+        }
+        let (reply, done) = oneshot::channel();
+        let request = Request::Command(command, reply);
+        self.shared.requests.send(request).await.map_err(|_| CommandError::Closed)?;
+        done.await.map_err(|_| CommandError::Closed)?
+    }
+}
+
+/// The engine answers each command with the reply of its kind.
+fn unreachable_reply<T>(reply: &Reply) -> Result<T, CommandError> {
+    debug_assert!(false, "a reply of another kind: {reply:?}");
+    Err(CommandError::Closed)
+}
+
+/// Events of a node, one after the other.
+#[derive(Debug)]
+pub struct Events {
+    receiver: Option<broadcast::Receiver<Event>>,
+}
+
+impl Events {
+    /// The next event; waits for it. `None` when the node has stopped. Cancel safe.
+    pub async fn next(&mut self) -> Option<Event> {
+        match self.receiver.as_mut()?.recv().await {
+            Ok(event) => Some(event),
+            Err(broadcast::error::RecvError::Lagged(count)) => Some(missed(count)),
+            Err(broadcast::error::RecvError::Closed) => None,
+        }
+    }
+
+    /// The next event if there is one already.
+    pub fn try_next(&mut self) -> Option<Event> {
+        match self.receiver.as_mut()?.try_recv() {
+            Ok(event) => Some(event),
+            Err(broadcast::error::TryRecvError::Lagged(count)) => Some(missed(count)),
+            Err(_) => None,
+        }
+    }
+}
+
+fn missed(count: u64) -> Event {
+    Event {
+        rev: 0,
+        kind: EventKind::Missed,
+        subject: String::new(),
+        body: serde_json::json!({ "count": count }),
+    }
+}

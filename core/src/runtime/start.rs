@@ -1,0 +1,233 @@
+//! Starting a node: everything that can go wrong goes wrong here.
+
+use std::{
+    collections::BTreeMap,
+    net::{IpAddr, SocketAddr},
+    sync::{Arc, Mutex},
+};
+
+use arc_swap::ArcSwap;
+use socket2::SockRef;
+use tokio::{
+    net::{TcpListener, UdpSocket},
+    sync::{broadcast, mpsc, watch},
+    task::spawn_blocking,
+};
+
+use super::{
+    Config, StartError,
+    clock::Clock,
+    driver::{Board, Desk, Driver, Request},
+    facts::{FactRoot, collect},
+    node::Shared,
+    store::{self, Store},
+    streams::{self, Session},
+};
+use crate::{
+    Facts, NodeId, Value,
+    engine::{Engine, EngineConfig, Saved, check_facts},
+    limits,
+};
+
+/// Requests, and stream news, that may wait for the loop.
+const QUEUE: usize = 256;
+/// Ports tried before giving up on one that is free for UDP and TCP alike.
+const PORT_TRIES: usize = 32;
+/// A burst of datagrams waits here while the loop is busy, in bytes.
+const SOCKET_BYTES: usize = 4 * 1024 * 1024;
+
+/// Starts a node and its loop.
+pub(super) async fn start(config: Config) -> Result<Shared, StartError> {
+    let clock = Clock::start();
+    let host_facts = host_facts(&config).await;
+    check_facts(&host_facts.covered_by(&config.facts))?;
+    let (listener, udp) = bind(config.bind).await?;
+    let bound = udp.local_addr().map_err(|error| bind_error(config.bind, &error))?;
+    let address = advertised(&config, bound, &host_facts)?;
+    let (stored_sender, stored) = mpsc::unbounded_channel();
+    let opened = open_store(&config, clock, stored_sender).await?;
+    let mut seed = [0; 32];
+    getrandom::fill(&mut seed).map_err(|error| StartError::Randomness(error.to_string()))?;
+    let engine_config = EngineConfig {
+        id: opened.id,
+        name: config.name.clone(),
+        cluster: config.cluster.clone(),
+        address,
+        version: config.version.clone(),
+        keyring: config.keyring.clone(),
+        epoch: opened.epoch,
+        has_seeds: config.seeds.iter().any(|seed| *seed != address.to_string()),
+        host_facts,
+        start_facts: config.facts.clone(),
+        hold_down: config.hold_down,
+        broadcasts: true,
+    };
+    let now = clock.now();
+    let engine = Engine::new(engine_config, seed, opened.saved, now);
+    let board = Arc::new(Board {
+        view: ArcSwap::from_pointee(engine.view(now)),
+        counters: Mutex::new(BTreeMap::new()),
+    });
+    let (news_sender, news) = mpsc::channel(QUEUE);
+    let (requests, inbox) = mpsc::channel(QUEUE);
+    let (events, _) = broadcast::channel(limits::EVENTS);
+    let (stopped_sender, stopped) = watch::channel(false);
+    let session = Session {
+        keyring: Arc::new(config.keyring.clone()),
+        cluster: config.cluster.clone(),
+        news: news_sender,
+    };
+    let listening = tokio::spawn(streams::listen(listener, session.clone()));
+    let driver = Driver {
+        engine,
+        clock,
+        udp,
+        session,
+        news,
+        requests: inbox,
+        seeds: config.seeds.clone(),
+        store: opened.store,
+        stored,
+        board: Arc::clone(&board),
+        events: events.clone(),
+        stopped: stopped_sender,
+        desk: Desk::default(),
+    };
+    tokio::spawn(async move {
+        driver.run().await;
+        listening.abort();
+    });
+    if config.collect_facts {
+        tokio::spawn(refresh_for_ever(requests.downgrade()));
+    }
+    tracing::info!(node = %config.name, id = %opened.id, %address, "node started");
+    Ok(Shared {
+        name: config.name,
+        id: opened.id,
+        address,
+        process: std::process::id(),
+        collects: config.collect_facts,
+        requests,
+        board,
+        events: events.downgrade(),
+        stopped,
+    })
+}
+
+/// Facts of the host are collected this often while the node runs.
+const REFRESH_PERIOD: std::time::Duration = std::time::Duration::from_secs(60);
+
+async fn refresh_for_ever(requests: mpsc::WeakSender<Request>) {
+    loop {
+        tokio::time::sleep(REFRESH_PERIOD).await;
+        let facts = collected().await;
+        let Some(requests) = requests.upgrade() else { return };
+        let (reply, done) = tokio::sync::oneshot::channel();
+        let command = crate::engine::Command::ObserveFacts(facts);
+        if requests.send(Request::Command(command, reply)).await.is_err() {
+            return;
+        }
+        drop(requests);
+        if let Ok(Err(error)) = done.await {
+            tracing::warn!("the facts of this host are not published: {error}");
+        }
+    }
+}
+
+/// The facts of the host, collected off the loop.
+pub(super) async fn collected() -> Facts {
+    spawn_blocking(|| collect(&FactRoot::host())).await.unwrap_or_default()
+}
+
+async fn host_facts(config: &Config) -> Facts {
+    if config.collect_facts { collected().await } else { Facts::new() }
+}
+
+fn bind_error(address: SocketAddr, error: &std::io::Error) -> StartError {
+    StartError::Bind { address, reason: error.to_string() }
+}
+
+/// Binds UDP and TCP to one port; port 0 finds one that is free for both.
+async fn bind(address: SocketAddr) -> Result<(TcpListener, UdpSocket), StartError> {
+    let mut tries = if address.port() == 0 { PORT_TRIES } else { 1 };
+    loop {
+        tries -= 1;
+        match bind_once(address).await {
+            Ok(bound) => return Ok(bound),
+            Err(error) if tries == 0 => return Err(bind_error(address, &error)),
+            Err(_) => {}
+        }
+    }
+}
+
+async fn bind_once(address: SocketAddr) -> std::io::Result<(TcpListener, UdpSocket)> {
+    let listener = TcpListener::bind(address).await?;
+    let udp = UdpSocket::bind(listener.local_addr()?).await?;
+    // As large as the system allows: a burst must not be lost while the loop is busy.
+    if let Err(error) = SockRef::from(&udp).set_recv_buffer_size(SOCKET_BYTES) {
+        tracing::debug!(%error, "the socket keeps its receive buffer");
+    }
+    Ok((listener, udp))
+}
+
+/// Where others reach this node.
+fn advertised(config: &Config, bound: SocketAddr, facts: &Facts) -> Result<SocketAddr, StartError> {
+    if let Some(advertise) = config.advertise {
+        let port = if advertise.port() == 0 { bound.port() } else { advertise.port() };
+        return Ok(SocketAddr::new(advertise.ip(), port));
+    }
+    if !bound.ip().is_unspecified() {
+        return Ok(bound);
+    }
+    let default_route = |name: &str| match &facts.get(name)?.value {
+        Value::Map(map) => match map.get("address")? {
+            Value::Ip(address) => Some(*address),
+            _ => None,
+        },
+        _ => None,
+    };
+    let own: Option<IpAddr> = default_route("default_ipv4")
+        .or_else(|| default_route("default_ipv6").filter(|_| bound.is_ipv6()))
+        .or_else(first_address);
+    let own = own.ok_or(StartError::Advertise)?;
+    Ok(SocketAddr::new(own, bound.port()))
+}
+
+fn first_address() -> Option<IpAddr> {
+    let interfaces = if_addrs::get_if_addrs().ok()?;
+    interfaces.iter().map(if_addrs::Interface::ip).find(|ip| !ip.is_loopback() && ip.is_ipv4())
+}
+
+struct Opened {
+    id: NodeId,
+    epoch: u64,
+    saved: Saved,
+    store: Option<Store>,
+}
+
+async fn open_store(
+    config: &Config,
+    clock: Clock,
+    stored: mpsc::UnboundedSender<store::Stored>,
+) -> Result<Opened, StartError> {
+    let random = getrandom::u64().map_err(|error| StartError::Randomness(error.to_string()))?;
+    let wall_ms = clock.now().wall_ms;
+    let Some(path) = config.data_dir.clone() else {
+        return Ok(Opened {
+            id: NodeId(random),
+            epoch: wall_ms,
+            saved: Saved::default(),
+            store: None,
+        });
+    };
+    let opening = path.clone();
+    let opened = spawn_blocking(move || store::open(&opening, random, wall_ms, stored)).await;
+    let opened =
+        opened.map_err(|error| StartError::DataDir { path, reason: error.to_string() })??;
+    Ok(Opened {
+        id: opened.id,
+        epoch: opened.epoch,
+        saved: opened.saved,
+        store: Some(opened.store),
+    })
+}

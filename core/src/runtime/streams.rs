@@ -1,0 +1,262 @@
+//! TCP connections under the engine's streams: the Noise session runs here, off the loop.
+//!
+//! Nothing a dialler sends takes effect before it has proved the key: only then does the engine hear of
+//! the stream.
+
+use std::{net::SocketAddr, sync::Arc, time::Duration};
+
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::{TcpListener, TcpStream},
+    sync::{Semaphore, mpsc},
+    time::timeout,
+};
+
+use crate::{
+    ClusterName, Keyring,
+    engine::{StreamEvent, StreamId},
+    limits,
+    wire::noise::{NoiseStream, StreamError},
+};
+
+/// What the loop tells a stream.
+pub(super) enum StreamOrder {
+    /// Send this message.
+    Message(Vec<u8>),
+    /// Send what is left and close.
+    Close,
+}
+
+/// A stream that a peer opened, as the loop hears of it.
+pub(super) struct Accepted {
+    pub(super) stream: StreamId,
+    pub(super) from: SocketAddr,
+    pub(super) orders: mpsc::UnboundedSender<StreamOrder>,
+}
+
+/// What streams tell the loop.
+pub(super) enum StreamNews {
+    /// A peer opened one and proved the key.
+    Accepted(Accepted),
+    /// Anything else.
+    Event(StreamEvent),
+    /// A peer could not prove the key, or did not speak the protocol.
+    Rejected(SocketAddr, ConnectionError),
+    /// A peer was turned away: too many had not proved the key yet.
+    Crowded,
+}
+
+/// Why a connection ended before it became a stream.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum ConnectionError {
+    /// The peer closed it.
+    #[error("the peer closed the connection")]
+    Closed,
+    /// The peer was too slow.
+    #[error("the peer did not prove its key in time")]
+    Timeout,
+    /// The network failed.
+    #[error(transparent)]
+    Io(#[from] std::io::Error),
+    /// The peer has another key, or does not speak the protocol.
+    #[error(transparent)]
+    Noise(#[from] StreamError),
+}
+
+/// What every stream needs.
+#[derive(Clone)]
+pub(super) struct Session {
+    pub(super) keyring: Arc<Keyring>,
+    pub(super) cluster: ClusterName,
+    pub(super) news: mpsc::Sender<StreamNews>,
+}
+
+/// Ids of accepted streams have the highest bit set.
+const ACCEPTED: u64 = 1 << 63;
+const READ_BYTES: usize = 16 * 1024;
+const CONNECT_TIME: Duration = Duration::from_secs(5);
+/// How long a closing stream may take to send what is left.
+const LINGER: Duration = Duration::from_secs(5);
+
+/// Accepts connections for ever; ends with the task.
+pub(super) async fn listen(listener: TcpListener, session: Session) {
+    let handshakes = Arc::new(Semaphore::new(limits::HANDSHAKES));
+    let mut made = 0;
+    loop {
+        let (socket, from) = match listener.accept().await {
+            Ok(accepted) => accepted,
+            Err(error) => {
+                // Out of descriptors, mostly: it passes.
+                tracing::warn!(%error, "cannot accept a connection");
+                tokio::time::sleep(Duration::from_millis(50)).await;
+                continue;
+            }
+        };
+        let Ok(permit) = Arc::clone(&handshakes).try_acquire_owned() else {
+            let _ = session.news.send(StreamNews::Crowded).await;
+            continue;
+        };
+        made += 1;
+        let (stream, session) = (StreamId(ACCEPTED | made), session.clone());
+        tokio::spawn(async move {
+            let mut pump = match greet(socket, &session).await {
+                Ok(pump) => pump,
+                Err(error) => {
+                    drop(permit);
+                    let _ = session.news.send(StreamNews::Rejected(from, error)).await;
+                    return;
+                }
+            };
+            drop(permit);
+            let (orders, inbox) = mpsc::unbounded_channel();
+            let accepted = StreamNews::Accepted(Accepted { stream, from, orders });
+            if session.news.send(accepted).await.is_ok() {
+                let reason = pump.run(stream, inbox, &session.news).await;
+                let closed = StreamEvent::Closed(stream, reason);
+                let _ = session.news.send(StreamNews::Event(closed)).await;
+            }
+        });
+    }
+}
+
+/// Has a dialler prove the key.
+async fn greet(socket: TcpStream, session: &Session) -> Result<Pump, ConnectionError> {
+    let mut seed = [0; 32];
+    getrandom::fill(&mut seed).map_err(std::io::Error::other)?;
+    let noise = NoiseStream::responder(&session.keyring, &session.cluster, seed);
+    let mut pump = Pump::new(socket, noise);
+    let proof = async {
+        while !pump.noise.is_proven() {
+            pump.read().await?;
+            pump.flush().await?;
+        }
+        Ok::<(), ConnectionError>(())
+    };
+    match timeout(limits::HANDSHAKE_TIME, proof).await {
+        Ok(Ok(())) => Ok(pump),
+        Ok(Err(error)) => Err(error),
+        Err(_) => Err(ConnectionError::Timeout),
+    }
+}
+
+/// Dials a peer; tells the loop how it went.
+pub(super) fn dial(
+    stream: StreamId,
+    to: SocketAddr,
+    seed: [u8; 32],
+    session: Session,
+) -> mpsc::UnboundedSender<StreamOrder> {
+    let (orders, inbox) = mpsc::unbounded_channel();
+    tokio::spawn(async move {
+        let reason = match timeout(CONNECT_TIME, connect(to, seed, &session)).await {
+            Ok(Ok(mut pump)) => {
+                let opened = StreamNews::Event(StreamEvent::Opened(stream));
+                if session.news.send(opened).await.is_err() {
+                    return;
+                }
+                pump.run(stream, inbox, &session.news).await
+            }
+            Ok(Err(error)) => {
+                if let ConnectionError::Noise(error) = &error {
+                    tracing::warn!(%to, "cannot open a stream: {error}");
+                }
+                error.to_string()
+            }
+            Err(_) => "no answer".to_owned(),
+        };
+        let closed = StreamEvent::Closed(stream, reason);
+        let _ = session.news.send(StreamNews::Event(closed)).await;
+    });
+    orders
+}
+
+async fn connect(
+    to: SocketAddr,
+    seed: [u8; 32],
+    session: &Session,
+) -> Result<Pump, ConnectionError> {
+    let socket = TcpStream::connect(to).await?;
+    let noise = NoiseStream::initiator(&session.keyring, &session.cluster, seed)?;
+    let mut pump = Pump::new(socket, noise);
+    pump.flush().await?;
+    while !pump.noise.is_established() {
+        pump.read().await?;
+        pump.flush().await?;
+    }
+    Ok(pump)
+}
+
+/// A connection and the session on it.
+struct Pump {
+    socket: TcpStream,
+    noise: NoiseStream,
+    buffer: Vec<u8>,
+}
+
+impl Pump {
+    fn new(socket: TcpStream, noise: NoiseStream) -> Self {
+        // Small messages must not wait for one another.
+        let _ = socket.set_nodelay(true);
+        Self { socket, noise, buffer: vec![0; READ_BYTES] }
+    }
+
+    async fn read(&mut self) -> Result<(), ConnectionError> {
+        let read = self.socket.read(&mut self.buffer).await?;
+        match self.buffer.get(..read) {
+            None | Some([]) => Err(ConnectionError::Closed),
+            Some(bytes) => {
+                let received = self.noise.receive(bytes);
+                if received.is_err() {
+                    // What we have to say to it, such as which key is ours.
+                    self.flush().await?;
+                }
+                Ok(received?)
+            }
+        }
+    }
+
+    async fn flush(&mut self) -> Result<(), ConnectionError> {
+        let bytes = self.noise.take_output();
+        if !bytes.is_empty() {
+            self.socket.write_all(&bytes).await?;
+        }
+        Ok(())
+    }
+
+    /// Carries messages until either side closes; returns why it ended.
+    async fn run(
+        &mut self,
+        stream: StreamId,
+        mut orders: mpsc::UnboundedReceiver<StreamOrder>,
+        news: &mpsc::Sender<StreamNews>,
+    ) -> String {
+        loop {
+            while let Some(message) = self.noise.next_message() {
+                let event = StreamNews::Event(StreamEvent::Message(stream, message));
+                if news.send(event).await.is_err() {
+                    return "stopped".to_owned();
+                }
+            }
+            let step = tokio::select! {
+                order = orders.recv() => match order {
+                    Some(StreamOrder::Message(message)) => self.send(&message).await,
+                    Some(StreamOrder::Close) | None => return self.close().await,
+                },
+                read = self.read() => read,
+            };
+            if let Err(error) = step {
+                return error.to_string();
+            }
+        }
+    }
+
+    async fn send(&mut self, message: &[u8]) -> Result<(), ConnectionError> {
+        self.noise.send(message)?;
+        self.flush().await
+    }
+
+    async fn close(&mut self) -> String {
+        let _ = timeout(LINGER, self.socket.shutdown()).await;
+        "closed".to_owned()
+    }
+}

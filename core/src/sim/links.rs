@@ -1,0 +1,218 @@
+//! Streams between nodes, message by message.
+//!
+//! Nothing on a stream is lost or overtaken; what the network loses comes later. A split stalls a
+//! stream, and one that was stalled for long is over.
+
+use std::{
+    collections::{BTreeMap, VecDeque},
+    net::SocketAddr,
+    time::Duration,
+};
+
+use rand::RngExt;
+
+use super::{Happening, Sim, node};
+use crate::engine::{StreamEvent, StreamId};
+
+/// The end of a stream.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Side {
+    Dialler,
+    Acceptor,
+}
+
+impl Side {
+    fn other(self) -> Self {
+        match self {
+            Self::Dialler => Self::Acceptor,
+            Self::Acceptor => Self::Dialler,
+        }
+    }
+}
+
+/// All streams.
+#[derive(Debug, Default)]
+pub(super) struct Links {
+    made: u64,
+    open: BTreeMap<u64, Link>,
+    by_end: BTreeMap<(usize, StreamId), (u64, Side)>,
+}
+
+#[derive(Debug)]
+struct Link {
+    dialler: End,
+    acceptor: End,
+}
+
+#[derive(Debug)]
+struct End {
+    node: usize,
+    stream: StreamId,
+    /// On its way to this end; `None` is the end of the stream.
+    coming: VecDeque<Option<Vec<u8>>>,
+    /// The last of it arrives then.
+    last_at: Duration,
+    stalled_since: Option<Duration>,
+}
+
+/// A lost part of a stream is sent again after this long.
+const RESEND: Duration = Duration::from_millis(200);
+/// A dial that nobody answers is given up after this long.
+const DIAL_TIMEOUT: Duration = Duration::from_secs(3);
+/// A stream that stalled for this long is over.
+const STALL_TIMEOUT: Duration = Duration::from_secs(15);
+/// Ways a packet goes before a dialled stream stands: two round trips.
+const DIAL_WAYS: u32 = 4;
+
+impl Links {
+    pub(super) fn of_node(&self, node: usize) -> Vec<(u64, Side)> {
+        let from = (node, StreamId(0))..=(node, StreamId(u64::MAX));
+        self.by_end.range(from).map(|(_, link)| *link).collect()
+    }
+
+    fn end(&mut self, link: u64, side: Side) -> Option<&mut End> {
+        let link = self.open.get_mut(&link)?;
+        Some(match side {
+            Side::Dialler => &mut link.dialler,
+            Side::Acceptor => &mut link.acceptor,
+        })
+    }
+
+    /// One end knows no more of it.
+    fn forget(&mut self, link: u64, side: Side) {
+        let Some(end) = self.end(link, side) else { return };
+        let end = (end.node, end.stream);
+        self.by_end.remove(&end);
+        let other = self.end(link, side.other()).map(|other| (other.node, other.stream));
+        if other.is_none_or(|other| !self.by_end.contains_key(&other)) {
+            self.open.remove(&link);
+        }
+    }
+}
+
+impl End {
+    fn new(node: usize, stream: StreamId) -> Self {
+        let (coming, last_at, stalled_since) = (VecDeque::new(), Duration::ZERO, None);
+        Self { node, stream, coming, last_at, stalled_since }
+    }
+}
+
+impl Sim {
+    pub(super) fn dial(&mut self, node: usize, stream: StreamId, to: SocketAddr) {
+        self.links.made += 1;
+        let link = self.links.made;
+        let target = self.by_address.get(&to).copied().unwrap_or(usize::MAX);
+        let accepted = StreamId(1 << 63 | link);
+        let ends = Link { dialler: End::new(node, stream), acceptor: End::new(target, accepted) };
+        self.links.open.insert(link, ends);
+        self.links.by_end.insert((node, stream), (link, Side::Dialler));
+        let mut at = self.now;
+        for _ in 0..DIAL_WAYS {
+            at += self.way();
+        }
+        self.schedule(at, Happening::Dialled { link });
+    }
+
+    pub(super) fn answer_dial(&mut self, link: u64) {
+        let Some(ends) = self.links.open.get(&link) else { return };
+        let (node, stream) = (ends.dialler.node, ends.dialler.stream);
+        let (target, accepted) = (ends.acceptor.node, ends.acceptor.stream);
+        self.trace.note(self.now, 4, node as u64, &link.to_le_bytes());
+        if !self.network.joins(node::address(node), node::address(target)) {
+            let at = self.now + DIAL_TIMEOUT;
+            let reason = "timed out";
+            self.schedule(at, Happening::Closed { link, side: Side::Dialler, reason });
+            return;
+        }
+        if self.engine(target).is_none() {
+            return self.close(link, Side::Dialler, "refused");
+        }
+        self.links.by_end.insert((target, accepted), (link, Side::Acceptor));
+        let mut from = node::address(node);
+        from.set_port(self.rng.random_range(32768..=60999));
+        self.stream_event(target, StreamEvent::Accepted(accepted, from));
+        self.stream_event(node, StreamEvent::Opened(stream));
+    }
+
+    /// Sends a message, or with `None` the end, from one node's end of a stream.
+    pub(super) fn put(&mut self, node: usize, stream: StreamId, message: Option<Vec<u8>>) {
+        let Some((link, side)) = self.links.by_end.get(&(node, stream)).copied() else { return };
+        let ends = message.is_none();
+        self.pass(link, side.other(), message);
+        if ends {
+            self.links.forget(link, side);
+        }
+    }
+
+    /// The end of a stream that a node which is gone held: its peer learns of it.
+    pub(super) fn close_far_end(&mut self, link: u64, side: Side, reason: &'static str) {
+        let at = self.now + self.way();
+        let connected = self.links.open.get(&link).is_some_and(|ends| {
+            let (one, other) = (ends.dialler.node, ends.acceptor.node);
+            self.network.joins(node::address(one), node::address(other))
+        });
+        self.links.forget(link, side);
+        if connected {
+            self.schedule(at, Happening::Closed { link, side: side.other(), reason });
+        }
+    }
+
+    pub(super) fn close(&mut self, link: u64, side: Side, reason: &'static str) {
+        let Some(end) = self.links.end(link, side) else { return };
+        let (node, stream) = (end.node, end.stream);
+        if self.links.by_end.contains_key(&(node, stream)) {
+            self.links.forget(link, side);
+            self.stream_event(node, StreamEvent::Closed(stream, reason.to_owned()));
+        }
+    }
+
+    pub(super) fn deliver(&mut self, link: u64, to: Side) {
+        let Some(ends) = self.links.open.get(&link) else { return };
+        let (one, other) = (ends.dialler.node, ends.acceptor.node);
+        if !self.network.joins(node::address(one), node::address(other)) {
+            return self.stall(link, to);
+        }
+        let Some(end) = self.links.end(link, to) else { return };
+        end.stalled_since = None;
+        let (node, stream) = (end.node, end.stream);
+        let Some(message) = end.coming.pop_front() else { return };
+        self.trace.note(self.now, 5, node as u64, message.as_deref().unwrap_or_default());
+        match message {
+            Some(bytes) if self.links.by_end.contains_key(&(node, stream)) => {
+                self.stream_event(node, StreamEvent::Message(stream, bytes));
+            }
+            Some(_) => {}
+            None => self.close(link, to, "closed by the peer"),
+        }
+    }
+
+    fn pass(&mut self, link: u64, to: Side, message: Option<Vec<u8>>) {
+        let arrival = self.now + self.way();
+        let Some(end) = self.links.end(link, to) else { return };
+        end.coming.push_back(message);
+        end.last_at = end.last_at.max(arrival);
+        let at = end.last_at;
+        self.schedule(at, Happening::Delivery { link, to });
+    }
+
+    fn stall(&mut self, link: u64, to: Side) {
+        let now = self.now;
+        let Some(end) = self.links.end(link, to) else { return };
+        let since = *end.stalled_since.get_or_insert(now);
+        if since + STALL_TIMEOUT > now {
+            end.last_at = end.last_at.max(now + RESEND);
+            return self.schedule(now + RESEND, Happening::Delivery { link, to });
+        }
+        self.close(link, Side::Dialler, "stalled");
+        self.close(link, Side::Acceptor, "stalled");
+    }
+
+    /// How long a part of a stream is on its way, losses included.
+    fn way(&mut self) -> Duration {
+        let mut time = self.latency();
+        while self.rng.random_bool(self.config.loss.min(0.9)) {
+            time += RESEND;
+        }
+        time
+    }
+}

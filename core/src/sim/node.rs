@@ -1,0 +1,149 @@
+//! One simulated node: what outlives its engine, and its engine.
+
+use std::{
+    collections::BTreeMap,
+    net::{Ipv4Addr, SocketAddr},
+    time::Duration,
+};
+
+use super::{SimConfig, disk::Disk};
+use crate::{
+    ClusterName, CommandError, Event, FactName, Facts, Key, Keyring, NodeId, NodeName, Source,
+    Value,
+    engine::{EPOCH_KEY, Engine, EngineConfig, Now, Output, Reply, Ticket},
+};
+
+/// What a node is started with.
+#[derive(Debug, Clone)]
+pub struct NodePlan {
+    /// Its name.
+    pub name: NodeName,
+    /// Facts given at start.
+    pub facts: Facts,
+    /// Its wall clock runs so far ahead of true time, or behind it.
+    pub skew_ms: i64,
+}
+
+impl NodePlan {
+    /// A node of this name without facts.
+    #[must_use]
+    pub fn new(name: NodeName) -> Self {
+        Self { name, facts: Facts::new(), skew_ms: 0 }
+    }
+
+    /// The same with one more fact. A name that is no fact's is left out.
+    #[must_use]
+    pub fn with_fact(mut self, name: &str, value: impl Into<Value>) -> Self {
+        if let Ok(name) = FactName::parse(name) {
+            self.facts.insert(name, value.into(), Source::Start);
+        }
+        self
+    }
+}
+
+#[derive(Debug)]
+pub(super) struct Node {
+    pub(super) plan: NodePlan,
+    pub(super) id: NodeId,
+    pub(super) address: SocketAddr,
+    pub(super) seeds: Vec<SocketAddr>,
+    pub(super) engine: Option<Engine>,
+    /// Grows with each start and stop.
+    pub(super) life: u64,
+    pub(super) disk: Disk,
+    pub(super) replies: BTreeMap<Ticket, Result<Reply, CommandError>>,
+    pub(super) events: Vec<Event>,
+    alarm: Option<Duration>,
+}
+
+/// Where a node is reached, by its number.
+pub(super) fn address(node: usize) -> SocketAddr {
+    let [.., high, middle, low] = (node as u32).wrapping_add(1).to_be_bytes();
+    SocketAddr::from((Ipv4Addr::new(10, high, middle, low), 6000))
+}
+
+impl Node {
+    pub(super) fn new(
+        plan: NodePlan,
+        address: SocketAddr,
+        seeds: Vec<SocketAddr>,
+        id: u64,
+    ) -> Self {
+        Self {
+            plan,
+            id: NodeId(id),
+            address,
+            seeds,
+            engine: None,
+            life: 0,
+            disk: Disk::default(),
+            replies: BTreeMap::new(),
+            events: Vec::new(),
+            alarm: None,
+        }
+    }
+
+    pub(super) fn start(&mut self, config: &SimConfig, seed: [u8; 32], now: Now) {
+        let Ok(cluster) = ClusterName::parse("sim") else { return };
+        let keyring = if config.encrypted {
+            Keyring::new(Key::from_bytes([9; 32]))
+        } else {
+            Keyring::plaintext()
+        };
+        let engine_config = EngineConfig {
+            id: self.id,
+            name: self.plan.name.clone(),
+            cluster,
+            address: self.address,
+            version: "sim/1".to_owned(),
+            keyring,
+            epoch: self.disk.next_epoch(EPOCH_KEY, now.wall_ms),
+            has_seeds: !self.seeds.is_empty(),
+            host_facts: Facts::new(),
+            start_facts: self.plan.facts.clone(),
+            hold_down: config.hold_down,
+            broadcasts: config.broadcasts,
+        };
+        self.life += 1;
+        self.alarm = None;
+        self.engine = Some(Engine::new(engine_config, seed, self.disk.saved(), now));
+    }
+
+    pub(super) fn stop(&mut self) {
+        self.life += 1;
+        self.engine = None;
+        self.disk.lose_pending();
+    }
+
+    pub(super) fn lose_disk(&mut self, id: NodeId) {
+        self.id = id;
+        self.disk = Disk::default();
+    }
+
+    pub(super) fn has_reply(&self, ticket: Ticket) -> bool {
+        self.replies.contains_key(&ticket)
+    }
+
+    pub(super) fn poll_output(&mut self) -> Option<Output> {
+        self.engine.as_mut()?.poll_output()
+    }
+
+    /// When the engine wants to be woken, if nothing is scheduled by then.
+    pub(super) fn new_alarm(&mut self) -> Option<Duration> {
+        let wanted = self.engine.as_ref()?.poll_timeout();
+        let stands = self.alarm.is_some_and(|alarm| alarm <= wanted);
+        (!stands).then(|| {
+            self.alarm = Some(wanted);
+            wanted
+        })
+    }
+
+    /// Is this the alarm that was set?
+    pub(super) fn take_alarm(&mut self, now: Duration) -> bool {
+        let due = self.alarm.is_some_and(|alarm| alarm <= now);
+        if due {
+            self.alarm = None;
+        }
+        due
+    }
+}

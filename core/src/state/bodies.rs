@@ -1,0 +1,130 @@
+//! The bodies this build reads and writes.
+
+use std::net::SocketAddr;
+
+use bytes::Bytes;
+use serde::{Deserialize, Serialize, de::DeserializeOwned};
+
+use super::record::{Body, Kind};
+use crate::{Facts, NodeName, TribeName, codec, limits};
+
+/// The version of all bodies written by this build.
+const VERSION: u8 = 1;
+
+/// A body with a form this build knows.
+pub(crate) trait Form: Serialize + DeserializeOwned {
+    /// Longest encoding. Larger ones from afar are not read.
+    const MAX_BYTES: usize;
+
+    /// Encodes the body.
+    fn to_body(&self) -> Body {
+        Body { version: VERSION, bytes: Bytes::from(codec::encode(self)) }
+    }
+
+    /// Reads a body; `None` if it is of a version or form this build does not understand.
+    fn from_body(body: &Body) -> Option<Self> {
+        if body.version != VERSION || body.bytes.len() > Self::MAX_BYTES {
+            return None;
+        }
+        codec::decode(&body.bytes).ok()
+    }
+}
+
+/// A tribe.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub(crate) struct TribeBody {
+    pub(crate) description: String,
+}
+
+impl Form for TribeBody {
+    const MAX_BYTES: usize = limits::DESCRIPTION_BYTES + 16;
+}
+
+/// A floor; all it says is its stamp.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub(crate) struct FloorBody {}
+
+impl Form for FloorBody {
+    const MAX_BYTES: usize = 16;
+}
+
+/// What people said of a node and a tribe.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Placement {
+    /// In, whatever the policies say.
+    Joined,
+    /// Out, whatever the policies say.
+    Left,
+    /// As the policies say.
+    Automatic,
+}
+
+impl Placement {
+    /// The placement as text, as in JSON.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Joined => "joined",
+            Self::Left => "left",
+            Self::Automatic => "automatic",
+        }
+    }
+}
+
+/// A placement by hand. `Automatic` is the tombstone.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub(crate) struct PlacementBody {
+    pub(crate) placement: Placement,
+}
+
+impl Form for PlacementBody {
+    const MAX_BYTES: usize = 16;
+}
+
+/// A policy: text, never a tree.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub(crate) struct PolicyBody {
+    pub(crate) tribe: TribeName,
+    pub(crate) level: u16,
+    pub(crate) text: String,
+}
+
+impl Form for PolicyBody {
+    const MAX_BYTES: usize = limits::POLICY_BYTES + limits::NAME_BYTES + 32;
+}
+
+/// Is a policy enabled?
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub(crate) struct EnabledBody {
+    pub(crate) enabled: bool,
+}
+
+impl Form for EnabledBody {
+    const MAX_BYTES: usize = 16;
+}
+
+/// What a node says it is.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub(crate) struct NodeBody {
+    pub(crate) name: NodeName,
+    pub(crate) address: SocketAddr,
+    pub(crate) version: String,
+    pub(crate) level: u16,
+    /// It said good-bye.
+    pub(crate) left: bool,
+    /// Another live node holds the name and keeps it.
+    pub(crate) yielded: bool,
+    /// Hash of the memberships it derives for itself: reveals disagreement, decides nothing.
+    pub(crate) memberships: u64,
+    /// The kinds of records of this epoch.
+    pub(crate) kinds: Vec<Kind>,
+}
+
+impl Form for NodeBody {
+    const MAX_BYTES: usize = 1024;
+}
+
+impl Form for Facts {
+    const MAX_BYTES: usize = limits::FACTS_BYTES;
+}

@@ -1,0 +1,578 @@
+//! Replicated records, their order, and how replicas compare.
+//!
+//! What people and nodes *say* lives here; what follows from it is computed elsewhere and never stored.
+//! There is one way in: a record made here and a record heard from afar both go through
+//! [`State::apply`]. It must not know of sockets, peers or the engine.
+//!
+//! Invariant: applying the same records in any order, any number of times, gives the same state.
+
+mod bodies;
+mod digest;
+mod record;
+mod stamp;
+#[cfg(test)]
+mod tests;
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
+
+pub use bodies::Placement;
+pub(crate) use bodies::{
+    EnabledBody, FloorBody, Form, NodeBody, PlacementBody, PolicyBody, TribeBody,
+};
+pub(crate) use digest::{Buckets, OwnedEntry, OwnedKey, Roots, SharedEntry, node_hash};
+pub(crate) use record::{Body, Key, Kind, Owned, Record, Shared, Version};
+pub(crate) use stamp::{Clock, Stamp};
+
+use crate::{Facts, NodeId, NodeName, Policy, PolicyName, TribeName, limits};
+
+/// All records this node holds, and their reading.
+#[derive(Debug)]
+pub(crate) struct State {
+    clock: Clock,
+    shared: BTreeMap<Key, Held>,
+    owners: BTreeMap<NodeId, Owner>,
+    digest: digest::Sums,
+    /// Tombstones below this time are collected. Hour-rounded Unix milliseconds; never falls.
+    horizon_ms: u64,
+    reading: Reading,
+}
+
+/// A shared record as it is kept.
+#[derive(Debug, Clone)]
+struct Held {
+    stamp: Stamp,
+    base: Option<Stamp>,
+    body: Option<Body>,
+}
+
+/// The records of one owner, by epoch.
+///
+/// The newest complete epoch stands, and older ones are gone. Newer ones, of which not all has arrived,
+/// wait beside it.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Owner {
+    standing: u64,
+    epochs: BTreeMap<u64, Generation>,
+    node: Option<Arc<NodeBody>>,
+    facts: Arc<Facts>,
+}
+
+/// The records of one epoch.
+#[derive(Debug, Clone, Default)]
+struct Generation(BTreeMap<Kind, Slot>);
+
+#[derive(Debug, Clone)]
+struct Slot {
+    seq: u64,
+    body: Body,
+}
+
+/// The shared records this build understands, read.
+#[derive(Debug, Default)]
+pub(crate) struct Reading {
+    pub(crate) tribes: BTreeMap<TribeName, TribeBody>,
+    pub(crate) floors: BTreeMap<TribeName, Stamp>,
+    pub(crate) placements: BTreeMap<TribeName, BTreeMap<NodeName, Placement>>,
+    pub(crate) policies: BTreeMap<PolicyName, PolicyRead>,
+    pub(crate) disabled: BTreeSet<PolicyName>,
+}
+
+/// A policy record, read.
+#[derive(Debug, Clone)]
+pub(crate) struct PolicyRead {
+    pub(crate) tribe: TribeName,
+    pub(crate) text: String,
+    /// `None`: not understood here, so it matches nothing here.
+    pub(crate) policy: Option<Policy>,
+}
+
+/// What applying a record did.
+#[derive(Debug)]
+#[must_use]
+pub(crate) enum Applied {
+    /// It was news. These records changed, in this order.
+    Fresh(Vec<Change>),
+    /// What we hold is as new, or newer.
+    Stale,
+    /// It was set aside, and nothing has changed.
+    Refused(Refusal),
+}
+
+/// Why a record was not taken.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Refusal {
+    /// Its stamp lies too far ahead of our clock.
+    Ahead,
+    /// It breaks a limit.
+    TooLarge,
+    /// There are too many records.
+    Full,
+    /// It claims to be ours, from an epoch or sequence we have not reached.
+    OurOwn {
+        /// The epoch it claims.
+        epoch: u64,
+    },
+}
+
+/// One record that changed.
+#[derive(Debug, Clone)]
+pub(crate) struct Change {
+    /// What changed in the reading.
+    pub(crate) what: What,
+    /// The write it replaced without having seen it.
+    pub(crate) lost: Option<Lost>,
+}
+
+/// A write that lost to a concurrent one.
+#[derive(Debug, Clone)]
+pub(crate) struct Lost {
+    pub(crate) writer: NodeId,
+    pub(crate) winner: NodeId,
+    pub(crate) body: Body,
+}
+
+/// What a change was about.
+#[derive(Debug, Clone)]
+pub(crate) enum What {
+    /// A shared record; all there is to know is its key.
+    Shared(Key),
+    /// An owner's facts, with what they were before.
+    Facts(NodeId, Arc<Facts>),
+    /// An owner's node record.
+    Node(NodeId),
+    /// An owner's record of another kind, or of an epoch that is not complete.
+    Owned,
+    /// This record is held no longer.
+    Gone(Version),
+}
+
+impl State {
+    pub(crate) fn new() -> Self {
+        Self {
+            clock: Clock::default(),
+            shared: BTreeMap::new(),
+            owners: BTreeMap::new(),
+            digest: digest::Sums::default(),
+            horizon_ms: 0,
+            reading: Reading::default(),
+        }
+    }
+
+    /// Takes a record, made here or heard from afar.
+    pub(crate) fn apply(&mut self, record: Record, wall_ms: u64) -> Applied {
+        if !record.fits() {
+            return Applied::Refused(Refusal::TooLarge);
+        }
+        match record {
+            Record::Shared(shared) => self.apply_shared(shared, wall_ms),
+            Record::Owned(owned) => self.apply_owned(owned),
+        }
+    }
+
+    /// A write made here: the record to apply, persist and spread.
+    pub(crate) fn write(
+        &mut self,
+        key: Key,
+        body: Option<Body>,
+        me: NodeId,
+        wall_ms: u64,
+    ) -> Record {
+        let stamp = Stamp { time: self.clock.tick(wall_ms), node: me };
+        let base = self.shared.get(&key).map(|held| held.stamp);
+        Record::Shared(Shared { key, stamp, base, body })
+    }
+
+    fn apply_shared(&mut self, record: Shared, wall_ms: u64) -> Applied {
+        let ahead_ms = limits::STAMP_AHEAD.as_millis() as u64;
+        if record.stamp.wall_ms() > wall_ms.saturating_add(ahead_ms) {
+            return Applied::Refused(Refusal::Ahead);
+        }
+        let record = self.floored(record);
+        if record.body.is_none() && record.stamp < Stamp::floor(self.horizon_ms) {
+            return Applied::Stale;
+        }
+        let lost = match self.shared.get(&record.key) {
+            Some(held) if held.rank() >= record.rank() => return Applied::Stale,
+            Some(held) => {
+                let concurrent = record.base.is_none_or(|base| base < held.stamp);
+                let other = held.stamp.node != record.stamp.node;
+                held.body.clone().filter(|_| concurrent && other).map(|body| Lost {
+                    writer: held.stamp.node,
+                    winner: record.stamp.node,
+                    body,
+                })
+            }
+            None if self.shared.len() >= limits::SHARED_RECORDS => {
+                return Applied::Refused(Refusal::Full);
+            }
+            None => None,
+        };
+        self.clock.observe(record.stamp.time);
+        let key = record.key.clone();
+        self.hold(record);
+        let mut changes = vec![Change { what: What::Shared(key.clone()), lost }];
+        if key.kind == Kind::FLOOR {
+            changes.extend(self.sink_below_floor(&key.name));
+        }
+        Applied::Fresh(changes)
+    }
+
+    /// A dependant at or below its tribe's floor is dead: the same version without a body.
+    fn floored(&self, mut record: Shared) -> Shared {
+        if let Some(tribe) = record.body.as_ref().and_then(|body| tribe_of(&record.key, body))
+            && self.reading.floors.get(&tribe).is_some_and(|floor| record.stamp <= *floor)
+        {
+            record.body = None;
+        }
+        record
+    }
+
+    /// After a floor rose: everything of the tribe at or below it dies.
+    fn sink_below_floor(&mut self, tribe: &str) -> Vec<Change> {
+        let dead: Vec<Shared> = self
+            .shared
+            .iter()
+            .filter(|(key, held)| {
+                held.body
+                    .as_ref()
+                    .and_then(|body| tribe_of(key, body))
+                    .is_some_and(|of| of.as_str() == tribe)
+            })
+            .map(|(key, held)| self.floored(held.to_record(key)))
+            .filter(|record| record.body.is_none())
+            .collect();
+        let mut changes = Vec::new();
+        for record in dead {
+            let (key, stamp) = (record.key.clone(), record.stamp);
+            self.hold(record);
+            changes.push(What::Shared(key.clone()));
+            // A tombstone below the horizon is not kept: a peer that hears of the record later would
+            // not take it.
+            if stamp < Stamp::floor(self.horizon_ms) {
+                self.drop_shared(&key);
+                changes.push(What::Gone(Version::Shared(key, stamp)));
+            }
+        }
+        changes.into_iter().map(|what| Change { what, lost: None }).collect()
+    }
+
+    fn drop_shared(&mut self, key: &Key) {
+        if let Some(held) = self.shared.remove(key) {
+            self.digest.remove_shared(key, &held.to_record(key));
+        }
+    }
+
+    /// Keeps a version, its hash and its reading.
+    fn hold(&mut self, record: Shared) {
+        if let Some(held) = self.shared.get(&record.key) {
+            self.digest.remove_shared(&record.key, &held.to_record(&record.key));
+        }
+        self.digest.add_shared(&record.key, &record);
+        self.reading.read(&record);
+        let held = Held { stamp: record.stamp, base: record.base, body: record.body };
+        self.shared.insert(record.key, held);
+    }
+
+    fn apply_owned(&mut self, record: Owned) -> Applied {
+        let id = record.owner;
+        if self.owners.len() >= limits::OWNERS && !self.owners.contains_key(&id) {
+            return Applied::Refused(Refusal::Full);
+        }
+        let before = self.owners.get(&id).cloned().unwrap_or_default();
+        let mut after = before.clone();
+        match after.take(record) {
+            Taken::Fresh => {}
+            Taken::Stale => return Applied::Stale,
+            Taken::Full => return Applied::Refused(Refusal::Full),
+        }
+        self.digest.replace_owner(id, &before, &after);
+        let changes = before.changes_to(&after, id);
+        self.owners.insert(id, after);
+        Applied::Fresh(changes.into_iter().map(|what| Change { what, lost: None }).collect())
+    }
+
+    /// Collects tombstones below a horizon. Returns what went.
+    pub(crate) fn advance_horizon(&mut self, horizon_ms: u64) -> Vec<Key> {
+        if horizon_ms <= self.horizon_ms {
+            return Vec::new();
+        }
+        self.horizon_ms = horizon_ms;
+        let below = Stamp::floor(horizon_ms);
+        let dead: Vec<Key> = self
+            .shared
+            .iter()
+            .filter(|(key, held)| {
+                held.stamp < below && (held.body.is_none() || key.kind == Kind::FLOOR)
+            })
+            .map(|(key, _)| key.clone())
+            .collect();
+        for key in &dead {
+            self.drop_shared(key);
+            if key.kind == Kind::FLOOR
+                && let Ok(tribe) = TribeName::parse(&key.name)
+            {
+                self.reading.floors.remove(&tribe);
+            }
+        }
+        dead
+    }
+
+    /// One owner's records.
+    pub(crate) fn owner(&self, id: NodeId) -> Option<&Owner> {
+        self.owners.get(&id)
+    }
+
+    /// All owners, by id.
+    pub(crate) fn owners(&self) -> impl Iterator<Item = (NodeId, &Owner)> {
+        self.owners.iter().map(|(id, owner)| (*id, owner))
+    }
+
+    /// The shared records this build understands.
+    pub(crate) fn reading(&self) -> &Reading {
+        &self.reading
+    }
+
+    /// How many shared records there are.
+    pub(crate) fn shared_len(&self) -> usize {
+        self.shared.len()
+    }
+
+    /// Does this node hold this version or a later one?
+    pub(crate) fn holds(&self, version: &Version) -> bool {
+        match version {
+            Version::Shared(key, stamp) => {
+                self.shared.get(key).is_some_and(|held| held.stamp >= *stamp)
+                    || *stamp < Stamp::floor(self.horizon_ms)
+            }
+            Version::Owned(id, kind, epoch, seq) => {
+                self.owners.get(id).is_some_and(|owner| owner.holds(*kind, *epoch, *seq))
+            }
+        }
+    }
+
+    /// A shared record.
+    pub(crate) fn shared(&self, key: &Key) -> Option<Record> {
+        self.shared.get(key).map(|held| Record::Shared(held.to_record(key)))
+    }
+
+    /// An owned record of this epoch.
+    pub(crate) fn owned(&self, id: NodeId, epoch: u64, kind: Kind) -> Option<Record> {
+        self.owners.get(&id)?.record(id, epoch, kind)
+    }
+}
+
+impl Held {
+    fn rank(&self) -> (Stamp, u64) {
+        (self.stamp, self.body.as_ref().map_or(u64::MAX, Body::hash))
+    }
+
+    fn to_record(&self, key: &Key) -> Shared {
+        Shared { key: key.clone(), stamp: self.stamp, base: self.base, body: self.body.clone() }
+    }
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Taken {
+    Fresh,
+    Stale,
+    Full,
+}
+
+impl Owner {
+    /// The epoch that stands; 0 if none is complete.
+    pub(crate) fn epoch(&self) -> u64 {
+        self.standing
+    }
+
+    /// The newest epoch heard of.
+    pub(crate) fn newest_epoch(&self) -> u64 {
+        self.epochs.last_key_value().map_or(0, |(epoch, _)| *epoch)
+    }
+
+    /// What the owner says it is, if its records have arrived and are understood.
+    pub(crate) fn node(&self) -> Option<&Arc<NodeBody>> {
+        self.node.as_ref()
+    }
+
+    /// Its facts; none if none have arrived.
+    pub(crate) fn facts(&self) -> &Arc<Facts> {
+        &self.facts
+    }
+
+    fn take(&mut self, record: Owned) -> Taken {
+        let Owned { epoch, seq, kind, body, .. } = record;
+        if epoch < self.standing {
+            return Taken::Stale;
+        }
+        if !self.epochs.contains_key(&epoch) && self.epochs.len() >= limits::OWNER_EPOCHS {
+            // The oldest that waits gives way: it is the least likely to be completed.
+            let oldest = self.epochs.keys().copied().find(|waiting| *waiting != self.standing);
+            match oldest {
+                Some(oldest) if oldest < epoch => self.epochs.remove(&oldest),
+                _ => return Taken::Stale,
+            };
+        }
+        let generation = self.epochs.entry(epoch).or_default();
+        let taken = generation.put(kind, seq, body);
+        if taken == Taken::Fresh && generation.is_complete() {
+            self.standing = epoch;
+            self.epochs = self.epochs.split_off(&epoch);
+            self.read();
+        }
+        taken
+    }
+
+    fn read(&mut self) {
+        let standing = self.epochs.get(&self.standing);
+        let body = |kind| standing.and_then(|records| records.0.get(&kind)).map(|slot| &slot.body);
+        let node = body(Kind::NODE).and_then(NodeBody::from_body);
+        let facts = body(Kind::FACTS).and_then(Facts::from_body).unwrap_or_default();
+        if node.as_ref() != self.node.as_deref() {
+            self.node = node.map(Arc::new);
+        }
+        if facts != *self.facts {
+            self.facts = Arc::new(facts);
+        }
+    }
+
+    /// What changes if these records are replaced by others.
+    fn changes_to(&self, after: &Self, id: NodeId) -> Vec<What> {
+        let mut changes = Vec::new();
+        if after.node != self.node {
+            changes.push(What::Node(id));
+        }
+        if after.facts != self.facts {
+            changes.push(What::Facts(id, self.facts.clone()));
+        }
+        if changes.is_empty() {
+            changes.push(What::Owned);
+        }
+        let gone = self.entries().filter(|(epoch, ..)| !after.epochs.contains_key(epoch));
+        changes.extend(
+            gone.map(|(epoch, kind, slot)| What::Gone(Version::Owned(id, kind, epoch, slot.seq))),
+        );
+        changes
+    }
+
+    fn holds(&self, kind: Kind, epoch: u64, seq: u64) -> bool {
+        let slot = self.epochs.get(&epoch).and_then(|records| records.0.get(&kind));
+        epoch < self.standing || slot.is_some_and(|slot| slot.seq >= seq)
+    }
+
+    fn record(&self, owner: NodeId, epoch: u64, kind: Kind) -> Option<Record> {
+        let slot = self.epochs.get(&epoch)?.0.get(&kind)?;
+        Some(Record::Owned(Owned { owner, epoch, seq: slot.seq, kind, body: slot.body.clone() }))
+    }
+
+    fn entries(&self) -> impl Iterator<Item = (u64, Kind, &Slot)> {
+        self.epochs.iter().flat_map(|(epoch, records)| {
+            records.0.iter().map(move |(kind, slot)| (*epoch, *kind, slot))
+        })
+    }
+}
+
+impl Generation {
+    /// All kinds its node record lists have arrived, node and facts among them.
+    fn is_complete(&self) -> bool {
+        let has = |kind: &Kind| self.0.contains_key(kind);
+        has(&Kind::FACTS)
+            && self.0.get(&Kind::NODE).is_some_and(|slot| {
+                NodeBody::from_body(&slot.body).is_none_or(|node| node.kinds.iter().all(has))
+            })
+    }
+
+    fn put(&mut self, kind: Kind, seq: u64, body: Body) -> Taken {
+        match self.0.get(&kind) {
+            // Two nodes that share an id may write the same number: all must keep the same one.
+            Some(slot) if (slot.seq, slot.body.hash()) >= (seq, body.hash()) => {
+                return Taken::Stale;
+            }
+            None if self.0.len() >= limits::OWNED_RECORDS => return Taken::Full,
+            _ => {}
+        }
+        self.0.insert(kind, Slot { seq, body });
+        Taken::Fresh
+    }
+}
+
+/// The tribe a shared record hangs on.
+fn tribe_of(key: &Key, body: &Body) -> Option<TribeName> {
+    match key.kind {
+        Kind::TRIBE => TribeName::parse(&key.name).ok(),
+        Kind::PLACEMENT => TribeName::parse(key.name.split_once('/')?.0).ok(),
+        Kind::POLICY => PolicyBody::from_body(body).map(|policy| policy.tribe),
+        _ => None,
+    }
+}
+
+impl Reading {
+    /// Reads one record that is now held; what is not understood reads as absent.
+    fn read(&mut self, record: &Shared) {
+        let name = &*record.key.name;
+        let body = record.body.as_ref();
+        match record.key.kind {
+            Kind::TRIBE => {
+                read_into(&mut self.tribes, TribeName::parse(name), body, TribeBody::from_body)
+            }
+            Kind::FLOOR => {
+                read_into(&mut self.floors, TribeName::parse(name), body, |_| Some(record.stamp));
+            }
+            Kind::PLACEMENT => self.read_placement(name, body),
+            Kind::POLICY => {
+                read_into(&mut self.policies, PolicyName::parse(name), body, read_policy)
+            }
+            Kind::POLICY_ENABLED => {
+                let enabled = body.and_then(EnabledBody::from_body).is_none_or(|body| body.enabled);
+                if let Ok(policy) = PolicyName::parse(name) {
+                    if enabled {
+                        self.disabled.remove(&policy);
+                    } else {
+                        self.disabled.insert(policy);
+                    }
+                }
+            }
+            _ => {}
+        }
+    }
+
+    fn read_placement(&mut self, name: &str, body: Option<&Body>) {
+        let Some((tribe, node)) = name.split_once('/') else { return };
+        let (Ok(tribe), Ok(node)) = (TribeName::parse(tribe), NodeName::parse(node)) else {
+            return;
+        };
+        let placement = body
+            .and_then(PlacementBody::from_body)
+            .map_or(Placement::Automatic, |body| body.placement);
+        let placements = self.placements.entry(tribe.clone()).or_default();
+        if placement == Placement::Automatic {
+            placements.remove(&node);
+        } else {
+            placements.insert(node, placement);
+        }
+        if placements.is_empty() {
+            self.placements.remove(&tribe);
+        }
+    }
+}
+
+fn read_into<K: Ord, V, E>(
+    map: &mut BTreeMap<K, V>,
+    key: Result<K, E>,
+    body: Option<&Body>,
+    read: impl FnOnce(&Body) -> Option<V>,
+) {
+    let Ok(key) = key else { return };
+    match body.and_then(read) {
+        Some(value) => map.insert(key, value),
+        None => map.remove(&key),
+    };
+}
+
+fn read_policy(body: &Body) -> Option<PolicyRead> {
+    let body = PolicyBody::from_body(body)?;
+    let policy = Policy::parse(&body.text).ok().filter(|_| body.level <= crate::LEVEL);
+    Some(PolicyRead { tribe: body.tribe, text: body.text, policy })
+}

@@ -1,0 +1,183 @@
+//! What is replicated.
+//!
+//! A record is a key, a version and a body. Bodies are opaque here, so that kinds and body versions
+//! this build does not know are kept and passed on unread; [`bodies`](super::bodies) reads those it does.
+
+use std::{fmt, hash::Hasher};
+
+use bytes::Bytes;
+use serde::{Deserialize, Serialize};
+use siphasher::sip::SipHasher13;
+
+use super::stamp::Stamp;
+use crate::{NodeId, limits};
+
+/// The kind of a record. Numbers are never used again for something else.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub(crate) struct Kind(pub(crate) u8);
+
+impl Kind {
+    /// Shared: a tribe. Key: its name.
+    pub(crate) const TRIBE: Self = Self(1);
+    /// Shared: the floor under a tribe. Key: its name. Its own stamp is the floor.
+    pub(crate) const FLOOR: Self = Self(2);
+    /// Shared: a placement by hand. Key: tribe/node name.
+    pub(crate) const PLACEMENT: Self = Self(3);
+    /// Shared: a policy. Key: its name.
+    pub(crate) const POLICY: Self = Self(4);
+    /// Shared: is a policy enabled. Key: its name.
+    pub(crate) const POLICY_ENABLED: Self = Self(5);
+    /// Owned: name, address, versions.
+    pub(crate) const NODE: Self = Self(64);
+    /// Owned: facts.
+    pub(crate) const FACTS: Self = Self(65);
+}
+
+/// The key of a shared record. Parts of the name are joined by `/`, which no name contains.
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub(crate) struct Key {
+    pub(crate) kind: Kind,
+    pub(crate) name: Box<str>,
+}
+
+impl fmt::Debug for Key {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}:{}", self.kind.0, self.name)
+    }
+}
+
+impl Key {
+    pub(crate) fn new(kind: Kind, name: &str) -> Self {
+        Self { kind, name: name.into() }
+    }
+
+    pub(crate) fn pair(kind: Kind, first: &str, second: &str) -> Self {
+        Self { kind, name: format!("{first}/{second}").into() }
+    }
+}
+
+/// A body with the version of its form.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Body {
+    pub(crate) version: u8,
+    pub(crate) bytes: Bytes,
+}
+
+/// Written by anyone; the last writer wins.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Shared {
+    pub(crate) key: Key,
+    pub(crate) stamp: Stamp,
+    /// The stamp this write replaced, to tell a later write from a concurrent one.
+    pub(crate) base: Option<Stamp>,
+    /// `None` is a tombstone.
+    pub(crate) body: Option<Body>,
+}
+
+/// Written by one node only, in epochs: a newer epoch replaces the whole map of an older one.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Owned {
+    pub(crate) owner: NodeId,
+    pub(crate) epoch: u64,
+    pub(crate) seq: u64,
+    pub(crate) kind: Kind,
+    pub(crate) body: Body,
+}
+
+/// What is replicated.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) enum Record {
+    /// Written by anyone.
+    Shared(Shared),
+    /// Written by its owner.
+    Owned(Owned),
+}
+
+/// Names one record and one version of it.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub(crate) enum Version {
+    /// Of a shared record.
+    Shared(Key, Stamp),
+    /// Of an owned record: owner, kind, epoch, seq.
+    Owned(NodeId, Kind, u64, u64),
+}
+
+impl Version {
+    /// Is this a later version of the same record?
+    pub(crate) fn supersedes(&self, other: &Self) -> bool {
+        match (self, other) {
+            (Self::Shared(key, stamp), Self::Shared(other_key, other_stamp)) => {
+                key == other_key && stamp >= other_stamp
+            }
+            (Self::Owned(owner, kind, epoch, seq), Self::Owned(o, k, e, s)) => {
+                owner == o && kind == k && (epoch, seq) >= (e, s)
+            }
+            _ => false,
+        }
+    }
+}
+
+impl Record {
+    pub(crate) fn version(&self) -> Version {
+        match self {
+            Self::Shared(shared) => Version::Shared(shared.key.clone(), shared.stamp),
+            Self::Owned(owned) => Version::Owned(owned.owner, owned.kind, owned.epoch, owned.seq),
+        }
+    }
+
+    /// Is it within the limits that all peers share?
+    pub(crate) fn fits(&self) -> bool {
+        let body_fits = |body: &Body| body.bytes.len() <= limits::BODY_BYTES;
+        match self {
+            Self::Shared(shared) => {
+                shared.key.name.len() <= limits::KEY_BYTES
+                    && shared.body.as_ref().is_none_or(body_fits)
+            }
+            Self::Owned(owned) => body_fits(&owned.body),
+        }
+    }
+}
+
+/// Sums of these hashes make digests; 64 bits against accidents, not against key holders.
+pub(super) struct Hash64(SipHasher13);
+
+impl Hash64 {
+    pub(super) fn new(domain: u64) -> Self {
+        Self(SipHasher13::new_with_keys(0x7472_6962_6520_6467, domain))
+    }
+
+    pub(super) fn number(mut self, number: u64) -> Self {
+        self.0.write(&number.to_le_bytes());
+        self
+    }
+
+    pub(super) fn bytes(mut self, bytes: &[u8]) -> Self {
+        self.0.write(&(bytes.len() as u64).to_le_bytes());
+        self.0.write(bytes);
+        self
+    }
+
+    pub(super) fn finish(self) -> u64 {
+        self.0.finish()
+    }
+}
+
+impl Body {
+    /// The hash of the body. Larger wins between equal stamps.
+    pub(crate) fn hash(&self) -> u64 {
+        Hash64::new(1).number(u64::from(self.version)).bytes(&self.bytes).finish()
+    }
+}
+
+impl Shared {
+    /// The rank of this version: stamp, then tombstones above bodies, then the body's hash.
+    pub(crate) fn rank(&self) -> (Stamp, u64) {
+        (self.stamp, self.body.as_ref().map_or(u64::MAX, Body::hash))
+    }
+}
+
+impl Key {
+    pub(super) fn hash(&self) -> u64 {
+        Hash64::new(2).number(u64::from(self.kind.0)).bytes(self.name.as_bytes()).finish()
+    }
+}

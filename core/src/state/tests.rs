@@ -1,0 +1,295 @@
+use proptest::{collection::vec, prelude::*, sample::subsequence};
+
+use super::*;
+use crate::{FactName, Source, Value};
+
+const NOW_MS: u64 = 1_000_000_000;
+const AHEAD_MS: u64 = limits::STAMP_AHEAD.as_millis() as u64;
+
+fn stamp(wall_ms: u64, node: u64) -> Stamp {
+    Stamp { time: wall_ms << 16, node: NodeId(node) }
+}
+
+fn shared(kind: Kind, name: &str, at: Stamp, body: Option<Body>) -> Record {
+    Record::Shared(Shared { key: Key::new(kind, name), stamp: at, base: None, body })
+}
+
+fn tribe(name: &str, at: u64) -> Record {
+    let body = TribeBody { description: format!("at {at}") }.to_body();
+    shared(Kind::TRIBE, name, stamp(at, 1), Some(body))
+}
+
+fn floor(name: &str, at: u64) -> Record {
+    shared(Kind::FLOOR, name, stamp(at, 1), Some(FloorBody {}.to_body()))
+}
+
+fn placement(tribe: &str, node: &str, at: u64, body: Option<Placement>) -> Record {
+    let body = body.map(|placement| PlacementBody { placement }.to_body());
+    let key = Key::pair(Kind::PLACEMENT, tribe, node);
+    Record::Shared(Shared { key, stamp: stamp(at, 1), base: None, body })
+}
+
+fn policy(name: &str, tribe: &str, at: u64) -> Record {
+    // No writer uses a stamp twice.
+    let writer = u64::from(tribe.as_bytes()[0]);
+    let tribe = TribeName::parse(tribe).unwrap();
+    let body = PolicyBody { tribe, level: 1, text: "{{a}} == 1".into() }.to_body();
+    shared(Kind::POLICY, name, stamp(at, writer), Some(body))
+}
+
+fn owned(owner: u64, epoch: u64, seq: u64, kind: Kind, body: Body) -> Record {
+    Record::Owned(Owned { owner: NodeId(owner), epoch, seq, kind, body })
+}
+
+fn node_record(owner: u64, epoch: u64, seq: u64, name: &str) -> Record {
+    let body = NodeBody {
+        name: NodeName::parse(name).unwrap(),
+        address: "10.0.0.1:6000".parse().unwrap(),
+        version: String::new(),
+        level: 1,
+        left: false,
+        yielded: false,
+        memberships: 0,
+        kinds: vec![Kind::NODE, Kind::FACTS],
+    };
+    owned(owner, epoch, seq, Kind::NODE, body.to_body())
+}
+
+fn facts_record(owner: u64, epoch: u64, seq: u64, value: i64) -> Record {
+    let mut facts = Facts::new();
+    facts.insert(FactName::parse("a").unwrap(), Value::from(value), Source::Start);
+    owned(owner, epoch, seq, Kind::FACTS, facts.to_body())
+}
+
+fn apply_all(records: &[Record]) -> State {
+    let mut state = State::new();
+    for record in records {
+        let _ = state.apply(record.clone(), NOW_MS);
+    }
+    state
+}
+
+/// All that can be told from outside.
+fn picture(state: &State) -> String {
+    let owners: Vec<String> = state
+        .owners()
+        .map(|(id, owner)| format!("{id} {} {:?} {:?}", owner.epoch(), owner.node(), owner.facts()))
+        .collect();
+    format!("{:?}\n{:?}\n{owners:#?}", state.roots(), state.reading())
+}
+
+fn kinds() -> impl Strategy<Value = Record> {
+    let name = prop::sample::select(vec!["a", "b"]);
+    let at = 1u64..12;
+    let owner = 1u64..4;
+    let place = prop::option::of(prop_oneof![Just(Placement::Joined), Just(Placement::Left)]);
+    prop_oneof![
+        (name.clone(), at.clone()).prop_map(|(name, at)| tribe(name, at)),
+        (name.clone(), at.clone()).prop_map(|(name, at)| floor(name, at)),
+        (name.clone(), at.clone(), place)
+            .prop_map(|(name, at, body)| { placement(name, "n1", at, body) }),
+        (name.clone(), name.clone(), at.clone()).prop_map(|(name, of, at)| policy(name, of, at)),
+        (name.clone(), at, any::<bool>()).prop_map(|(name, at, enabled)| {
+            let body = EnabledBody { enabled }.to_body();
+            shared(Kind::POLICY_ENABLED, name, stamp(at, 1), Some(body))
+        }),
+        (owner.clone(), 1u64..4, 1u64..4, name)
+            .prop_map(|(owner, epoch, seq, name)| { node_record(owner, epoch, seq, name) }),
+        (owner, 1u64..4, 1u64..4, 0i64..3)
+            .prop_map(|(owner, epoch, seq, value)| { facts_record(owner, epoch, seq, value) }),
+    ]
+}
+
+proptest! {
+    #[test]
+    fn any_order_and_repetition_gives_the_same_state(
+        records in vec(kinds(), 0..40),
+        seed in any::<u64>(),
+        repeated in subsequence((0..40).collect::<Vec<usize>>(), 0..40),
+    ) {
+        let first = apply_all(&records);
+        let mut other = records.clone();
+        other.extend(repeated.iter().filter_map(|at| records.get(*at).cloned()));
+        shuffle(&mut other, seed);
+        prop_assert_eq!(picture(&apply_all(&other)), picture(&first));
+    }
+
+    #[test]
+    fn sums_kept_up_to_date_equal_sums_made_anew(records in vec(kinds(), 0..40)) {
+        let state = apply_all(&records);
+        let mut held: Vec<Record> = state.shared.keys().filter_map(|key| state.shared(key)).collect();
+        for (id, owner) in state.owners() {
+            held.extend(owner.entries().filter_map(|(epoch, kind, _)| owner.record(id, epoch, kind)));
+        }
+        prop_assert_eq!(apply_all(&held).roots(), state.roots());
+    }
+
+    #[test]
+    fn nothing_at_or_below_a_floor_is_read(records in vec(kinds(), 0..40)) {
+        let state = apply_all(&records);
+        for (key, held) in &state.shared {
+            let of = held.body.as_ref().and_then(|body| tribe_of(key, body));
+            let floor = of.and_then(|tribe| state.reading.floors.get(&tribe));
+            prop_assert!(floor.is_none_or(|floor| held.stamp > *floor), "{key:?}");
+        }
+    }
+}
+
+fn shuffle(records: &mut [Record], seed: u64) {
+    let mut random = seed;
+    for at in (1..records.len()).rev() {
+        random =
+            random.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        records.swap(at, (random >> 33) as usize % (at + 1));
+    }
+}
+
+fn reads(state: &State, tribe: &str) -> bool {
+    state.reading().tribes.contains_key(tribe)
+}
+
+#[test]
+fn a_deleted_tribe_takes_its_dependants_along_and_comes_back_empty() {
+    let mut state = apply_all(&[
+        tribe("a", 1),
+        placement("a", "n1", 2, Some(Placement::Joined)),
+        policy("p", "a", 3),
+        policy("q", "b", 3),
+    ]);
+    assert!(reads(&state, "a") && state.reading().policies.len() == 2);
+    let Applied::Fresh(changes) = state.apply(floor("a", 5), NOW_MS) else { panic!("stale") };
+    assert_eq!(changes.len(), 4);
+    assert!(!reads(&state, "a") && state.reading().placements.is_empty());
+    assert_eq!(state.reading().policies.len(), 1);
+    let _ = state.apply(tribe("a", 6), NOW_MS);
+    let _ = state.apply(placement("a", "n2", 4, Some(Placement::Joined)), NOW_MS);
+    assert!(reads(&state, "a") && state.reading().placements.is_empty());
+}
+
+#[test]
+fn a_removed_placement_does_not_return() {
+    let joined = placement("a", "n1", 2, Some(Placement::Joined));
+    let mut state = apply_all(&[joined.clone(), placement("a", "n1", 3, None)]);
+    assert!(matches!(state.apply(joined, NOW_MS), Applied::Stale));
+    assert!(state.reading().placements.is_empty());
+}
+
+#[test]
+fn stamps_far_ahead_are_set_aside() {
+    let mut state = State::new();
+    let ahead = state.apply(tribe("a", NOW_MS + AHEAD_MS + 1), NOW_MS);
+    assert!(matches!(ahead, Applied::Refused(Refusal::Ahead)));
+    assert!(!reads(&state, "a"));
+    assert!(matches!(state.apply(tribe("a", NOW_MS + AHEAD_MS), NOW_MS), Applied::Fresh(_)));
+    assert!(matches!(
+        state.apply(tribe("b", NOW_MS + AHEAD_MS + 1), NOW_MS + 1),
+        Applied::Fresh(_)
+    ));
+}
+
+#[test]
+fn records_that_break_a_limit_are_refused() {
+    let check = |record| {
+        assert!(matches!(State::new().apply(record, NOW_MS), Applied::Refused(Refusal::TooLarge)));
+    };
+    let large = Body { version: 1, bytes: vec![0; limits::BODY_BYTES + 1].into() };
+    check(shared(Kind::TRIBE, "a", stamp(1, 1), Some(large.clone())));
+    check(shared(Kind::TRIBE, &"a".repeat(limits::KEY_BYTES + 1), stamp(1, 1), None));
+    check(owned(1, 1, 1, Kind::FACTS, large));
+    let mut state = State::new();
+    for kind in 0..=limits::OWNED_RECORDS as u8 {
+        let applied = state.apply(owned(1, 1, 1, Kind(kind), FloorBody {}.to_body()), NOW_MS);
+        let fits = usize::from(kind) < limits::OWNED_RECORDS;
+        assert_eq!(matches!(applied, Applied::Fresh(_)), fits, "{kind}");
+    }
+}
+
+#[test]
+fn an_older_epoch_stands_until_the_newer_one_is_complete() {
+    let mut state = apply_all(&[node_record(1, 1, 1, "old"), facts_record(1, 1, 2, 1)]);
+    let name = |state: &State| state.owner(NodeId(1)).unwrap().node().unwrap().name.to_string();
+    let _ = state.apply(node_record(1, 2, 1, "new"), NOW_MS);
+    assert_eq!(name(&state), "old");
+    assert!(matches!(state.apply(facts_record(1, 1, 3, 2), NOW_MS), Applied::Fresh(_)));
+    let Applied::Fresh(changes) = state.apply(facts_record(1, 2, 2, 5), NOW_MS) else {
+        panic!("stale")
+    };
+    assert_eq!(name(&state), "new");
+    let gone = changes.iter().filter(|change| matches!(change.what, What::Gone(_)));
+    assert_eq!(gone.count(), 2);
+    assert!(matches!(state.apply(facts_record(1, 1, 9, 9), NOW_MS), Applied::Stale));
+}
+
+#[test]
+fn a_newcomer_is_not_read_until_its_epoch_is_complete() {
+    let mut state = apply_all(&[node_record(1, 1, 1, "n1")]);
+    assert!(state.owner(NodeId(1)).unwrap().node().is_none());
+    let _ = state.apply(facts_record(1, 1, 2, 1), NOW_MS);
+    assert!(state.owner(NodeId(1)).unwrap().node().is_some());
+}
+
+#[test]
+fn a_concurrent_write_is_told_and_a_later_one_is_not() {
+    let mut one = State::new();
+    let first = one.write(Key::new(Kind::TRIBE, "a"), None, NodeId(1), NOW_MS);
+    let body = Some(TribeBody { description: "mine".into() }.to_body());
+    let first = match first {
+        Record::Shared(shared) => Record::Shared(Shared { body, ..shared }),
+        Record::Owned(_) => panic!("not shared"),
+    };
+    let mut other = State::new();
+    let concurrent = other.write(Key::new(Kind::TRIBE, "a"), None, NodeId(2), NOW_MS + 1);
+    let _ = other.apply(first.clone(), NOW_MS);
+    let later = other.write(Key::new(Kind::TRIBE, "a"), None, NodeId(2), NOW_MS + 2);
+    let lost = |second: Record| {
+        let mut state = State::new();
+        let _ = state.apply(first.clone(), NOW_MS);
+        match state.apply(second, NOW_MS) {
+            Applied::Fresh(changes) => changes.into_iter().find_map(|change| change.lost),
+            _ => panic!("not fresh"),
+        }
+    };
+    let told = lost(concurrent).unwrap();
+    assert_eq!((told.writer, told.winner), (NodeId(1), NodeId(2)));
+    assert!(lost(later).is_none());
+}
+
+#[test]
+fn tombstones_below_the_horizon_are_collected_and_do_not_return() {
+    const HOUR_MS: u64 = 3_600_000;
+    let removed = placement("a", "n1", 5, None);
+    let mut state =
+        apply_all(&[tribe("a", 1), removed.clone(), floor("b", 3), policy("p", "b", 2)]);
+    let gone = state.advance_horizon(HOUR_MS);
+    assert_eq!(gone.len(), 3);
+    assert!(reads(&state, "a"));
+    assert!(matches!(state.apply(removed, NOW_MS), Applied::Stale));
+    let mut other = apply_all(&[tribe("a", 1)]);
+    let _ = other.advance_horizon(HOUR_MS);
+    assert_eq!(other.roots(), state.roots());
+    assert!(state.advance_horizon(HOUR_MS).is_empty());
+}
+
+#[test]
+fn a_floor_above_the_horizon_collects_what_lies_below_it() {
+    const HOUR_MS: u64 = 3_600_000;
+    let late_floor = floor("a", HOUR_MS + 1);
+    let mut one = apply_all(&[tribe("a", 1)]);
+    let _ = one.advance_horizon(HOUR_MS);
+    let _ = one.apply(late_floor.clone(), NOW_MS);
+    let mut other = State::new();
+    let _ = other.advance_horizon(HOUR_MS);
+    let _ = other.apply(late_floor, NOW_MS);
+    assert!(matches!(other.apply(tribe("a", 1), NOW_MS), Applied::Stale));
+    assert_eq!(picture(&one), picture(&other));
+}
+
+#[test]
+fn what_is_not_understood_is_kept_and_passed_on() {
+    let odd = shared(Kind(200), "a", stamp(1, 1), Some(Body { version: 9, bytes: vec![1].into() }));
+    let newer = Body { version: 2, bytes: vec![1, 2, 3].into() };
+    let state = apply_all(&[odd.clone(), shared(Kind::TRIBE, "b", stamp(1, 1), Some(newer))]);
+    assert_eq!(state.shared(&Key::new(Kind(200), "a")), Some(odd));
+    assert_eq!(state.shared_len(), 2);
+    assert!(state.reading().tribes.is_empty());
+}

@@ -1,0 +1,646 @@
+//! Membership and failure detection: the only file that names foca.
+//!
+//! foca 2.0 is a SWIM implementation without sockets or clock (Das et al., "SWIM", 2002). It tells who is
+//! alive and spreads small broadcasts. It does not promise that everyone sees everyone: digest sync
+//! does, through [`Swim::members`] and [`Swim::apply`]. This module also guards against foca's traps:
+//! a suspect must hear of it, a refuted suspicion must not kill, an oversized broadcast must not stick, and a dead host must not
+//! draw packets from the whole cluster.
+//!
+//! It must not know what a broadcast says, only its [`Version`].
+
+use std::{
+    collections::{BTreeMap, VecDeque},
+    net::SocketAddr,
+    num::{NonZeroU8, NonZeroU32, NonZeroUsize},
+    sync::mpsc,
+    time::Duration,
+};
+
+use bytes::{Buf, BufMut};
+use foca::{
+    BroadcastHandler, Codec as FocaCodec, Foca, Header, Identity as FocaIdentity, Invalidates,
+    Member, Notification, Runtime, State as MemberState, Timer,
+};
+use rand::{RngExt, SeedableRng, rngs::StdRng};
+use serde::{Deserialize, Serialize};
+
+use crate::{
+    codec, limits,
+    state::Version,
+    wire::peer::{Identity, Peer, Standing},
+};
+
+impl FocaIdentity for Identity {
+    type Addr = SocketAddr;
+
+    fn renew(&self) -> Option<Self> {
+        self.renewed()
+    }
+
+    fn addr(&self) -> SocketAddr {
+        self.address
+    }
+
+    fn win_addr_conflict(&self, other: &Self) -> bool {
+        (self.generation, self.id) > (other.generation, other.id)
+    }
+}
+
+fn peer_of(member: &Member<Identity>) -> Peer {
+    let standing = match member.state() {
+        MemberState::Alive => Standing::Alive,
+        MemberState::Suspect => Standing::Suspect,
+        MemberState::Down => Standing::Down,
+    };
+    Peer { identity: *member.id(), incarnation: member.incarnation(), standing }
+}
+
+fn member_of(peer: Peer) -> Member<Identity> {
+    let state = match peer.standing {
+        Standing::Alive => MemberState::Alive,
+        Standing::Suspect => MemberState::Suspect,
+        Standing::Down => MemberState::Down,
+    };
+    Member::new(peer.identity, peer.incarnation, state)
+}
+
+/// What the failure detector wants done or known.
+#[derive(Debug)]
+pub(crate) enum SwimOutput {
+    /// Send this to a member.
+    Send(SocketAddr, Vec<u8>),
+    /// A member is up.
+    Up(Identity),
+    /// A member is down or has left.
+    Down(Identity),
+    /// A member has a new identity, by a restart or a renewal.
+    Renamed(Identity, Identity),
+    /// This node was declared down and has come back as this.
+    Rejoined(Identity),
+    /// Tell this member that it is suspected, in this incarnation, so that it can object.
+    Doubt(Identity, u16),
+    /// A broadcast came in from this neighbour, who need not have made it.
+    Broadcast(Vec<u8>, SocketAddr),
+}
+
+/// The failure detector of one node.
+pub(crate) struct Swim {
+    foca: Foca<Identity, Codec, StdRng, Inbox>,
+    rng: StdRng,
+    inbox: mpsc::Receiver<(Vec<u8>, SocketAddr)>,
+    config: foca::Config,
+    timers: Timers,
+    outputs: VecDeque<SwimOutput>,
+    dead_calls_at: Duration,
+    /// Suspicions of ours that mature, and when the suspect is told next.
+    doubts: BTreeMap<(Identity, u16), Duration>,
+    sized_for: usize,
+}
+
+/// How often the dead are called, and how many calls the whole cluster makes for each.
+const DEAD_CALL_PERIOD: Duration = Duration::from_secs(10);
+const CALLS_PER_PERIOD: f64 = 4.0;
+/// How often a suspect is told.
+const DOUBT_PERIOD: Duration = Duration::from_secs(1);
+/// So many changes that a sync brings are few.
+const FEW_NEWS: usize = 16;
+const LEAST_TRANSMISSIONS: NonZeroU8 = NonZeroU8::new(6).unwrap();
+const LEAST_SUSPICION: Duration = Duration::from_secs(3);
+
+impl Swim {
+    pub(crate) fn new(identity: Identity, seed: u64, now: Duration) -> Self {
+        let (sender, inbox) = mpsc::channel();
+        let config = config_for(1);
+        let foca = Foca::with_custom_broadcast(
+            identity,
+            config.clone(),
+            StdRng::seed_from_u64(seed),
+            Codec,
+            Inbox(sender),
+        );
+        Self {
+            foca,
+            rng: StdRng::seed_from_u64(seed ^ 0x5ca1_ab1e),
+            inbox,
+            config,
+            timers: Timers::default(),
+            outputs: VecDeque::new(),
+            dead_calls_at: now + DEAD_CALL_PERIOD,
+            doubts: BTreeMap::new(),
+            sized_for: 1,
+        }
+    }
+
+    /// This node as others know it.
+    pub(crate) fn identity(&self) -> Identity {
+        *self.foca.identity()
+    }
+
+    /// Members that are up or merely suspected.
+    pub(crate) fn active(&self) -> impl Iterator<Item = Identity> + '_ {
+        self.foca.iter_members().map(|member| *member.id())
+    }
+
+    /// How many other members are up.
+    pub(crate) fn active_len(&self) -> usize {
+        self.foca.num_members()
+    }
+
+    /// All members, dead ones too, and this node, for digest sync.
+    pub(crate) fn members(&self) -> impl Iterator<Item = Peer> + '_ {
+        let me = Member::new(*self.foca.identity(), 0, MemberState::Alive);
+        self.foca.iter_membership_state().map(peer_of).chain(std::iter::once(peer_of(&me)))
+    }
+
+    /// Takes a datagram. A bad one is dropped.
+    pub(crate) fn handle_datagram(&mut self, bytes: &[u8], now: Duration) -> Result<(), SwimError> {
+        self.run(now, |foca, runtime| foca.handle_data(bytes, runtime))
+    }
+
+    /// Takes what a digest sync brought, `from` whom.
+    ///
+    /// A few news are spread, as they would be had they come by gossip: once known they stop nobody else's
+    /// from spreading. Of many, as at a join, only what the peer says of itself is. The dead that are
+    /// unknown here stay so: otherwise they would be handed on for ever.
+    pub(crate) fn apply(&mut self, peers: Vec<Peer>, from: Option<Identity>, now: Duration) {
+        let known: BTreeMap<SocketAddr, Peer> = self
+            .foca
+            .iter_membership_state()
+            .map(|member| (member.id().address, peer_of(member)))
+            .collect();
+        let is_news = |peer: &Peer| match known.get(&peer.identity.address) {
+            Some(known) => known != peer,
+            None => peer.is_active(),
+        };
+        let news: Vec<Peer> = peers.into_iter().filter(is_news).collect();
+        let few = news.len() <= FEW_NEWS;
+        let (spread, quiet): (Vec<Peer>, Vec<Peer>) =
+            news.into_iter().partition(|peer| few || Some(peer.identity) == from);
+        for (peers, spread) in [(spread, true), (quiet, false)] {
+            let members = peers.into_iter().map(member_of);
+            self.log(now, |foca, runtime| foca.apply_many(members, spread, runtime));
+        }
+    }
+
+    /// Makes this node known to a member.
+    pub(crate) fn announce(&mut self, to: Identity, now: Duration) {
+        self.log(now, |foca, runtime| foca.announce(to, runtime));
+    }
+
+    /// The newest identity known of an address.
+    pub(crate) fn known_at(&self, address: SocketAddr) -> Option<Identity> {
+        let mut known = self.foca.iter_membership_state().map(|member| *member.id());
+        known.find(|identity| identity.address == address)
+    }
+
+    /// Others know this node, or its address, in this generation: goes on above it, unless it is there.
+    pub(crate) fn raise_generation(&mut self, known: u64, now: Duration) {
+        let mut identity = self.identity();
+        if identity.generation < known {
+            identity.generation = known.saturating_add(1);
+            self.log(now, |foca, runtime| foca.change_identity(identity, runtime));
+        }
+    }
+
+    /// Tells a few members that this node goes. Call [`Swim::gossip`] a few times more so that it is heard.
+    pub(crate) fn leave(&mut self, now: Duration) {
+        self.log(now, |foca, runtime| foca.leave_cluster(runtime));
+    }
+
+    /// Spreads what waits to be spread, now.
+    pub(crate) fn gossip(&mut self, now: Duration) {
+        self.log(now, |foca, runtime| foca.gossip(runtime));
+    }
+
+    /// Spreads a broadcast. `false`: too large, or the queue is broken; digest sync will carry it.
+    pub(crate) fn broadcast(&mut self, announcement: &[u8]) -> bool {
+        announcement.len() <= limits::BROADCAST_BYTES
+            && self.foca.add_broadcast(announcement).unwrap_or(false)
+    }
+
+    /// Broadcasts that wait to be spread.
+    pub(crate) fn backlog(&self) -> usize {
+        self.foca.custom_broadcast_backlog()
+    }
+
+    /// When [`Swim::handle_timeout`] wants to be called.
+    pub(crate) fn poll_timeout(&self) -> Duration {
+        let first = self.timers.first().unwrap_or(Duration::MAX);
+        let doubt = self.doubts.values().min().copied().unwrap_or(Duration::MAX);
+        first.min(doubt).min(self.dead_calls_at)
+    }
+
+    /// Runs all timers that are due, in the order foca asks for.
+    pub(crate) fn handle_timeout(&mut self, now: Duration) {
+        while let Some(timer) = self.timers.pop_due(now) {
+            if self.is_refuted(&timer) {
+                continue;
+            }
+            self.log(now, |foca, runtime| foca.handle_timer(timer, runtime));
+        }
+        self.tell_doubts(now);
+        if now >= self.dead_calls_at {
+            self.dead_calls_at = now + DEAD_CALL_PERIOD;
+            self.call_the_dead(now);
+        }
+    }
+
+    /// The next thing to be done or known.
+    pub(crate) fn poll_output(&mut self) -> Option<SwimOutput> {
+        self.outputs.pop_front()
+    }
+
+    /// This node is suspected by someone in this incarnation. Returns what to object, if it is meant.
+    pub(crate) fn object(
+        &mut self,
+        suspect: Identity,
+        incarnation: u16,
+        now: Duration,
+    ) -> Option<Peer> {
+        let next = incarnation.checked_add(1)?;
+        if suspect != self.identity() {
+            return None;
+        }
+        let suspicion = Member::new(suspect, incarnation, MemberState::Suspect);
+        self.log(now, |foca, runtime| foca.apply_many(std::iter::once(suspicion), false, runtime));
+        // foca has either gone beyond the incarnation just now or was beyond it before.
+        Some(Peer { identity: suspect, incarnation: next, standing: Standing::Alive })
+    }
+
+    /// foca tells a suspect only by gossip, which in a small cluster may never reach it.
+    fn tell_doubts(&mut self, now: Duration) {
+        let due: Vec<(Identity, u16)> = self
+            .doubts
+            .iter()
+            .filter(|(_, at)| **at <= now)
+            .map(|(suspicion, _)| *suspicion)
+            .collect();
+        for (identity, incarnation) in due {
+            if self.suspects(&identity, incarnation) {
+                self.doubts.insert((identity, incarnation), now + DOUBT_PERIOD);
+                self.outputs.push_back(SwimOutput::Doubt(identity, incarnation));
+            } else {
+                self.doubts.remove(&(identity, incarnation));
+            }
+        }
+    }
+
+    fn suspects(&self, identity: &Identity, incarnation: u16) -> bool {
+        self.foca.iter_membership_state().any(|member| {
+            member.id() == identity
+                && member.state() == MemberState::Suspect
+                && member.incarnation() == incarnation
+        })
+    }
+
+    /// foca delivers the death of a member even if the suspicion was refuted meanwhile, and so makes a
+    /// healthy node renew its identity.
+    fn is_refuted(&self, timer: &Timer<Identity>) -> bool {
+        let Timer::ChangeSuspectToDown { member_id, incarnation, .. } = timer else { return false };
+        !self.suspects(member_id, *incarnation)
+    }
+
+    /// A dead host may have come back, or be on the other side of a split. All nodes together call each
+    /// a few times per period, however many nodes there are.
+    fn call_the_dead(&mut self, now: Duration) {
+        let chance = (CALLS_PER_PERIOD / (self.foca.num_members() + 1) as f64).min(1.0);
+        let dead: Vec<Identity> = self
+            .foca
+            .iter_membership_state()
+            .filter(|member| member.state() == MemberState::Down)
+            .map(|member| *member.id())
+            .collect();
+        for identity in dead {
+            if self.rng.random_bool(chance) {
+                self.announce(identity, now);
+            }
+        }
+    }
+
+    fn log(
+        &mut self,
+        now: Duration,
+        call: impl FnOnce(
+            &mut Foca<Identity, Codec, StdRng, Inbox>,
+            &mut Effects<'_>,
+        ) -> Result<(), foca::Error>,
+    ) {
+        if let Err(error) = self.run(now, call) {
+            tracing::debug!(%error, "failure detector");
+        }
+    }
+
+    fn run(
+        &mut self,
+        now: Duration,
+        call: impl FnOnce(
+            &mut Foca<Identity, Codec, StdRng, Inbox>,
+            &mut Effects<'_>,
+        ) -> Result<(), foca::Error>,
+    ) -> Result<(), SwimError> {
+        let mut effects = Effects {
+            now,
+            timers: &mut self.timers,
+            doubts: &mut self.doubts,
+            outputs: &mut self.outputs,
+        };
+        let result = call(&mut self.foca, &mut effects);
+        while let Ok((bytes, from)) = self.inbox.try_recv() {
+            self.outputs.push_back(SwimOutput::Broadcast(bytes, from));
+        }
+        self.follow_size();
+        result.map_err(|error| SwimError(error.to_string()))
+    }
+
+    /// Timings follow the logarithm of the cluster's size.
+    fn follow_size(&mut self) {
+        let size = self.foca.num_members() + 1;
+        if size.abs_diff(self.sized_for) * 8 <= self.sized_for {
+            return;
+        }
+        self.sized_for = size;
+        let config = config_for(size);
+        if config.max_transmissions != self.config.max_transmissions
+            || config.suspect_to_down_after != self.config.suspect_to_down_after
+        {
+            self.config = config.clone();
+            if let Err(error) = self.foca.set_config(config) {
+                tracing::debug!(%error, "failure detector keeps its timings");
+            }
+        }
+    }
+}
+
+impl std::fmt::Debug for Swim {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Swim").field("identity", &self.identity()).finish_non_exhaustive()
+    }
+}
+
+/// A datagram the failure detector could not use. The peer's fault; nothing has changed.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("unusable membership packet: {0}")]
+pub(crate) struct SwimError(String);
+
+fn config_for(size: usize) -> foca::Config {
+    let size = u32::try_from(size).unwrap_or(u32::MAX);
+    let mut config = foca::Config::new_lan(NonZeroU32::new(size).unwrap_or(NonZeroU32::MIN));
+    config.max_packet_size =
+        NonZeroUsize::new(limits::SWIM_PACKET_BYTES).unwrap_or(NonZeroUsize::MIN);
+    // The logarithm is too small for small clusters: one lost packet must not hide a broadcast, nor a
+    // few of them kill.
+    config.max_transmissions = config.max_transmissions.max(LEAST_TRANSMISSIONS);
+    config.suspect_to_down_after = config.suspect_to_down_after.max(LEAST_SUSPICION);
+    // Every node would call every dead host: we call them at a bounded rate ourselves.
+    config.periodic_announce_to_down_members = None;
+    config
+}
+
+#[derive(Default)]
+struct Timers {
+    heap: BTreeMap<(Duration, u8, u64), Timer<Identity>>,
+    made: u64,
+}
+
+impl Timers {
+    fn first(&self) -> Option<Duration> {
+        self.heap.keys().next().map(|(at, _, _)| *at)
+    }
+
+    fn add(&mut self, timer: Timer<Identity>, at: Duration) {
+        // foca wants indirect probes before the next probe when both are due.
+        let rank = match timer {
+            Timer::SendIndirectProbe { .. } => 0,
+            Timer::ProbeRandomMember(_) => 1,
+            _ => 2,
+        };
+        self.made += 1;
+        self.heap.insert((at, rank, self.made), timer);
+    }
+
+    fn pop_due(&mut self, now: Duration) -> Option<Timer<Identity>> {
+        self.heap.first_entry().filter(|entry| entry.key().0 <= now).map(|entry| entry.remove())
+    }
+}
+
+struct Effects<'a> {
+    now: Duration,
+    timers: &'a mut Timers,
+    doubts: &'a mut BTreeMap<(Identity, u16), Duration>,
+    outputs: &'a mut VecDeque<SwimOutput>,
+}
+
+impl Runtime<Identity> for Effects<'_> {
+    fn notify(&mut self, notification: Notification<'_, Identity>) {
+        self.outputs.extend(match notification {
+            Notification::MemberUp(identity) => Some(SwimOutput::Up(*identity)),
+            Notification::MemberDown(identity) => Some(SwimOutput::Down(*identity)),
+            Notification::Rename(before, after) => Some(SwimOutput::Renamed(*before, *after)),
+            Notification::Rejoin(identity) => Some(SwimOutput::Rejoined(*identity)),
+            _ => None,
+        });
+    }
+
+    fn send_to(&mut self, to: Identity, data: &[u8]) {
+        self.outputs.push_back(SwimOutput::Send(to.address, data.to_vec()));
+    }
+
+    fn submit_after(&mut self, timer: Timer<Identity>, after: Duration) {
+        if let Timer::ChangeSuspectToDown { member_id, incarnation, .. } = &timer {
+            self.doubts.insert((*member_id, *incarnation), self.now);
+        }
+        self.timers.add(timer, self.now + after);
+    }
+}
+
+/// Broadcasts from afar are queued for the engine, which decides whether they are news and then spreads
+/// them itself; only what the engine adds is spread.
+struct Inbox(mpsc::Sender<(Vec<u8>, SocketAddr)>);
+
+impl BroadcastHandler<Identity> for Inbox {
+    type Key = Version;
+    type Error = std::convert::Infallible;
+
+    fn receive_item(
+        &mut self,
+        data: &[u8],
+        sender: Option<&Identity>,
+    ) -> Result<Option<Version>, Self::Error> {
+        match sender {
+            None => Ok(Announcement::version_of(data)),
+            Some(sender) => {
+                // The receiver lives beside this sender; a failure can only mean that both are going.
+                let _ = self.0.send((data.to_vec(), sender.address));
+                Ok(None)
+            }
+        }
+    }
+}
+
+impl Invalidates for Version {
+    fn invalidates(&self, other: &Self) -> bool {
+        self.supersedes(other)
+    }
+}
+
+/// What a broadcast says: its version first, so that the queue need not read the rest.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Announcement {
+    pub(crate) version: Version,
+    /// The record, or nothing if it is too large to ride along: then it is pulled over a stream.
+    pub(crate) record: Option<crate::state::Record>,
+}
+
+impl Announcement {
+    fn version_of(data: &[u8]) -> Option<Version> {
+        codec::decode_prefix::<Version>(data).ok().map(|(version, _)| version)
+    }
+}
+
+/// The encoding of foca's packets.
+struct Codec;
+
+#[derive(Debug, thiserror::Error)]
+enum CodecError {
+    #[error("the packet is full")]
+    Full,
+    #[error("not a membership packet")]
+    Malformed,
+}
+
+impl Codec {
+    fn put(value: &impl Serialize, mut buf: impl BufMut) -> Result<(), CodecError> {
+        let bytes = codec::encode(value);
+        if bytes.len() > buf.remaining_mut() {
+            return Err(CodecError::Full);
+        }
+        buf.put_slice(&bytes);
+        Ok(())
+    }
+
+    fn take<T: serde::de::DeserializeOwned>(mut buf: impl Buf) -> Result<T, CodecError> {
+        let (value, used) = codec::decode_prefix(buf.chunk()).map_err(|_| CodecError::Malformed)?;
+        buf.advance(used);
+        Ok(value)
+    }
+}
+
+impl FocaCodec<Identity> for Codec {
+    type Error = CodecError;
+
+    fn encode_header(
+        &mut self,
+        header: &Header<Identity>,
+        buf: impl BufMut,
+    ) -> Result<(), CodecError> {
+        Self::put(header, buf)
+    }
+
+    fn decode_header(&mut self, buf: impl Buf) -> Result<Header<Identity>, CodecError> {
+        Self::take(buf)
+    }
+
+    fn encode_member(
+        &mut self,
+        member: &Member<Identity>,
+        buf: impl BufMut,
+    ) -> Result<(), CodecError> {
+        Self::put(&peer_of(member), buf)
+    }
+
+    fn decode_member(&mut self, buf: impl Buf) -> Result<Member<Identity>, CodecError> {
+        Self::take(buf).map(member_of)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::NodeId;
+
+    use super::*;
+    use crate::state::{Key, Kind, Stamp};
+
+    fn identity(id: u64) -> Identity {
+        Identity::new(NodeId(id), SocketAddr::from(([10, 0, 0, id as u8], 6000)), 1)
+    }
+
+    /// A node that knows a member which answers no probe.
+    fn with_silent_member() -> Swim {
+        let mut swim = Swim::new(identity(1), 7, Duration::ZERO);
+        let silent = Peer { identity: identity(2), incarnation: 0, standing: Standing::Alive };
+        swim.apply(vec![silent], None, Duration::ZERO);
+        swim
+    }
+
+    /// Runs for a minute; each doubt is answered or not. Tells of deaths, and of messages that kill.
+    fn run(swim: &mut Swim, objects: bool) -> (usize, usize) {
+        let (mut deaths, mut kills) = (0, 0);
+        while swim.poll_timeout() < Duration::from_secs(60) {
+            let now = swim.poll_timeout();
+            swim.handle_timeout(now);
+            while let Some(output) = swim.poll_output() {
+                match output {
+                    SwimOutput::Down(_) => deaths += 1,
+                    SwimOutput::Doubt(identity, incarnation) if objects => {
+                        let incarnation = incarnation + 1;
+                        let peer = Peer { identity, incarnation, standing: Standing::Alive };
+                        swim.apply(vec![peer], Some(identity), now);
+                    }
+                    SwimOutput::Send(_, packet) => {
+                        let (header, _) =
+                            codec::decode_prefix::<Header<Identity>>(&packet).unwrap();
+                        kills += usize::from(header.message == foca::Message::TurnUndead);
+                    }
+                    _ => {}
+                }
+            }
+        }
+        (deaths, kills)
+    }
+
+    #[test]
+    fn a_refuted_suspicion_does_not_kill() {
+        assert_eq!(run(&mut with_silent_member(), true), (0, 0));
+    }
+
+    #[test]
+    fn a_silent_member_is_told_and_dies() {
+        let (deaths, kills) = run(&mut with_silent_member(), false);
+        assert_eq!(deaths, 1);
+        assert!(kills > 0);
+    }
+
+    #[test]
+    fn only_the_suspect_itself_objects() {
+        let mut swim = Swim::new(identity(1), 7, Duration::ZERO);
+        assert_eq!(swim.object(identity(2), 0, Duration::ZERO), None);
+        let objection = swim.object(identity(1), 3, Duration::ZERO).unwrap();
+        assert_eq!((objection.identity, objection.incarnation), (identity(1), 4));
+        assert_eq!(swim.object(identity(1), u16::MAX, Duration::ZERO), None);
+    }
+
+    #[test]
+    fn an_oversized_broadcast_is_refused_and_one_that_fits_goes_out() {
+        let mut swim = with_silent_member();
+        let stamp = Stamp { time: 1, node: NodeId(1) };
+        let version = Version::Shared(Key::new(Kind::TRIBE, "a"), stamp);
+        let mut bytes = codec::encode(&Announcement { version, record: None });
+        bytes.resize(limits::BROADCAST_BYTES, 0);
+        assert!(swim.broadcast(&bytes));
+        bytes.push(0);
+        assert!(!swim.broadcast(&bytes));
+        assert_eq!(swim.backlog(), 1);
+        for _ in 0..LEAST_TRANSMISSIONS.get() {
+            swim.gossip(Duration::ZERO);
+        }
+        assert_eq!(swim.backlog(), 0);
+    }
+
+    #[test]
+    fn the_dead_that_are_unknown_are_not_taken_over() {
+        let mut swim = with_silent_member();
+        let dead = Peer { identity: identity(3), incarnation: 0, standing: Standing::Down };
+        swim.apply(vec![dead], None, Duration::ZERO);
+        assert_eq!(swim.members().count(), 2);
+    }
+}

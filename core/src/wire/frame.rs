@@ -1,0 +1,118 @@
+//! What nodes say to each other, inside the seal: datagrams and stream messages.
+
+use serde::{Deserialize, Serialize};
+
+use super::{
+    peer::{Identity, Peer},
+    seal::SessionId,
+};
+use crate::{
+    FactName, NodeId, NodeName, Value,
+    state::{Buckets, Kind, OwnedEntry, Record, Roots, SharedEntry, Version},
+};
+
+/// What one datagram says.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub(crate) enum Datagram {
+    /// A packet of the failure detector.
+    Swim(Vec<u8>),
+    /// You, in this incarnation, do not answer me: object, or you are taken for dead.
+    Doubt(Identity, u16),
+    /// I am here.
+    Objection(Peer),
+    /// Are your roots like mine?
+    Check(SyncRoots),
+    /// Mine are these.
+    CheckReply(SyncRoots),
+    /// Do you hold this?
+    Holds {
+        /// Echoed in the answer.
+        nonce: u64,
+        /// What.
+        version: Version,
+    },
+    /// I do, or not yet.
+    Held {
+        /// Of the question.
+        nonce: u64,
+        /// Do I?
+        holds: bool,
+    },
+}
+
+/// The roots of all namespaces.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub(crate) struct SyncRoots {
+    pub(crate) members: u64,
+    pub(crate) records: Roots,
+}
+
+/// One message on a stream.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub(crate) enum Frame {
+    /// First in both directions: who is this?
+    Hello(Hello),
+    /// The stream ends here, and why.
+    Refuse(Refuse),
+    /// Compare with these.
+    Roots(SyncRoots),
+    /// The buckets of the namespaces that differ.
+    Buckets { members: Option<Buckets>, owners: Option<Buckets>, shared: Option<Buckets> },
+    /// All versions held in these buckets. There may be several of these; the last one says so.
+    Entries(Entries),
+    /// Records the receiver lacks.
+    Records(Vec<Record>),
+    /// Records the sender lacks.
+    Want { shared: Vec<crate::state::Key>, owned: Vec<(NodeId, u64, Kind)> },
+    /// Members the receiver may lack.
+    Peers(Vec<Peer>),
+    /// Send me these.
+    Pull(Vec<Version>),
+    /// Do this, which you alone can.
+    Ask(Ask),
+    /// What came of it.
+    Answer(Result<Version, String>),
+    /// All is said.
+    Done,
+}
+
+/// Who is this?
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub(crate) struct Hello {
+    pub(crate) name: NodeName,
+    pub(crate) identity: Identity,
+    pub(crate) epoch: u64,
+    pub(crate) session: SessionId,
+    /// What its wall clock shows, in Unix milliseconds.
+    pub(crate) wall_ms: u64,
+}
+
+/// Why a stream ends.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) enum Refuse {
+    /// This live node holds your name.
+    NameTaken(NodeId),
+    /// You, or who had your name or address before, are known in these already: go beyond them.
+    EpochBehind { epoch: u64, generation: u64 },
+    /// Too many streams here.
+    Busy,
+}
+
+/// Versions held in some buckets.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+pub(crate) struct Entries {
+    pub(crate) owner_buckets: Vec<u8>,
+    pub(crate) owned: Vec<OwnedEntry>,
+    pub(crate) shared_buckets: Vec<u8>,
+    pub(crate) shared: Vec<SharedEntry>,
+    pub(crate) member_buckets: Vec<u8>,
+    pub(crate) peers: Vec<Peer>,
+    pub(crate) last: bool,
+}
+
+/// What only the asked node can do.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub(crate) enum Ask {
+    /// Set and unset your run-time facts.
+    SetFacts { set: Vec<(FactName, Value)>, unset: Vec<FactName> },
+}

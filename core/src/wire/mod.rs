@@ -1,0 +1,18 @@
+//! Bytes between nodes: the codec of messages, sealed datagrams, sealed streams.
+//!
+//! It must not know what a message means, nor what time it is: callers bring time and seeds, and
+//! carry the bytes. Invariant: nothing of a peer's is parsed before it was authenticated, but for
+//! fixed headers.
+
+mod checksum;
+mod datagram;
+pub(crate) mod frame;
+#[cfg_attr(
+    not(feature = "runtime"),
+    expect(dead_code, reason = "the loop around the engine carries streams")
+)]
+pub(crate) mod noise;
+pub(crate) mod peer;
+mod recent;
+pub(crate) mod seal;
+mod window;

@@ -1,0 +1,80 @@
+//! A map that keeps what was used last.
+
+use std::collections::BTreeMap;
+
+/// A map of bounded size: where there is no room, what was not used for longest goes.
+#[derive(Debug)]
+pub(super) struct Recent<K, V> {
+    entries: BTreeMap<K, (u64, V)>,
+    // INVARIANT: exactly the keys of `entries`, by when they were used.
+    order: BTreeMap<u64, K>,
+    uses: u64,
+    capacity: usize,
+}
+
+impl<K: Ord + Copy, V> Recent<K, V> {
+    pub(super) fn new(capacity: usize) -> Self {
+        Self { entries: BTreeMap::new(), order: BTreeMap::new(), uses: 0, capacity }
+    }
+
+    /// The value, without using it.
+    pub(super) fn peek(&self, key: &K) -> Option<&V> {
+        self.entries.get(key).map(|(_, value)| value)
+    }
+
+    /// The value, which counts as a use.
+    pub(super) fn get(&mut self, key: &K) -> Option<&mut V> {
+        let (used, value) = self.entries.get_mut(key)?;
+        self.order.remove(used);
+        self.uses += 1;
+        *used = self.uses;
+        self.order.insert(self.uses, *key);
+        Some(value)
+    }
+
+    /// Adds or replaces a value. Returns how many others had to go.
+    pub(super) fn insert(&mut self, key: K, value: V) -> usize {
+        self.remove(&key);
+        self.uses += 1;
+        self.order.insert(self.uses, key);
+        self.entries.insert(key, (self.uses, value));
+        let mut gone = 0;
+        while self.entries.len() > self.capacity
+            && let Some((_, oldest)) = self.order.pop_first()
+        {
+            self.entries.remove(&oldest);
+            gone += 1;
+        }
+        gone
+    }
+
+    pub(super) fn remove(&mut self, key: &K) -> Option<V> {
+        let (used, value) = self.entries.remove(key)?;
+        self.order.remove(&used);
+        Some(value)
+    }
+
+    #[cfg(test)]
+    pub(super) fn len(&self) -> usize {
+        self.entries.len()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_was_not_used_for_longest_goes() {
+        let mut recent = Recent::new(2);
+        assert_eq!(recent.insert(1, "one"), 0);
+        assert_eq!(recent.insert(2, "two"), 0);
+        assert_eq!(recent.get(&1), Some(&mut "one"));
+        assert_eq!(recent.peek(&2), Some(&"two"));
+        assert_eq!(recent.insert(3, "three"), 1);
+        assert_eq!(recent.peek(&2), None);
+        assert_eq!(recent.insert(3, "drei"), 0);
+        assert_eq!(recent.remove(&1), Some("one"));
+        assert_eq!((recent.len(), recent.order.len()), (1, 1));
+    }
+}
