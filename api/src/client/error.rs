@@ -1,0 +1,105 @@
+//! Why a call did not give what was asked for.
+
+use std::{io, path::PathBuf};
+
+/// Why a call to snapd failed.
+///
+/// The message is one line. What comes from snapd may hold text that other nodes wrote: a terminal
+/// should not see it unfiltered.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum ClientError {
+    /// There is no snapd behind the socket, or we may not speak to it. Nothing has changed.
+    #[error("cannot connect to snapd at `{}`: {}", socket.display(), reason(source))]
+    Connect {
+        /// The socket.
+        socket: PathBuf,
+        /// Why not.
+        source: io::Error,
+    },
+    /// snapd refused, in its own words: mostly the user's mistake. Nothing has changed.
+    #[error("{message}")]
+    Refused {
+        /// HTTP status.
+        status: u16,
+        /// For programs, in kebab-case.
+        code: String,
+        /// For people, one line.
+        message: String,
+        /// More of it, in several lines.
+        detail: Option<String>,
+        /// What to do about it.
+        help: Option<String>,
+    },
+    /// snapd went away in the middle. What was asked may have been done or not.
+    #[error("lost the connection to snapd in `{request}`: {reason}")]
+    Lost {
+        /// Method and path.
+        request: String,
+        /// What happened to the connection.
+        reason: String,
+    },
+    /// snapd took too long. What was asked may have been done or not.
+    #[error("snapd did not answer `{request}` within {seconds} s")]
+    Timeout {
+        /// Method and path.
+        request: String,
+        /// How long we waited.
+        seconds: u64,
+    },
+    /// snapd answered something else than its API says; perhaps it is another version, or no snapd. What
+    /// was asked may have been done or not.
+    #[error("the answer to `{request}` is not what this client understands: {reason}")]
+    BadReply {
+        /// Method and path.
+        request: String,
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// The request could not be written down. Our fault; nothing has changed.
+    #[error("cannot make the request: {0}")]
+    Request(String),
+}
+
+impl ClientError {
+    /// More about it, in several lines.
+    #[must_use]
+    pub fn detail(&self) -> Option<&str> {
+        match self {
+            Self::Refused { detail, .. } => detail.as_deref(),
+            _ => None,
+        }
+    }
+
+    /// What to do about it.
+    #[must_use]
+    pub fn help(&self) -> Option<&str> {
+        match self {
+            Self::Connect { source, .. } if source.kind() == io::ErrorKind::PermissionDenied => {
+                Some("only root and the group of the socket may use it, be one of them")
+            }
+            Self::Connect { .. } => Some(
+                "is snapd running? start it with `snapd`, or name its socket with `--socket` or \
+                 `SNAP_SOCKET`",
+            ),
+            Self::Refused { help, .. } => help.as_deref(),
+            Self::BadReply { .. } => {
+                Some("compare the versions of client and daemon with `snapctl version`")
+            }
+            Self::Lost { .. } | Self::Timeout { .. } => {
+                Some("it may have been done or not, look before you try again")
+            }
+            Self::Request(_) => None,
+        }
+    }
+}
+
+/// The system's words without its number.
+fn reason(error: &io::Error) -> String {
+    match error.kind() {
+        io::ErrorKind::NotFound => "there is no such socket".into(),
+        io::ErrorKind::ConnectionRefused => "nobody listens there".into(),
+        io::ErrorKind::PermissionDenied => "permission denied".into(),
+        _ => error.to_string(),
+    }
+}

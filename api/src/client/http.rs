@@ -1,0 +1,138 @@
+//! One request and its reply over a Unix socket.
+
+use std::{path::Path, time::Duration};
+
+use http_body_util::{BodyExt, Full, Limited};
+use hyper::{
+    Method, StatusCode,
+    body::{Bytes, Incoming},
+    client::conn::http1,
+    header,
+};
+use hyper_util::rt::TokioIo;
+use serde::Serialize;
+use tokio::net::UnixStream;
+
+use crate::{ErrorReply, client::ClientError};
+
+/// Largest reply we read, in bytes. The members of a cluster of 20,000 take less than 10 MB.
+const REPLY_BYTES: usize = 64 * 1024 * 1024;
+
+/// What is asked.
+#[derive(Debug)]
+pub(crate) struct Request {
+    method: Method,
+    path: String,
+    body: Option<(&'static str, Vec<u8>)>,
+}
+
+impl Request {
+    /// A request without a body. The path is encoded already.
+    pub(crate) fn new(method: Method, path: String) -> Self {
+        Self { method, path, body: None }
+    }
+
+    /// The request with a JSON body.
+    pub(crate) fn json(mut self, body: &impl Serialize) -> Result<Self, ClientError> {
+        let body =
+            serde_json::to_vec(body).map_err(|error| ClientError::Request(error.to_string()))?;
+        self.body = Some(("application/json", body));
+        Ok(self)
+    }
+
+    /// The request with a file as its body.
+    pub(crate) fn file(mut self, content: Vec<u8>) -> Self {
+        self.body = Some(("application/octet-stream", content));
+        self
+    }
+
+    /// The request as errors name it.
+    pub(crate) fn name(&self) -> String {
+        format!("{} {}", self.method, self.path)
+    }
+
+    fn into_http(self) -> Result<hyper::Request<Full<Bytes>>, ClientError> {
+        let mut request = hyper::Request::builder()
+            .method(self.method)
+            .uri(self.path)
+            .header(header::HOST, "snapd")
+            .header(header::USER_AGENT, concat!("tribe-api/", env!("CARGO_PKG_VERSION")));
+        let mut content = Vec::new();
+        if let Some((content_type, body)) = self.body {
+            request = request.header(header::CONTENT_TYPE, content_type);
+            content = body;
+        }
+        request.body(Full::from(content)).map_err(|error| ClientError::Request(error.to_string()))
+    }
+}
+
+/// Gives up on a call after some time.
+pub(crate) async fn within<T>(
+    time: Duration,
+    request: &str,
+    call: impl Future<Output = Result<T, ClientError>>,
+) -> Result<T, ClientError> {
+    tokio::time::timeout(time, call).await.unwrap_or_else(|_| {
+        Err(ClientError::Timeout { request: request.into(), seconds: time.as_secs() })
+    })
+}
+
+/// Asks, and reads the whole reply.
+pub(crate) async fn exchange(socket: &Path, request: Request) -> Result<Bytes, ClientError> {
+    let name = request.name();
+    let body = open(socket, request).await?;
+    whole(body, &name).await
+}
+
+/// Asks, and returns the body of the reply, yet to be read. A refusal is an error.
+pub(crate) async fn open(socket: &Path, request: Request) -> Result<Incoming, ClientError> {
+    let name = request.name();
+    let request = request.into_http()?;
+    let stream = UnixStream::connect(socket)
+        .await
+        .map_err(|source| ClientError::Connect { socket: socket.into(), source })?;
+    let (mut sender, connection) =
+        http1::handshake(TokioIo::new(stream)).await.map_err(|error| lost(&name, &error))?;
+    // Its errors reach us through the sender and the body as well.
+    tokio::spawn(connection);
+    let reply = sender.send_request(request).await.map_err(|error| lost(&name, &error))?;
+    let status = reply.status();
+    if status.is_success() {
+        return Ok(reply.into_body());
+    }
+    let body = whole(reply.into_body(), &name).await?;
+    Err(refused(status, &body, name))
+}
+
+async fn whole(body: Incoming, request: &str) -> Result<Bytes, ClientError> {
+    match Limited::new(body, REPLY_BYTES).collect().await {
+        Ok(body) => Ok(body.to_bytes()),
+        Err(error) => Err(lost(request, error.as_ref())),
+    }
+}
+
+fn refused(status: StatusCode, body: &[u8], request: String) -> ClientError {
+    match serde_json::from_slice(body) {
+        Ok(ErrorReply { error }) => ClientError::Refused {
+            status: status.as_u16(),
+            code: error.code,
+            message: error.message,
+            detail: error.detail,
+            help: error.help,
+        },
+        Err(_) => {
+            ClientError::BadReply { request, reason: format!("status {status} without a reason") }
+        }
+    }
+}
+
+/// What happened to a connection, with the causes hyper keeps behind its own words.
+pub(crate) fn lost(request: &str, error: &(dyn std::error::Error + 'static)) -> ClientError {
+    let mut reason = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        reason = format!("{reason}: {error}");
+        cause = error.source();
+    }
+    ClientError::Lost { request: request.into(), reason }
+}

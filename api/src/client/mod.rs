@@ -1,0 +1,298 @@
+//! The client: one method for each endpoint, over snapd's Unix socket.
+//!
+//! Every call opens a connection of its own, so a [`Client`] is a path and no more: cheap to clone, and
+//! as good after a restart of snapd as before. It must know nothing of clusters; what snapd refuses
+//! comes back in snapd's own words as [`ClientError::Refused`].
+//!
+//! ```no_run
+//! # async fn example() -> Result<(), tribe_api::client::ClientError> {
+//! use tribe_api::{CreateTribe, Placement, client::Client};
+//!
+//! let snapd = Client::new(tribe_api::DEFAULT_SOCKET);
+//! let core = CreateTribe { name: "core".into(), description: String::new() };
+//! snapd.create_tribe(&core, None).await?;
+//! snapd.place("core", "i1", Placement::Joined, None).await?;
+//! # Ok(())
+//! # }
+//! ```
+
+mod error;
+mod events;
+mod http;
+mod sse;
+mod url;
+
+pub use error::ClientError;
+pub use events::Events;
+
+use std::{
+    collections::BTreeMap,
+    path::{Path, PathBuf},
+    time::Duration,
+};
+
+use hyper::Method;
+use serde::{Serialize, de::DeserializeOwned};
+use serde_json::Value;
+
+use crate::{
+    Changed, CollectOnce, CreatePolicy, CreateTribe, Explanation, FactChange, FactEntry, Measured,
+    Member, MetricType, NodeInfo, Place, Placement, Plugin, PluginDetail, Policy, PolicyChange,
+    PolicyCreated, PolicyTest, TestPolicy, Tribe, TribeStatus, TribeSummary, Version,
+    client::{
+        http::Request,
+        url::{path, query},
+    },
+};
+
+/// How long snapd may take to answer, beside what it was asked to wait.
+pub const REPLY_TIME: Duration = Duration::from_secs(60);
+
+/// A client of one snapd.
+///
+/// Methods that write take `wait`: how long snapd shall ask the live members whether they hold the
+/// record. Those that did not say so come back in `missing`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Client {
+    socket: PathBuf,
+}
+
+/// All methods that ask fail alike, with [`ClientError`]; snapd has then changed nothing if the error is
+/// [`ClientError::Refused`] or [`ClientError::Connect`].
+///
+/// They must be called inside a tokio runtime.
+impl Client {
+    /// A client of the snapd that listens on this socket. Does not connect yet.
+    #[must_use]
+    pub fn new(socket: impl Into<PathBuf>) -> Self {
+        Self { socket: socket.into() }
+    }
+
+    /// The socket.
+    #[must_use]
+    pub fn socket(&self) -> &Path {
+        &self.socket
+    }
+
+    /// What the daemon is. Answered with tribe mode off, too.
+    pub async fn version(&self) -> Result<Version, ClientError> {
+        self.read(path(&["version"])).await
+    }
+
+    /// The node the daemon runs. Answered with tribe mode off, too.
+    pub async fn node(&self) -> Result<NodeInfo, ClientError> {
+        self.read(path(&["node"])).await
+    }
+
+    /// All nodes of the cluster, dead ones too.
+    pub async fn members(&self) -> Result<Vec<Member>, ClientError> {
+        self.read(path(&["members"])).await
+    }
+
+    /// One node.
+    pub async fn member(&self, node: &str) -> Result<Member, ClientError> {
+        self.read(path(&["members", node])).await
+    }
+
+    /// The facts of a node, by name.
+    pub async fn facts(&self, node: &str) -> Result<Vec<FactEntry>, ClientError> {
+        self.read(path(&["members", node, "facts"])).await
+    }
+
+    /// Sets and unsets run-time facts of a node, which must be alive.
+    pub async fn change_facts(
+        &self,
+        node: &str,
+        change: &FactChange,
+        wait: Option<Duration>,
+    ) -> Result<Changed, ClientError> {
+        self.write(Method::PATCH, path(&["members", node, "facts"]), Some(change), wait).await
+    }
+
+    /// All tribes, by name.
+    pub async fn tribes(&self) -> Result<Vec<TribeSummary>, ClientError> {
+        self.read(path(&["tribes"])).await
+    }
+
+    /// One tribe with its members, placements and policies.
+    pub async fn tribe(&self, tribe: &str) -> Result<Tribe, ClientError> {
+        self.read(path(&["tribes", tribe])).await
+    }
+
+    /// Who is in a tribe, and whether all agree.
+    pub async fn tribe_status(&self, tribe: &str) -> Result<TribeStatus, ClientError> {
+        self.read(path(&["tribes", tribe, "status"])).await
+    }
+
+    /// Creates a tribe.
+    pub async fn create_tribe(
+        &self,
+        tribe: &CreateTribe,
+        wait: Option<Duration>,
+    ) -> Result<Changed, ClientError> {
+        self.write(Method::POST, path(&["tribes"]), Some(tribe), wait).await
+    }
+
+    /// Deletes a tribe with its placements and policies.
+    pub async fn delete_tribe(
+        &self,
+        tribe: &str,
+        wait: Option<Duration>,
+    ) -> Result<Changed, ClientError> {
+        self.write(Method::DELETE, path(&["tribes", tribe]), None::<&()>, wait).await
+    }
+
+    /// Places a node in a tribe or out of it by hand, or gives it back to the policies. The node need
+    /// not exist yet.
+    pub async fn place(
+        &self,
+        tribe: &str,
+        node: &str,
+        placement: Placement,
+        wait: Option<Duration>,
+    ) -> Result<Changed, ClientError> {
+        let path = path(&["tribes", tribe, "placements", node]);
+        self.write(Method::PUT, path, Some(&Place { placement }), wait).await
+    }
+
+    /// All policies, or those of one tribe, by name.
+    pub async fn policies(&self, tribe: Option<&str>) -> Result<Vec<Policy>, ClientError> {
+        let tribe = tribe.map(|tribe| ("tribe", tribe));
+        self.read(path(&["policies"]) + &query(tribe.as_slice())).await
+    }
+
+    /// One policy.
+    pub async fn policy(&self, policy: &str) -> Result<Policy, ClientError> {
+        self.read(path(&["policies", policy])).await
+    }
+
+    /// Creates a policy, and its tribe if there is none of that name.
+    pub async fn create_policy(
+        &self,
+        policy: &CreatePolicy,
+        wait: Option<Duration>,
+    ) -> Result<PolicyCreated, ClientError> {
+        self.write(Method::POST, path(&["policies"]), Some(policy), wait).await
+    }
+
+    /// Switches a policy on or off.
+    pub async fn enable_policy(
+        &self,
+        policy: &str,
+        enabled: bool,
+        wait: Option<Duration>,
+    ) -> Result<Changed, ClientError> {
+        let change = PolicyChange { enabled };
+        self.write(Method::PATCH, path(&["policies", policy]), Some(&change), wait).await
+    }
+
+    /// Deletes a policy.
+    pub async fn delete_policy(
+        &self,
+        policy: &str,
+        wait: Option<Duration>,
+    ) -> Result<Changed, ClientError> {
+        self.write(Method::DELETE, path(&["policies", policy]), None::<&()>, wait).await
+    }
+
+    /// Tries a policy on the nodes there are; changes nothing.
+    pub async fn test_policy(&self, test: &TestPolicy) -> Result<PolicyTest, ClientError> {
+        let request = Request::new(Method::POST, path(&["policies", "test"])).json(test)?;
+        self.call(request, Duration::ZERO).await
+    }
+
+    /// Why a policy is true for a node, or not.
+    pub async fn explain_policy(
+        &self,
+        policy: &str,
+        node: &str,
+    ) -> Result<Explanation, ClientError> {
+        self.read(path(&["policies", policy, "explain", node])).await
+    }
+
+    /// The plugins of the daemon's node.
+    pub async fn plugins(&self) -> Result<Vec<Plugin>, ClientError> {
+        self.read(path(&["plugins"])).await
+    }
+
+    /// One plugin, as `TYPE:NAME` or `TYPE:NAME:VERSION`.
+    pub async fn plugin(&self, plugin: &str) -> Result<PluginDetail, ClientError> {
+        self.read(path(&["plugins", plugin])).await
+    }
+
+    /// Loads a plugin on the daemon's node from the content of its file, which has this name.
+    pub async fn load_plugin(&self, file: &str, content: Vec<u8>) -> Result<Plugin, ClientError> {
+        let path = path(&["plugins"]) + &query(&[("file", file)]);
+        self.call(Request::new(Method::POST, path).file(content), Duration::ZERO).await
+    }
+
+    /// Unloads a plugin, named as `TYPE:NAME:VERSION`.
+    pub async fn unload_plugin(&self, plugin: &str) -> Result<Plugin, ClientError> {
+        self.call(Request::new(Method::DELETE, path(&["plugins", plugin])), Duration::ZERO).await
+    }
+
+    /// The types of metrics the daemon's node can collect, or those a request means.
+    pub async fn metrics(&self, namespace: Option<&str>) -> Result<Vec<MetricType>, ClientError> {
+        let namespace = namespace.map(|namespace| ("namespace", namespace));
+        self.read(path(&["metrics"]) + &query(namespace.as_slice())).await
+    }
+
+    /// Collects once, and perhaps processes and publishes.
+    pub async fn collect(&self, once: &CollectOnce) -> Result<Vec<Measured>, ClientError> {
+        let request = Request::new(Method::POST, path(&["metrics", "collect"])).json(once)?;
+        self.call(request, Duration::ZERO).await
+    }
+
+    /// What happens from now on. Events are not lost once this has returned.
+    pub async fn events(&self) -> Result<Events, ClientError> {
+        let request = Request::new(Method::GET, path(&["events"]));
+        let name = request.name();
+        let body = http::within(REPLY_TIME, &name, http::open(&self.socket, request)).await?;
+        Ok(Events::new(body, name))
+    }
+
+    /// Counters of the daemon's node, by name.
+    pub async fn counters(&self) -> Result<BTreeMap<String, u64>, ClientError> {
+        self.read(path(&["counters"])).await
+    }
+
+    /// The OpenAPI document of the daemon's API.
+    pub async fn openapi(&self) -> Result<Value, ClientError> {
+        self.read(path(&["openapi.json"])).await
+    }
+
+    async fn read<T: DeserializeOwned>(&self, path: String) -> Result<T, ClientError> {
+        self.call(Request::new(Method::GET, path), Duration::ZERO).await
+    }
+
+    async fn write<T: DeserializeOwned>(
+        &self,
+        method: Method,
+        path: String,
+        body: Option<&impl Serialize>,
+        wait: Option<Duration>,
+    ) -> Result<T, ClientError> {
+        let seconds = wait.map(|wait| wait.as_secs_f64().to_string());
+        let seconds = seconds.as_deref().map(|seconds| ("wait", seconds));
+        let mut request = Request::new(method, path + &query(seconds.as_slice()));
+        if let Some(body) = body {
+            request = request.json(body)?;
+        }
+        self.call(request, wait.unwrap_or_default()).await
+    }
+
+    async fn call<T: DeserializeOwned>(
+        &self,
+        request: Request,
+        wait: Duration,
+    ) -> Result<T, ClientError> {
+        let name = request.name();
+        let time = REPLY_TIME.saturating_add(wait);
+        let reply = http::within(time, &name, http::exchange(&self.socket, request)).await?;
+        serde_json::from_slice(&reply)
+            .map_err(|error| ClientError::BadReply { request: name, reason: error.to_string() })
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,142 @@
+//! The command line: what may stand before and behind every command.
+
+use std::{path::PathBuf, str::FromStr, time::Duration};
+
+use clap::{Args, Parser, ValueEnum};
+
+use crate::command::Command;
+
+const AFTER_HELP: &str = "\
+Examples:
+  snapctl tribe create storage --description 'nodes that watch disks'
+  snapctl tribe join storage i1
+  snapctl tribe policy test '{{os_dist}} == Ubuntu' --tribe core
+  snapctl --wait tribe policy create ubuntu_policy '{{os_dist}} == Ubuntu' --tribe core
+  snapctl fact set i2 storage_tier=True
+  snapctl plugin load ./snap-plugin-collector-psutil
+  snapctl metric collect '/intel/psutil/load/*'
+  snapctl -o json member list
+
+Exit status:
+  0  done
+  1  failed, or snapd refused
+  2  the command line is wrong, snapd was not asked
+  3  no tribe, policy, node, plugin or metric of that name, or nothing that matches
+  4  done, but not everyone said within --wait that they hold it
+  5  snapd cannot be reached, or went away
+  6  not allowed";
+
+/// Ask and direct snapd: tribes, their policies, members, facts and plugins
+///
+/// Every command goes to the snapd behind one socket, which knows and directs the whole cluster;
+/// plugins and metrics are those of its own node. Data is printed to stdout, all else to stderr.
+#[derive(Debug, Parser)]
+#[command(name = "snapctl", version, max_term_width = 100, after_long_help = AFTER_HELP)]
+pub(crate) struct Cli {
+    #[command(flatten)]
+    pub(crate) global: Global,
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+/// What every command takes.
+#[derive(Debug, Args)]
+#[command(next_help_heading = "Global options")]
+pub(crate) struct Global {
+    /// Socket of snapd
+    #[arg(
+        long,
+        global = true,
+        value_name = "PATH",
+        env = "SNAP_SOCKET",
+        hide_env_values = true,
+        default_value = tribe_api::DEFAULT_SOCKET
+    )]
+    pub(crate) socket: PathBuf,
+    /// Format of the data on stdout
+    #[arg(long, short, global = true, value_enum, value_name = "FORMAT", default_value = "table")]
+    pub(crate) output: Format,
+    /// Writes wait until all live nodes hold the change, at most this long [alone: 10 seconds]
+    ///
+    /// `--wait 30` and `--wait=30` are the same. Who did not answer in time is listed on stderr and the
+    /// exit status is 4; the change is made nevertheless. Commands that only read do not wait.
+    #[arg(
+        long,
+        global = true,
+        value_name = "SECONDS",
+        num_args = 0..=1,
+        require_equals = true,
+        default_missing_value = "10"
+    )]
+    pub(crate) wait: Option<Seconds>,
+}
+
+/// Format of the data.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Format {
+    /// Lines of columns, for people and grep
+    Table,
+    /// JSON as the control API has it, for programs
+    Json,
+}
+
+/// A time on the command line; fractions are allowed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Seconds(pub(crate) Duration);
+
+impl FromStr for Seconds {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        const DAY: Duration = Duration::from_secs(24 * 60 * 60);
+        text.parse()
+            .ok()
+            .and_then(|seconds| Duration::try_from_secs_f64(seconds).ok())
+            .filter(|time| *time <= DAY)
+            .map(Self)
+            .ok_or_else(|| "give a number of seconds, at most a day".into())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::*;
+
+    #[test]
+    fn the_command_line_is_sound() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn wait_stands_before_or_behind_a_command() {
+        let check = |line: &str, expected: Option<u64>| {
+            let cli = Cli::try_parse_from(line.split(' ')).unwrap();
+            assert_eq!(cli.global.wait.map(|wait| wait.0.as_secs()), expected, "for {line}");
+        };
+        check("snapctl tribe create core", None);
+        check("snapctl --wait tribe create core", Some(10));
+        check("snapctl tribe create core --wait", Some(10));
+        check("snapctl tribe --wait create core", Some(10));
+        check("snapctl tribe create --wait core", Some(10));
+        check("snapctl --wait=30 tribe create core", Some(30));
+    }
+
+    #[test]
+    fn seconds_are_a_time() {
+        let check = |text: &str, expected: Option<f64>| {
+            let seconds = text.parse::<Seconds>().ok().map(|seconds| seconds.0.as_secs_f64());
+            assert_eq!(seconds, expected, "for {text}");
+        };
+        check("0", Some(0.0));
+        check("0.5", Some(0.5));
+        check("86400", Some(86400.0));
+        check("86401", None);
+        check("-1", None);
+        check("inf", None);
+        check("nan", None);
+        check("5s", None);
+        check("", None);
+    }
+}

@@ -1,0 +1,104 @@
+//! `snapctl member`: the nodes of the cluster.
+
+use clap::Subcommand;
+use tribe_api::Member;
+
+use crate::{
+    command::name,
+    exit::Exit,
+    failure::Failure,
+    output::{fields, list, table, yes_no},
+    session::Session,
+};
+
+/// See the nodes of the cluster
+#[derive(Debug, Subcommand)]
+pub(crate) enum Verb {
+    /// List all nodes, dead ones too
+    List,
+    /// Show a node
+    Show {
+        /// Name of the node
+        #[arg(value_parser = name())]
+        node: String,
+    },
+}
+
+pub(crate) async fn run(verb: Verb, session: &Session) -> Result<Exit, Failure> {
+    match verb {
+        Verb::List => {
+            session.show(&session.snapd.members().await?, |members| members_text(members))
+        }
+        Verb::Show { node } => session.show(&session.snapd.member(&node).await?, member_text),
+    }
+}
+
+fn members_text(members: &[Member]) -> String {
+    let row = |member: &Member| {
+        [
+            member.name.clone(),
+            member.state.as_str().into(),
+            member.address.clone(),
+            member.version.clone(),
+            yes_no(member.agrees),
+            list(&member.tribes),
+        ]
+    };
+    let header = ["NODE", "STATE", "ADDRESS", "VERSION", "AGREES", "TRIBES"];
+    table(header, members.iter().map(row).collect())
+}
+
+fn member_text(member: &Member) -> String {
+    fields([
+        ("node", member.name.clone()),
+        ("id", member.id.clone()),
+        ("state", member.state.as_str().into()),
+        ("address", member.address.clone()),
+        ("version", member.version.clone()),
+        ("policy level", member.policy_level.to_string()),
+        ("agrees", yes_no(member.agrees)),
+        ("tribes", list(&member.tribes)),
+    ])
+}
+
+#[cfg(test)]
+mod tests {
+    use tribe_api::MemberState;
+
+    use super::*;
+
+    fn i1() -> Member {
+        Member {
+            name: "i1".into(),
+            id: "0f".into(),
+            address: "192.0.2.1:6000".into(),
+            state: MemberState::Down,
+            version: "snapd 0.1.0\u{1b}".into(),
+            policy_level: 1,
+            tribes: vec!["core".into(), "storage".into()],
+            agrees: true,
+        }
+    }
+
+    #[test]
+    fn members_are_listed() {
+        let expected = "\
+NODE  STATE  ADDRESS         VERSION            AGREES  TRIBES
+i1    down   192.0.2.1:6000  snapd 0.1.0\\u{1b}  yes     core,storage";
+        assert_eq!(members_text(&[i1()]), expected);
+    }
+
+    #[test]
+    fn a_member_is_shown_in_fields() {
+        let expected = "\
+node          i1
+id            0f
+state         down
+address       192.0.2.1:6000
+version       snapd 0.1.0\\u{1b}
+policy level  1
+agrees        yes
+tribes        core,storage";
+        assert_eq!(member_text(&i1()), expected);
+    }
+}

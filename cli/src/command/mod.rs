@@ -1,0 +1,57 @@
+//! The commands, one file a group of verbs.
+
+mod agreement;
+mod events;
+mod fact;
+mod member;
+mod metric;
+mod plugin;
+mod policy;
+mod tribe;
+mod version;
+
+use clap::{Subcommand, builder::NonEmptyStringValueParser};
+
+use crate::{exit::Exit, failure::Failure, session::Session};
+
+/// What to do.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    #[command(subcommand)]
+    Tribe(tribe::Verb),
+    #[command(subcommand)]
+    Member(member::Verb),
+    #[command(subcommand)]
+    Fact(fact::Verb),
+    #[command(subcommand)]
+    Plugin(plugin::Verb),
+    #[command(subcommand)]
+    Metric(metric::Verb),
+    Events(events::Events),
+    /// Print the versions of client and daemon
+    Version,
+    #[command(hide = true, disable_help_flag = true)]
+    Agreement(agreement::Agreement),
+}
+
+/// Carries out a command.
+///
+/// # Errors
+/// What stopped it.
+pub(crate) async fn run(command: Command, session: &Session) -> Result<Exit, Failure> {
+    match command {
+        Command::Tribe(verb) => tribe::run(verb, session).await,
+        Command::Member(verb) => member::run(verb, session).await,
+        Command::Fact(verb) => fact::run(verb, session).await,
+        Command::Plugin(verb) => plugin::run(verb, session).await,
+        Command::Metric(verb) => metric::run(verb, session).await,
+        Command::Events(events) => events::run(events, session).await,
+        Command::Version => version::run(session).await,
+        Command::Agreement(agreement) => Err(agreement.moved()),
+    }
+}
+
+/// Reads a name: snapd judges it, but an empty one could not even be asked for.
+fn name() -> NonEmptyStringValueParser {
+    NonEmptyStringValueParser::new()
+}

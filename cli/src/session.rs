@@ -1,0 +1,115 @@
+//! What every command has at hand: snapd, the format of the output, and the time to wait.
+
+use std::time::Duration;
+
+use serde::Serialize;
+use tribe_api::client::Client;
+
+use crate::{
+    args::{Format, Global},
+    exit::Exit,
+    failure::Failure,
+    output, sanitize,
+};
+
+/// One run of the program.
+#[derive(Debug)]
+pub(crate) struct Session {
+    /// The daemon.
+    pub(crate) snapd: Client,
+    /// How to write data.
+    pub(crate) format: Format,
+    /// How long writes wait for the other nodes.
+    pub(crate) wait: Option<Duration>,
+}
+
+impl Session {
+    /// A session as the command line has it.
+    pub(crate) fn new(global: &Global) -> Self {
+        Self {
+            snapd: Client::new(&global.socket),
+            format: global.output,
+            wait: global.wait.map(|wait| wait.0),
+        }
+    }
+
+    /// The node that was named, or the one behind the socket.
+    ///
+    /// # Errors
+    /// snapd cannot be asked for its name.
+    pub(crate) async fn node_or_own(&self, node: Option<String>) -> Result<String, Failure> {
+        match node {
+            Some(node) => Ok(node),
+            None => Ok(self.snapd.node().await?.name),
+        }
+    }
+
+    /// Writes a reply to stdout.
+    ///
+    /// # Errors
+    /// stdout is full or closed.
+    pub(crate) fn show<T: Serialize>(
+        &self,
+        reply: &T,
+        text: impl FnOnce(&T) -> String,
+    ) -> Result<Exit, Failure> {
+        output::show(self.format, reply, text).map(|()| Exit::Success)
+    }
+
+    /// Ends a write: the reply to stdout if it is for machines, what was done and who is missing to stderr.
+    ///
+    /// # Errors
+    /// stdout is full or closed.
+    pub(crate) fn written(
+        &self,
+        reply: &impl Serialize,
+        missing: &[String],
+        done: &str,
+    ) -> Result<Exit, Failure> {
+        if self.format == Format::Json {
+            output::show(self.format, reply, |_| String::new())?;
+        }
+        output::tell(&sanitize::line(done));
+        if missing.is_empty() {
+            return Ok(Exit::Success);
+        }
+        output::tell(&missing_text(missing, self.wait.unwrap_or_default()));
+        Ok(Exit::PartlyDone)
+    }
+}
+
+fn missing_text(missing: &[String], wait: Duration) -> String {
+    let seconds = wait.as_secs_f64();
+    let mut text = match missing.len() {
+        1 => format!("warning: 1 live node did not say within {seconds} s that it holds this:"),
+        count => {
+            format!(
+                "warning: {count} live nodes did not say within {seconds} s that they hold this:"
+            )
+        }
+    };
+    for node in missing {
+        text = format!("{text}\n  {}", sanitize::line(node));
+    }
+    format!(
+        "{text}\nhelp: it is written and will reach them, `snapctl member list` shows who is there"
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn who_did_not_answer_is_listed() {
+        assert_eq!(
+            missing_text(&["i3".into(), "i4\u{7}".into()], Duration::from_millis(1500)),
+            "warning: 2 live nodes did not say within 1.5 s that they hold this:\n  i3\n  i4\\u{7}\n\
+             help: it is written and will reach them, `snapctl member list` shows who is there",
+        );
+        let one = missing_text(&["i3".into()], Duration::from_secs(10));
+        assert!(one.starts_with(
+            "warning: 1 live node did not say within 10 s that it holds this:\n  i3\n"
+        ));
+    }
+}

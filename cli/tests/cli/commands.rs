@@ -1,0 +1,483 @@
+//! Commands against a daemon that says what the test says.
+
+use crate::support::{Snapd, Test};
+
+const NODE: (&str, u16, &str) = (
+    "GET /v3/node",
+    200,
+    r#"{"name":"i1","tribe":true,"synced":true,"acting":[{"tribe":"core"}]}"#,
+);
+const DONE: &str = r#"{"missing":[]}"#;
+
+#[test]
+fn a_write_says_what_was_done_on_stderr() {
+    let check = |line: &str, request: &'static str, body: &str, stderr: &str| {
+        let snapd = Snapd::new([NODE, (request, 200, DONE)]);
+        snapd.test(line.split(' ')).stderr(stderr).run();
+        assert_eq!(
+            snapd.asked().last().map(String::as_str),
+            Some(format!("{request} {body}").trim_end()),
+        );
+    };
+    check(
+        "tribe create core --description everyone",
+        "POST /v3/tribes",
+        r#"{"name":"core","description":"everyone"}"#,
+        "created tribe `core`",
+    );
+    check("tribe delete core", "DELETE /v3/tribes/core", "", "deleted tribe `core`");
+    check(
+        "tribe join core i2",
+        "PUT /v3/tribes/core/placements/i2",
+        r#"{"placement":"joined"}"#,
+        "put `i2` in tribe `core`",
+    );
+    check(
+        "tribe leave core",
+        "PUT /v3/tribes/core/placements/i1",
+        r#"{"placement":"left"}"#,
+        "put `i1` out of tribe `core`",
+    );
+    check(
+        "tribe auto core i2",
+        "PUT /v3/tribes/core/placements/i2",
+        r#"{"placement":"automatic"}"#,
+        "gave `i2` back to the policies of tribe `core`",
+    );
+    check(
+        "tribe policy disable p",
+        "PATCH /v3/policies/p",
+        r#"{"enabled":false}"#,
+        "disabled policy `p`",
+    );
+    check(
+        "tribe policy enable p",
+        "PATCH /v3/policies/p",
+        r#"{"enabled":true}"#,
+        "enabled policy `p`",
+    );
+    check("tribe policy delete p", "DELETE /v3/policies/p", "", "deleted policy `p`");
+    check(
+        "fact set i2 storage_tier=True rack=7",
+        "PATCH /v3/members/i2/facts",
+        r#"{"set":{"rack":"7","storage_tier":"True"},"unset":[]}"#,
+        "set 2 facts of `i2`",
+    );
+    check(
+        "fact set storage_tier=True",
+        "PATCH /v3/members/i1/facts",
+        r#"{"set":{"storage_tier":"True"},"unset":[]}"#,
+        "set 1 fact of `i1`",
+    );
+    check(
+        "fact unset i2 storage_tier",
+        "PATCH /v3/members/i2/facts",
+        r#"{"set":{},"unset":["storage_tier"]}"#,
+        "unset 1 fact of `i2`",
+    );
+    check(
+        "fact unset storage_tier",
+        "PATCH /v3/members/i1/facts",
+        r#"{"set":{},"unset":["storage_tier"]}"#,
+        "unset 1 fact of `i1`",
+    );
+}
+
+#[test]
+fn wait_lists_who_did_not_answer() {
+    let check = |line: &str, request: &'static str, seconds: &str| {
+        let snapd = Snapd::new([(request, 200, r#"{"missing":["i3","i4"]}"#)]);
+        snapd
+            .test(line.split(' '))
+            .stderr(&format!(
+                "\
+created tribe `core`
+warning: 2 live nodes did not say within {seconds} s that they hold this:
+  i3
+  i4
+help: it is written and will reach them, `snapctl member list` shows who is there"
+            ))
+            .status(4)
+            .run();
+    };
+    check("--wait tribe create core", "POST /v3/tribes?wait=10", "10");
+    check("tribe create core --wait", "POST /v3/tribes?wait=10", "10");
+    check("--wait 0.5 tribe create core", "POST /v3/tribes?wait=0.5", "0.5");
+    check("tribe create --wait=30 core", "POST /v3/tribes?wait=30", "30");
+}
+
+#[test]
+fn a_write_in_json_prints_the_reply() {
+    let snapd = Snapd::new([("POST /v3/tribes?wait=10", 200, r#"{"missing":["i3"]}"#)]);
+    snapd
+        .test(["-o", "json", "tribe", "create", "core", "--wait"])
+        .stdout("{\n  \"missing\": [\n    \"i3\"\n  ]\n}")
+        .stderr(
+            "\
+created tribe `core`
+warning: 1 live node did not say within 10 s that it holds this:
+  i3
+help: it is written and will reach them, `snapctl member list` shows who is there",
+        )
+        .status(4)
+        .run();
+}
+
+#[test]
+fn a_policy_may_create_its_tribe_and_be_warned_of() {
+    let reply = r#"{"missing":[],"tribe_created":true,"warnings":["`ubuntu` is never seen"]}"#;
+    let snapd = Snapd::new([("POST /v3/policies", 200, reply)]);
+    snapd
+        .test(["tribe", "policy", "create", "p", "{{os_dist}} == ubuntu", "--tribe", "core"])
+        .stderr(
+            "\
+warning: `ubuntu` is never seen
+created policy `p` and tribe `core`, which did not exist",
+        )
+        .run();
+    assert_eq!(
+        snapd.asked(),
+        [r#"POST /v3/policies {"name":"p","text":"{{os_dist}} == ubuntu","tribe":"core"}"#],
+    );
+}
+
+#[test]
+fn curly_quotes_reach_the_daemon_whose_caret_is_shown() {
+    let reply = r#"{"error":{"code":"bad-policy","message":"`“` is a typographic quote",
+        "detail":"{{os_dist}} == “Ubuntu”\n               ^","help":"use `\"`"}}"#;
+    let snapd = Snapd::new([("POST /v3/policies", 400, reply)]);
+    snapd
+        .test(["tribe", "policy", "create", "p", "{{os_dist}} == “Ubuntu”", "--tribe", "core"])
+        .stderr(
+            "\
+error: `“` is a typographic quote
+{{os_dist}} == “Ubuntu”
+               ^
+help: use `\"`",
+        )
+        .status(1)
+        .run();
+}
+
+#[test]
+fn a_name_that_is_not_there_matches_nothing() {
+    let reply = r#"{"error":{"code":"unknown-tribe","message":"there is no tribe `cor`, did you mean `core`?"}}"#;
+    let snapd = Snapd::new([("GET /v3/tribes/cor", 404, reply)]);
+    snapd
+        .test(["tribe", "show", "cor"])
+        .stderr("error: there is no tribe `cor`, did you mean `core`?")
+        .status(3)
+        .run();
+}
+
+#[test]
+fn a_fact_taken_for_a_node_is_explained() {
+    let reply = r#"{"error":{"code":"unknown-node","message":"there is no node `rack`"}}"#;
+    let snapd = Snapd::new([("PATCH /v3/members/rack/facts", 404, reply)]);
+    snapd
+        .test(["fact", "unset", "rack", "tier"])
+        .stderr(
+            "\
+error: there is no node `rack`
+help: of several words the first is the node, here `rack`",
+        )
+        .status(3)
+        .run();
+}
+
+#[test]
+fn tribe_mode_off_is_a_failure() {
+    let reply = r#"{"error":{"code":"tribe-off","message":"tribe mode is off on this node",
+        "help":"start snapd with --tribe and --tribe-key-file"}}"#;
+    let snapd = Snapd::new([("GET /v3/tribes", 503, reply)]);
+    snapd
+        .test(["tribe", "list"])
+        .stderr(
+            "\
+error: tribe mode is off on this node
+help: start snapd with --tribe and --tribe-key-file",
+        )
+        .status(1)
+        .run();
+}
+
+#[test]
+fn a_refused_user_is_not_allowed() {
+    let reply = r#"{"error":{"code":"forbidden","message":"only root may do that"}}"#;
+    let snapd = Snapd::new([("DELETE /v3/tribes/core", 403, reply)]);
+    snapd.test(["tribe", "delete", "core"]).stderr("error: only root may do that").status(6).run();
+}
+
+#[test]
+fn what_another_node_says_is_harmless() {
+    let reply = r#"[{"name":"motd","value":"\u001b[2J\u202ehi","type":"text","source":"start"}]"#;
+    let snapd = Snapd::new([("GET /v3/members/i2/facts", 200, reply)]);
+    snapd
+        .test(["fact", "list", "i2"])
+        .stdout(
+            "\
+FACT  TYPE  SOURCE  VALUE
+motd  text  start   \\u{1b}[2J\\u{202e}hi",
+        )
+        .run();
+    snapd
+        .test(["fact", "list", "i2", "-o", "json"])
+        .stdout(
+            r#"[
+  {
+    "name": "motd",
+    "value": "\u001b[2J\u202ehi",
+    "type": "text",
+    "source": "start"
+  }
+]"#,
+        )
+        .run();
+}
+
+#[test]
+fn an_empty_list_is_a_header() {
+    let snapd = Snapd::new([("GET /v3/policies?tribe=a%20b", 200, "[]")]);
+    snapd
+        .test(["tribe", "policy", "list", "--tribe", "a b"])
+        .stdout("POLICY  TRIBE  ENABLED  UNDERSTOOD  TEXT")
+        .run();
+}
+
+#[test]
+fn a_policy_that_is_true_nowhere_matches_nothing() {
+    let reply = r#"{"matches":[],"unknown":[{"node":"i1","reason":"no fact `tier`"}],"no_match":["i2"],
+        "enters":[],"leaves":["i2"],"warnings":[]}"#;
+    let snapd = Snapd::new([("POST /v3/policies/test", 200, reply)]);
+    snapd
+        .test(["tribe", "policy", "test", "{{tier}} == 1", "--tribe", "core"])
+        .stdout(
+            "\
+NODE  MATCH    CHANGE  REASON
+i1    unknown  -       no fact `tier`
+i2    no       leaves  -",
+        )
+        .stderr("the policy is true for no node")
+        .status(3)
+        .run();
+    assert_eq!(
+        snapd.asked(),
+        [r#"POST /v3/policies/test {"text":"{{tier}} == 1","tribe":"core"}"#]
+    );
+}
+
+#[test]
+fn an_explanation_is_printed_as_it_is() {
+    let reply = r#"{"policy":"p","tribe":"core","node":"i1","satisfied":false,
+        "text":"false  &&\n  true   a\n  false  b\n","tree":{}}"#;
+    let snapd = Snapd::new([("GET /v3/policies/p/explain/i1", 200, reply)]);
+    snapd
+        .test(["tribe", "policy", "explain", "p", "i1"])
+        .stdout("false  &&\n  true   a\n  false  b")
+        .run();
+}
+
+#[test]
+fn the_status_of_all_tribes_starts_with_this_node() {
+    let tribes = r#"[{"name":"core","description":"","members":1,"alive":1,"policies":0},
+        {"name":"gone","description":"","members":1,"alive":1,"policies":0}]"#;
+    let core = r#"{"tribe":"core","rev":7,"synced":true,"holding":[],"members":[
+        {"name":"i1","state":"alive","reasons":[{"kind":"joined"}],"agrees":true}]}"#;
+    let gone = r#"{"error":{"code":"unknown-tribe","message":"there is no tribe `gone`"}}"#;
+    let snapd = Snapd::new([
+        NODE,
+        ("GET /v3/tribes", 200, tribes),
+        ("GET /v3/tribes/core/status", 200, core),
+        ("GET /v3/tribes/gone/status", 404, gone),
+    ]);
+    snapd
+        .test(["tribe", "status"])
+        .stdout(
+            "\
+node    i1
+synced  yes
+acting  core
+
+TRIBE  MEMBERS  ALIVE  AGREED  HOLDING
+core   1        1      1/1     -",
+        )
+        .run();
+    snapd
+        .test(["tribe", "status", "core"])
+        .stdout(
+            "\
+tribe    core
+synced   yes
+agreed   1/1
+holding  -
+
+MEMBER  STATE  AGREES  REASONS
+i1      alive  yes     joined",
+        )
+        .run();
+}
+
+const EVENTS: &str = "\
+: hello
+
+event: member-joined
+data: {\"rev\":3,\"kind\":\"member-joined\",\"subject\":\"i2\",\"body\":{\"id\":\"2\"}}
+
+event: synced
+data: {\"rev\":4,\"kind\":\"synced\",\"subject\":\"i1\",\"body\":{}}
+
+event: missed
+data: {\"rev\":9,\"kind\":\"missed\",\"subject\":\"\",\"body\":{\"count\":5}}
+
+";
+
+#[test]
+fn events_are_lines() {
+    let snapd = Snapd::new([("GET /v3/events", 200, EVENTS)]);
+    snapd.test(["events"]).stdout(r#"3  member-joined  i2  {"id":"2"}"#).run();
+    snapd
+        .test(["-o", "json", "events", "--kind", "synced"])
+        .stdout(r#"{"rev":4,"kind":"synced","subject":"i1","body":{}}"#)
+        .run();
+    snapd
+        .test(["events", "--count", "2"])
+        .stdout("3  member-joined  i2  {\"id\":\"2\"}\n4  synced  i1  {}")
+        .run();
+}
+
+#[test]
+fn following_ends_with_the_daemon() {
+    let snapd = Snapd::new([("GET /v3/events", 200, EVENTS)]);
+    snapd
+        .test(["events", "--follow", "--kind", "synced"])
+        .stdout("4  synced  i1  {}")
+        .stderr(
+            "warning: missed events: {\"count\":5}\nerror: snapd has ended the stream of events",
+        )
+        .status(5)
+        .run();
+}
+
+const PSUTIL: &str =
+    r#"{"type":"collector","name":"psutil","version":14,"state":"running","pid":7,"restarts":0}"#;
+
+#[test]
+fn a_plugin_is_loaded_from_a_file_and_unloaded() {
+    let directory = tempfile::tempdir().expect("there is room");
+    let file = directory.path().join("snap-psutil");
+    std::fs::write(&file, "#!/bin/sh").expect("there is room");
+    let snapd = Snapd::new([
+        ("POST /v3/plugins?file=snap-psutil", 200, PSUTIL),
+        ("DELETE /v3/plugins/collector%3Apsutil%3A14", 200, PSUTIL),
+    ]);
+    let path = file.to_str().expect("the path is text");
+    snapd.test(["plugin", "load", path]).stderr("loaded plugin `collector:psutil:14`").run();
+    assert_eq!(snapd.asked(), ["POST /v3/plugins?file=snap-psutil #!/bin/sh"]);
+    snapd
+        .test(["plugin", "unload", "collector:psutil:14"])
+        .stderr("unloaded plugin `collector:psutil:14`")
+        .run();
+    std::fs::remove_file(&file).expect("it is there");
+    snapd
+        .test(["plugin", "load", path])
+        .stderr(&format!("error: cannot read `{path}`: No such file or directory (os error 2)"))
+        .status(1)
+        .run();
+}
+
+#[test]
+fn a_plugin_that_does_not_start_is_told_with_what_it_printed() {
+    let directory = tempfile::tempdir().expect("there is room");
+    let file = directory.path().join("broken");
+    std::fs::write(&file, "#!/bin/sh").expect("there is room");
+    let reply = r#"{"error":{"code":"bad-plugin",
+        "message":"the plugin was not loaded: it was not ready within 10s",
+        "detail":"it last printed:\n  no disk\u001b"}}"#;
+    let snapd = Snapd::new([("POST /v3/plugins?file=broken", 422, reply)]);
+    snapd
+        .test(["plugin", "load", file.to_str().expect("the path is text")])
+        .stderr(
+            "\
+error: the plugin was not loaded: it was not ready within 10s
+it last printed:
+  no disk\\u{1b}",
+        )
+        .status(1)
+        .run();
+}
+
+#[test]
+fn plugins_and_metrics_are_tables() {
+    let metrics = r#"[{"namespace":"/intel/psutil/load/load1","version":14,
+        "plugin":"collector:psutil:14"}]"#;
+    let missing = r#"{"error":{"code":"unknown-metric","message":"there is no metric `/x`"}}"#;
+    let snapd = Snapd::new([
+        ("GET /v3/plugins", 200, "[]"),
+        ("GET /v3/metrics", 200, metrics),
+        ("GET /v3/metrics?namespace=%2Fx", 404, missing),
+    ]);
+    snapd.test(["plugin", "list"]).stdout("TYPE  NAME  VERSION  STATE  PID  RESTARTS").run();
+    snapd
+        .test(["metric", "list"])
+        .stdout(
+            "\
+NAMESPACE                 VERSION  PLUGIN               DYNAMIC  UNIT  DESCRIPTION
+/intel/psutil/load/load1  14       collector:psutil:14  -        -     -",
+        )
+        .run();
+    snapd
+        .test(["metric", "list", "--namespace", "/x"])
+        .stderr("error: there is no metric `/x`")
+        .status(3)
+        .run();
+}
+
+#[test]
+fn metrics_are_collected_once_and_go_where_they_are_sent() {
+    let reply = r#"[{"namespace":"/intel/psutil/load/load1","version":14,"data":0.5,"tags":{}}]"#;
+    let snapd = Snapd::new([("POST /v3/metrics/collect", 200, reply)]);
+    snapd
+        .test(
+            "metric collect /intel/psutil/load/* --process tag:1 --publish influxdb --config \
+             influxdb.port=8086 --config influxdb.host=i1"
+                .split(' '),
+        )
+        .stdout(
+            "\
+NAMESPACE                 DATA  UNIT  TAGS
+/intel/psutil/load/load1  0.5   -     -",
+        )
+        .run();
+    let body = r#"{"metrics":[{"namespace":"/intel/psutil/load/*"}],"process":["tag:1"],"publish":["influxdb"],"config":{"influxdb":{"host":"i1","port":8086}}}"#;
+    assert_eq!(snapd.asked(), [format!("POST /v3/metrics/collect {body}")]);
+}
+
+#[test]
+fn both_versions_are_told() {
+    let reply = r#"{"version":"9.9.9","api":4,"policy_level":2}"#;
+    let snapd = Snapd::new([("GET /v3/version", 200, reply)]);
+    snapd
+        .test(["version"])
+        .stdout(concat!(
+            "PROGRAM  VERSION  API  POLICY-LEVEL\n",
+            "snapctl  ",
+            env!("CARGO_PKG_VERSION"),
+            "    3    -\n",
+            "snapd    9.9.9    4    2"
+        ))
+        .stderr("warning: snapctl speaks version 3 of the API, snapd version 4")
+        .run();
+}
+
+#[test]
+fn events_that_do_not_come_in_time_match_nothing() {
+    let directory = tempfile::tempdir().expect("there is room");
+    let socket = directory.path().join("silent.sock");
+    let _silent = std::os::unix::net::UnixListener::bind(&socket).expect("the socket is free");
+    Test::line("events --kind synced --timeout 0.05")
+        .env("SNAP_SOCKET", &socket)
+        .stderr("no more events within 0.05 s")
+        .status(3)
+        .run();
+    Test::line("events --follow --timeout 0.05").env("SNAP_SOCKET", &socket).run();
+}

@@ -1,0 +1,141 @@
+//! Runs snapctl and compares all of what it does; and a socket that answers as a test says.
+
+use std::{
+    io::{Read, Write},
+    os::unix::net::{UnixListener, UnixStream},
+    path::{Path, PathBuf},
+    process::{Command, Stdio},
+    sync::{Arc, Mutex},
+};
+
+use tempfile::TempDir;
+
+/// One run of snapctl, and what is expected of it: at first silence and success.
+#[must_use]
+pub(crate) struct Test {
+    command: Command,
+    stdout: String,
+    stderr: String,
+    status: i32,
+}
+
+impl Test {
+    /// A run with these words, with nothing in its environment.
+    pub(crate) fn new<'a>(words: impl IntoIterator<Item = &'a str>) -> Self {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_snapctl"));
+        command.env_clear().args(words).stdin(Stdio::null());
+        Self { command, stdout: String::new(), stderr: String::new(), status: 0 }
+    }
+
+    /// A run with the words of a line, which are parted by single spaces.
+    pub(crate) fn line(line: &str) -> Self {
+        Self::new(line.split(' '))
+    }
+
+    /// Sets a variable of its environment.
+    pub(crate) fn env(mut self, name: &str, value: &Path) -> Self {
+        self.command.env(name, value);
+        self
+    }
+
+    /// Expects all of stdout; the last line feed is not written here.
+    pub(crate) fn stdout(mut self, text: &str) -> Self {
+        self.stdout = format!("{text}\n");
+        self
+    }
+
+    /// Expects all of stderr; the last line feed is not written here.
+    pub(crate) fn stderr(mut self, text: &str) -> Self {
+        self.stderr = format!("{text}\n");
+        self
+    }
+
+    /// Expects an exit status.
+    pub(crate) fn status(mut self, status: i32) -> Self {
+        self.status = status;
+        self
+    }
+
+    /// Runs and compares.
+    pub(crate) fn run(mut self) {
+        let output = self.command.output().expect("snapctl can be run");
+        let stdout = String::from_utf8(output.stdout).expect("stdout is text");
+        let stderr = String::from_utf8(output.stderr).expect("stderr is text");
+        let found = (stdout.as_str(), stderr.as_str(), output.status.code());
+        let expected = (self.stdout.as_str(), self.stderr.as_str(), Some(self.status));
+        assert!(
+            found == expected,
+            "{:?}\nexpected {expected:#?}\nfound {found:#?}\nstdout:\n{stdout}stderr:\n{stderr}",
+            self.command,
+        );
+    }
+}
+
+/// A socket that answers requests as it was told, for as long as the test runs.
+pub(crate) struct Snapd {
+    socket: PathBuf,
+    asked: Arc<Mutex<Vec<String>>>,
+    _directory: TempDir,
+}
+
+impl Snapd {
+    /// A daemon that knows these requests: method and path, status, and body of the answer.
+    pub(crate) fn new(
+        answers: impl IntoIterator<Item = (&'static str, u16, &'static str)>,
+    ) -> Self {
+        let directory = tempfile::tempdir().expect("there is room");
+        let socket = directory.path().join("snapd.sock");
+        let listener = UnixListener::bind(&socket).expect("the socket is free");
+        let asked = Arc::new(Mutex::new(Vec::new()));
+        let answers: Vec<_> = answers.into_iter().collect();
+        let log = Arc::clone(&asked);
+        std::thread::spawn(move || {
+            for stream in listener.incoming().map_while(Result::ok) {
+                answer(stream, &answers, &log);
+            }
+        });
+        Self { socket, asked, _directory: directory }
+    }
+
+    /// A run of snapctl that talks to it.
+    pub(crate) fn test<'a>(&self, words: impl IntoIterator<Item = &'a str>) -> Test {
+        Test::new(words).env("SNAP_SOCKET", &self.socket)
+    }
+
+    /// What it was asked: method, path and body.
+    pub(crate) fn asked(&self) -> Vec<String> {
+        self.asked.lock().expect("no thread panicked").clone()
+    }
+}
+
+fn answer(mut stream: UnixStream, answers: &[(&str, u16, &str)], log: &Mutex<Vec<String>>) {
+    let (request, body) = read(&mut stream);
+    let (status, reply) = answers
+        .iter()
+        .find(|(known, ..)| *known == request)
+        .map_or((500, "{}"), |(_, status, reply)| (*status, *reply));
+    log.lock().expect("no thread panicked").push(format!("{request} {body}").trim_end().into());
+    let head = format!("HTTP/1.1 {status} X\r\nconnection: close\r\n\r\n");
+    // A client that ends early, as a reader of events does, hangs up.
+    let _ = stream.write_all(head.as_bytes()).and_then(|()| stream.write_all(reply.as_bytes()));
+}
+
+/// Reads a request: method and path, and body.
+fn read(stream: &mut UnixStream) -> (String, String) {
+    let mut bytes = Vec::new();
+    let mut chunk = [0; 4096];
+    loop {
+        let count = stream.read(&mut chunk).expect("the client sends");
+        bytes.extend_from_slice(&chunk[..count]);
+        let text = String::from_utf8_lossy(&bytes);
+        let Some((head, body)) = text.split_once("\r\n\r\n") else { continue };
+        let length = head
+            .lines()
+            .find_map(|line| line.to_lowercase().strip_prefix("content-length: ")?.parse().ok());
+        if body.len() >= length.unwrap_or(0) {
+            let first = head.lines().next().unwrap_or_default();
+            return (first.trim_end_matches(" HTTP/1.1").into(), body.into());
+        }
+        assert_ne!(count, 0, "the client hung up in the middle of {text}");
+    }
+}

@@ -1,0 +1,266 @@
+//! What snapctl says of its own, without a daemon.
+
+use crate::support::Test;
+
+#[test]
+fn help_is_complete() {
+    Test::line("--help")
+        .stdout(
+            "\
+Ask and direct snapd: tribes, their policies, members, facts and plugins
+
+Every command goes to the snapd behind one socket, which knows and directs the whole cluster;
+plugins and metrics are those of its own node. Data is printed to stdout, all else to stderr.
+
+Usage: snapctl [OPTIONS] <COMMAND>
+
+Commands:
+  tribe    Create tribes and put nodes in them, by hand or by policy
+  member   See the nodes of the cluster
+  fact     See and set the facts that policies judge
+  plugin   Load plugins on the node behind the socket
+  metric   See the metrics of the node behind the socket
+  events   Print what happens in the cluster from now on
+  version  Print the versions of client and daemon
+  help     Print this message or the help of the given subcommand(s)
+
+Options:
+  -h, --help
+          Print help (see a summary with '-h')
+
+  -V, --version
+          Print version
+
+Global options:
+      --socket <PATH>
+          Socket of snapd
+          
+          [env: SNAP_SOCKET]
+          [default: /run/snap/snapd.sock]
+
+  -o, --output <FORMAT>
+          Format of the data on stdout
+
+          Possible values:
+          - table: Lines of columns, for people and grep
+          - json:  JSON as the control API has it, for programs
+          
+          [default: table]
+
+      --wait[=<SECONDS>]
+          Writes wait until all live nodes hold the change, at most this long [alone: 10 seconds]
+          
+          `--wait 30` and `--wait=30` are the same. Who did not answer in time is listed on stderr
+          and the exit status is 4; the change is made nevertheless. Commands that only read do not
+          wait.
+
+Examples:
+  snapctl tribe create storage --description 'nodes that watch disks'
+  snapctl tribe join storage i1
+  snapctl tribe policy test '{{os_dist}} == Ubuntu' --tribe core
+  snapctl --wait tribe policy create ubuntu_policy '{{os_dist}} == Ubuntu' --tribe core
+  snapctl fact set i2 storage_tier=True
+  snapctl plugin load ./snap-plugin-collector-psutil
+  snapctl metric collect '/intel/psutil/load/*'
+  snapctl -o json member list
+
+Exit status:
+  0  done
+  1  failed, or snapd refused
+  2  the command line is wrong, snapd was not asked
+  3  no tribe, policy, node, plugin or metric of that name, or nothing that matches
+  4  done, but not everyone said within --wait that they hold it
+  5  snapd cannot be reached, or went away
+  6  not allowed",
+        )
+        .run();
+}
+
+#[test]
+fn short_help_is_the_same_as_no_command() {
+    let help = "\
+Ask and direct snapd: tribes, their policies, members, facts and plugins
+
+Usage: snapctl [OPTIONS] <COMMAND>
+
+Commands:
+  tribe    Create tribes and put nodes in them, by hand or by policy
+  member   See the nodes of the cluster
+  fact     See and set the facts that policies judge
+  plugin   Load plugins on the node behind the socket
+  metric   See the metrics of the node behind the socket
+  events   Print what happens in the cluster from now on
+  version  Print the versions of client and daemon
+  help     Print this message or the help of the given subcommand(s)
+
+Options:
+  -h, --help     Print help (see more with '--help')
+  -V, --version  Print version
+
+Global options:
+      --socket <PATH>     Socket of snapd [env: SNAP_SOCKET] [default: /run/snap/snapd.sock]
+  -o, --output <FORMAT>   Format of the data on stdout [default: table] [possible values: table,
+                          json]
+      --wait[=<SECONDS>]  Writes wait until all live nodes hold the change, at most this long
+                          [alone: 10 seconds]";
+    Test::line("-h").stdout(help).run();
+    Test::new([]).stderr(help).status(2).run();
+}
+
+#[test]
+fn the_version_is_one_line() {
+    Test::line("--version").stdout(concat!("snapctl ", env!("CARGO_PKG_VERSION"))).run();
+}
+
+#[test]
+fn a_pasted_dash_is_explained() {
+    let check = |line: &str, word: &str, meant: &str| {
+        Test::line(line)
+            .stderr(&format!(
+                "error: `{word}` begins with a typographic dash, use `{meant}`\n\
+                 help: text behind `--` is taken as it is"
+            ))
+            .status(2)
+            .run();
+    };
+    check("tribe policy create p true —tribe core", "—tribe", "--tribe");
+    check("tribe policy create p true –tribe core", "–tribe", "--tribe");
+    check("tribe policy create p true —tribe=core", "—tribe=core", "--tribe=core");
+    check("–o json tribe list", "–o", "-o");
+}
+
+#[test]
+fn agreements_have_become_tribes() {
+    let check = |line: &str, meant: &str| {
+        Test::line(line)
+            .stderr(&format!("error: agreements have become tribes\nhelp: use `{meant}`"))
+            .status(2)
+            .run();
+    };
+    check("agreement create core", "snapctl tribe create core");
+    check("agreement join core i1", "snapctl tribe join core i1");
+    check("agreement members core", "snapctl tribe show core");
+    check("agreement", "snapctl tribe --help");
+    check("agreement --help", "snapctl tribe --help");
+}
+
+#[test]
+fn a_mistyped_command_is_suggested() {
+    Test::line("tribe creat core")
+        .stderr(
+            "\
+error: unrecognized subcommand 'creat'
+
+  tip: a similar subcommand exists: 'create'
+
+Usage: snapctl tribe [OPTIONS] <COMMAND>
+
+For more information, try '--help'.",
+        )
+        .status(2)
+        .run();
+}
+
+#[test]
+fn a_policy_needs_its_tribe() {
+    Test::new(["tribe", "policy", "create", "p", "{{os_dist}} == Ubuntu"])
+        .stderr(
+            "\
+error: the following required arguments were not provided:
+  --tribe <TRIBE>
+
+Usage: snapctl tribe policy create --tribe <TRIBE> <NAME> <TEXT>
+
+For more information, try '--help'.",
+        )
+        .status(2)
+        .run();
+}
+
+#[test]
+fn an_empty_name_is_not_sent() {
+    Test::new(["tribe", "delete", ""])
+        .stderr(
+            "\
+error: a value is required for '<NAME>' but none was supplied
+
+For more information, try '--help'.",
+        )
+        .status(2)
+        .run();
+}
+
+#[test]
+fn what_is_no_fact_is_not_sent() {
+    let check = |line: &str, stderr: &str| Test::line(line).stderr(stderr).status(2).run();
+    check(
+        "fact set i2 storage_tier",
+        "error: `storage_tier` is not of the form KEY=VALUE\n\
+         help: as in `snapctl fact set i2 storage_tier=True`",
+    );
+    check(
+        "fact set i2",
+        "error: there is no fact to set behind node `i2`\n\
+         help: as in `snapctl fact set i2 storage_tier=True`",
+    );
+    check(
+        "fact unset i2 storage_tier=True",
+        "error: `storage_tier=True` is not the name of a fact\n\
+         help: give names without values, as in `snapctl fact unset i2 storage_tier`",
+    );
+}
+
+#[test]
+fn a_time_is_a_number() {
+    Test::line("--wait=soon tribe list")
+        .stderr(
+            "\
+error: invalid value 'soon' for '--wait[=<SECONDS>]': give a number of seconds, at most a day
+
+For more information, try '--help'.",
+        )
+        .status(2)
+        .run();
+}
+
+#[test]
+fn a_missing_daemon_is_told_with_its_socket() {
+    let directory = tempfile::tempdir().expect("there is room");
+    let socket = directory.path().join("none.sock");
+    let stderr = format!(
+        "error: cannot connect to snapd at `{}`: there is no such socket\n\
+         help: is snapd running? start it with `snapd`, or name its socket with `--socket` or \
+         `SNAP_SOCKET`",
+        socket.display(),
+    );
+    Test::line("tribe list").env("SNAP_SOCKET", &socket).stderr(&stderr).status(5).run();
+    let socket = socket.to_str().expect("the path is text");
+    Test::new(["events", "--follow", "--socket", socket]).stderr(&stderr).status(5).run();
+    Test::new(["--socket", socket, "version"])
+        .stdout(concat!(
+            "PROGRAM  VERSION  API  POLICY-LEVEL\n",
+            "snapctl  ",
+            env!("CARGO_PKG_VERSION"),
+            "    3    -"
+        ))
+        .stderr(&stderr)
+        .status(5)
+        .run();
+}
+
+#[test]
+fn a_socket_nobody_listens_on_is_told_so() {
+    let directory = tempfile::tempdir().expect("there is room");
+    let socket = directory.path().join("dead.sock");
+    drop(std::os::unix::net::UnixListener::bind(&socket).expect("the socket is free"));
+    Test::line("member list")
+        .env("SNAP_SOCKET", &socket)
+        .stderr(&format!(
+            "error: cannot connect to snapd at `{}`: nobody listens there\n\
+             help: is snapd running? start it with `snapd`, or name its socket with `--socket` or \
+             `SNAP_SOCKET`",
+            socket.display(),
+        ))
+        .status(5)
+        .run();
+}
