@@ -1,0 +1,148 @@
+//! The control API under `/v3`: routes, and the document that describes them, from one place.
+//!
+//! Handlers translate: a request to a command, a [`View`](tribe::View) to JSON. They decide nothing about
+//! clusters. Invariant: whatever is answered is JSON, refusals too ([`ApiError`]), and every route is in
+//! the OpenAPI document, because both are made by [`routes`].
+
+mod convert;
+mod error;
+mod events;
+mod extract;
+mod members;
+mod metrics;
+mod node;
+mod plugins;
+mod policies;
+mod trial;
+mod tribes;
+
+use std::{sync::Arc, time::Instant};
+
+use axum::{
+    Json, Router,
+    extract::{DefaultBodyLimit, Request},
+    middleware::{self, Next},
+    response::Response,
+};
+use tokio::{net::UnixListener, sync::watch};
+use tracing::debug;
+use tribe::Node;
+use utoipa::OpenApi;
+use utoipa_axum::{router::OpenApiRouter, routes};
+
+use self::error::ApiError;
+use crate::plugin::Host;
+
+/// Largest request body, in bytes.
+const BODY_BYTES: usize = 1024 * 1024;
+
+/// What the handlers share.
+#[derive(Debug, Clone)]
+pub(crate) struct App(Arc<Shared>);
+
+#[derive(Debug)]
+struct Shared {
+    name: String,
+    node: Option<Node>,
+    plugins: Host,
+    key_fingerprint: Option<String>,
+    stopped: watch::Receiver<bool>,
+}
+
+impl App {
+    /// The API of a daemon of this name, whose node there is only in tribe mode. Open streams end when
+    /// `stopped` turns true.
+    pub(crate) fn new(
+        name: String,
+        node: Option<Node>,
+        plugins: Host,
+        key_fingerprint: Option<String>,
+        stopped: watch::Receiver<bool>,
+    ) -> Self {
+        Self(Arc::new(Shared { name, node, plugins, key_fingerprint, stopped }))
+    }
+
+    /// The node, if tribe mode is on.
+    fn node(&self) -> Result<&Node, ApiError> {
+        self.0.node.as_ref().ok_or_else(ApiError::tribe_off)
+    }
+
+    /// Waits until the daemon stops.
+    fn stopped(&self) -> impl Future<Output = ()> + Send + use<> {
+        let mut stopped = self.0.stopped.clone();
+        async move {
+            // An error means that the daemon is gone: stopped as well.
+            let _ = stopped.wait_for(|stopped| *stopped).await;
+        }
+    }
+}
+
+/// Serves the API until the daemon stops and all requests are answered.
+pub(crate) async fn serve(listener: UnixListener, app: App) -> std::io::Result<()> {
+    let stopped = app.stopped();
+    axum::serve(listener, router(app)).with_graceful_shutdown(stopped).await
+}
+
+fn router(app: App) -> Router {
+    let (router, _) = described().split_for_parts();
+    router
+        .fallback(async |request: Request| ApiError::no_route(request.uri().path()))
+        .method_not_allowed_fallback(async |request: Request| {
+            ApiError::method(request.method(), request.uri().path())
+        })
+        .layer(DefaultBodyLimit::max(BODY_BYTES))
+        .layer(middleware::from_fn(trace))
+        .with_state(app)
+}
+
+/// The top of the document.
+#[derive(OpenApi)]
+#[openapi(info(
+    title = "snapd control API",
+    description = "Tribes, members, policies and facts of a cluster, as one of its nodes sees them, and \
+                   the plugins of this node. Every refusal has the body ErrorReply.",
+    license(name = "Apache-2.0")
+))]
+struct Document;
+
+fn described() -> OpenApiRouter<App> {
+    OpenApiRouter::with_openapi(Document::openapi())
+        .routes(routes!(openapi))
+        .routes(routes!(node::version))
+        .routes(routes!(node::node))
+        .routes(routes!(node::counters))
+        .routes(routes!(members::list))
+        .routes(routes!(members::one))
+        .routes(routes!(members::facts, members::change_facts))
+        .routes(routes!(tribes::list, tribes::create))
+        .routes(routes!(tribes::one, tribes::delete))
+        .routes(routes!(tribes::place))
+        .routes(routes!(tribes::status))
+        .routes(routes!(policies::list, policies::create))
+        .routes(routes!(policies::test))
+        .routes(routes!(policies::one, policies::change, policies::delete))
+        .routes(routes!(policies::explain))
+        .routes(routes!(plugins::list, plugins::load))
+        .routes(routes!(plugins::one, plugins::unload))
+        .routes(routes!(metrics::list))
+        .routes(routes!(metrics::collect))
+        .routes(routes!(events::stream))
+}
+
+/// This document.
+#[utoipa::path(get, path = "/v3/openapi.json", responses((status = 200, body = Object)))]
+async fn openapi() -> Json<utoipa::openapi::OpenApi> {
+    Json(described().into_openapi())
+}
+
+async fn trace(request: Request, next: Next) -> Response {
+    let began = Instant::now();
+    let (method, path) = (request.method().clone(), request.uri().path().to_owned());
+    let response = next.run(request).await;
+    let (status, ms) = (response.status().as_u16(), began.elapsed().as_millis());
+    debug!(%method, path, status, ms, "request");
+    response
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,169 @@
+//! Tribes, who is in them, and why.
+
+use axum::{Json, extract::State};
+use tribe::{MemberState, View};
+use tribe_api::{
+    Changed, CreateTribe, ErrorReply, Place, PlacedNode, Placement, StatusMember, Tribe,
+    TribeMember, TribeStatus, TribeSummary, WaitQuery,
+};
+
+use super::{
+    App, convert,
+    error::ApiError,
+    extract::{Body, Path, Wait},
+};
+
+/// All tribes.
+#[utoipa::path(
+    get,
+    path = "/v3/tribes",
+    responses((status = 200, body = [TribeSummary]), (status = "default", body = ErrorReply))
+)]
+pub(super) async fn list(State(app): State<App>) -> Result<Json<Vec<TribeSummary>>, ApiError> {
+    let view = app.node()?.view();
+    Ok(Json(view.tribes.values().map(summary).collect()))
+}
+
+fn summary(tribe: &tribe::Tribe) -> TribeSummary {
+    let alive = tribe.members.iter().filter(|member| member.state == MemberState::Alive);
+    TribeSummary {
+        name: tribe.name.to_string(),
+        description: tribe.description.clone(),
+        members: tribe.members.len(),
+        alive: alive.count(),
+        policies: tribe.policies.len(),
+    }
+}
+
+/// Create a tribe.
+#[utoipa::path(
+    post,
+    path = "/v3/tribes",
+    params(WaitQuery),
+    request_body = CreateTribe,
+    responses((status = 200, body = Changed), (status = "default", body = ErrorReply))
+)]
+pub(super) async fn create(
+    State(app): State<App>,
+    Wait(wait): Wait,
+    Body(tribe): Body<CreateTribe>,
+) -> Result<Json<Changed>, ApiError> {
+    let node = app.node()?;
+    let written = node.create_tribe(&tribe.name, &tribe.description).await?;
+    let missing = convert::missing(node, &written, wait).await?;
+    Ok(Json(Changed { missing, note: None }))
+}
+
+/// One tribe with its members and policies.
+#[utoipa::path(
+    get,
+    path = "/v3/tribes/{tribe}",
+    params(("tribe" = String, Path, description = "Name of the tribe")),
+    responses((status = 200, body = Tribe), (status = "default", body = ErrorReply))
+)]
+pub(super) async fn one(
+    State(app): State<App>,
+    Path(name): Path<String>,
+) -> Result<Json<Tribe>, ApiError> {
+    let view = app.node()?.view();
+    Ok(Json(in_full(&view, view.known_tribe(&name)?)))
+}
+
+fn in_full(view: &View, tribe: &tribe::Tribe) -> Tribe {
+    let members = tribe.members.iter().map(|member| TribeMember {
+        name: member.name.to_string(),
+        id: member.id.to_string(),
+        state: convert::state(member.state),
+        reasons: member.reasons.iter().map(convert::reason).collect(),
+    });
+    let placements = tribe.placements.iter().map(|(node, placement)| PlacedNode {
+        node: node.to_string(),
+        placement: convert::placement(*placement),
+    });
+    let policies = tribe.policies.iter().filter_map(|name| view.policies.get(name));
+    Tribe {
+        name: tribe.name.to_string(),
+        description: tribe.description.clone(),
+        members: members.collect(),
+        placements: placements.collect(),
+        policies: policies.map(convert::policy).collect(),
+    }
+}
+
+/// Delete a tribe with its placements and policies.
+#[utoipa::path(
+    delete,
+    path = "/v3/tribes/{tribe}",
+    params(("tribe" = String, Path, description = "Name of the tribe"), WaitQuery),
+    responses((status = 200, body = Changed), (status = "default", body = ErrorReply))
+)]
+pub(super) async fn delete(
+    State(app): State<App>,
+    Path(name): Path<String>,
+    Wait(wait): Wait,
+) -> Result<Json<Changed>, ApiError> {
+    let node = app.node()?;
+    let written = node.delete_tribe(&name).await?;
+    let missing = convert::missing(node, &written, wait).await?;
+    Ok(Json(Changed { missing, note: None }))
+}
+
+/// Place a node by hand, or give it back to the policies. It need not exist yet.
+#[utoipa::path(
+    put,
+    path = "/v3/tribes/{tribe}/placements/{node}",
+    params(
+        ("tribe" = String, Path, description = "Name of the tribe"),
+        ("node" = String, Path, description = "Name of the node"),
+        WaitQuery
+    ),
+    request_body = Place,
+    responses((status = 200, body = Changed), (status = "default", body = ErrorReply))
+)]
+pub(super) async fn place(
+    State(app): State<App>,
+    Path((tribe, name)): Path<(String, String)>,
+    Wait(wait): Wait,
+    Body(Place { placement }): Body<Place>,
+) -> Result<Json<Changed>, ApiError> {
+    let node = app.node()?;
+    let written = match placement {
+        Placement::Joined => node.join_tribe(&tribe, Some(&name)).await?,
+        Placement::Left => node.leave_tribe(&tribe, Some(&name)).await?,
+        Placement::Automatic => node.auto_tribe(&tribe, Some(&name)).await?,
+    };
+    let missing = convert::missing(node, &written, wait).await?;
+    // A host may be placed before it exists; who mistyped its name wants to know.
+    let note = node.view().known_member(&name).err().map(|error| format!("{error} (yet)"));
+    Ok(Json(Changed { missing, note }))
+}
+
+/// Who is in a tribe, and whether all agree.
+#[utoipa::path(
+    get,
+    path = "/v3/tribes/{tribe}/status",
+    params(("tribe" = String, Path, description = "Name of the tribe")),
+    responses((status = 200, body = TribeStatus), (status = "default", body = ErrorReply))
+)]
+pub(super) async fn status(
+    State(app): State<App>,
+    Path(name): Path<String>,
+) -> Result<Json<TribeStatus>, ApiError> {
+    let node = app.node()?;
+    let view = node.view();
+    let tribe = view.known_tribe(&name)?;
+    let members = tribe.members.iter().map(|member| StatusMember {
+        name: member.name.to_string(),
+        state: convert::state(member.state),
+        reasons: member.reasons.iter().map(convert::reason).collect(),
+        agrees: view.members.get(&member.id).is_some_and(|member| member.agrees),
+    });
+    let holds = view.acting.get(&tribe.name).is_some_and(|acting| acting.leaves_in.is_some());
+    Ok(Json(TribeStatus {
+        tribe: tribe.name.to_string(),
+        rev: view.rev,
+        synced: view.synced,
+        members: members.collect(),
+        holding: if holds { vec![node.name().to_string()] } else { Vec::new() },
+    }))
+}

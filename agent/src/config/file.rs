@@ -1,0 +1,428 @@
+//! The configuration file as a layer: YAML that says where it stands.
+//!
+//! Invariant: no message repeats a line of the file, for the line may hold the key.
+
+use std::{
+    collections::BTreeMap,
+    fmt, io,
+    os::unix::fs::MetadataExt,
+    path::{Path, PathBuf},
+};
+
+use serde::{Deserialize, Deserializer, de};
+use serde_saphyr::{Location, Spanned};
+use tribe::Value;
+use zeroize::Zeroizing;
+
+use super::{Given, KeyFrom, Layer, Origin, Problem, Problems, RawFact};
+use crate::{
+    plugin::{Config, ConfigValue},
+    suggest::nearest,
+};
+
+/// Why a file gives no layer.
+#[derive(Debug)]
+pub(super) enum ReadError {
+    /// It cannot be read.
+    Io(io::Error),
+    /// What it says is wrong.
+    Mistakes(Problems),
+}
+
+/// Reads the configuration file.
+pub(super) fn read(path: &Path) -> Result<Layer, ReadError> {
+    let text = Zeroizing::new(std::fs::read_to_string(path).map_err(ReadError::Io)?);
+    let mode = std::fs::metadata(path).map_err(ReadError::Io)?.mode();
+    parse(path, &text, mode).map_err(ReadError::Mistakes)
+}
+
+/// Reads the text of a file with this mode.
+pub(super) fn parse(path: &Path, text: &str, mode: u32) -> Result<Layer, Problems> {
+    let options = serde_saphyr::options! { with_snippet: false };
+    let file: Option<File> = if blank(text) {
+        None
+    } else {
+        serde_saphyr::from_str_with_options(text, options)
+            .map_err(|error| Problems(vec![mistake(path, &error)]))?
+    };
+    let mut problems = Problems::default();
+    let layer = Reader { path, text }.layer(file.unwrap_or_default(), &mut problems);
+    check_mode(&layer, mode, &mut problems);
+    if problems.0.is_empty() { Ok(layer) } else { Err(problems) }
+}
+
+/// The top of the file.
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct File {
+    log_level: Option<Spanned<String>>,
+    log_format: Option<Spanned<String>>,
+    socket: Option<Spanned<PathBuf>>,
+    data_dir: Option<Spanned<PathBuf>>,
+    plugins: Option<PluginSection>,
+    tribe: Option<TribeSection>,
+}
+
+/// The section `plugins`.
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct PluginSection {
+    load_timeout: Option<Spanned<String>>,
+    #[serde(default)]
+    config: BTreeMap<String, BTreeMap<String, Scalar>>,
+}
+
+/// A value that a plugin is told.
+#[derive(Debug)]
+struct Scalar(ConfigValue);
+
+/// The section `tribe`.
+#[derive(Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct TribeSection {
+    enable: Option<Spanned<bool>>,
+    name: Option<Spanned<String>>,
+    cluster: Option<Spanned<String>>,
+    bind_addr: Option<Spanned<String>>,
+    bind_port: Option<Spanned<String>>,
+    advertise: Option<Spanned<String>>,
+    #[serde(alias = "seed")]
+    seeds: Option<Spanned<Seeds>>,
+    key_file: Option<Spanned<PathBuf>>,
+    key: Option<Spanned<String>>,
+    plaintext: Option<Spanned<bool>>,
+    facts: Option<BTreeMap<String, RawValue>>,
+    hold_down: Option<Spanned<String>>,
+}
+
+impl fmt::Debug for TribeSection {
+    /// Without the key.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("TribeSection").finish_non_exhaustive()
+    }
+}
+
+/// One seed, as snap had it, or a list.
+#[derive(Debug)]
+struct Seeds(Vec<String>);
+
+/// A value whose scalars are still text in the file: a fact remembers how it was spelled.
+#[derive(Debug)]
+struct RawValue(Spanned<Shape>);
+
+/// The form of a YAML value.
+#[derive(Debug)]
+enum Shape {
+    Null,
+    /// A plain scalar that YAML takes for something else than text.
+    Plain,
+    Text(String),
+    List(Vec<RawValue>),
+    Map(BTreeMap<String, RawValue>),
+}
+
+/// Turns what the parser found into a layer.
+struct Reader<'a> {
+    path: &'a Path,
+    text: &'a str,
+}
+
+impl Reader<'_> {
+    fn layer(&self, file: File, problems: &mut Problems) -> Layer {
+        let plugins = file.plugins.unwrap_or_default();
+        let tribe = file.tribe.unwrap_or_default();
+        let keys = [
+            tribe.key_file.map(|key| self.map(key, KeyFrom::File)),
+            tribe.key.map(|key| self.map(key, |text| KeyFrom::Text(Zeroizing::new(text)))),
+            tribe.plaintext.filter(|on| on.value).map(|on| self.map(on, |_| KeyFrom::Plaintext)),
+        ];
+        Layer {
+            log_level: self.given(file.log_level),
+            log_format: self.given(file.log_format),
+            socket: self.given(file.socket),
+            data_dir: self.given(file.data_dir),
+            load_timeout: self.given(plugins.load_timeout),
+            plugin_configs: plugins.config.into_iter().map(told).collect(),
+            enable: self.given(tribe.enable),
+            name: self.given(tribe.name),
+            cluster: self.given(tribe.cluster),
+            bind_addr: self.given(tribe.bind_addr),
+            bind_port: self.given(tribe.bind_port),
+            advertise: self.given(tribe.advertise),
+            seeds: tribe.seeds.map(|seeds| self.map(seeds, |seeds| seeds.0)),
+            key: only_key(keys.into_iter().flatten(), problems),
+            hold_down: self.given(tribe.hold_down),
+            facts: self.facts(tribe.facts.unwrap_or_default(), problems),
+        }
+    }
+
+    fn facts(
+        &self,
+        facts: BTreeMap<String, RawValue>,
+        problems: &mut Problems,
+    ) -> Vec<Given<RawFact>> {
+        let mut given = Vec::new();
+        for (name, raw) in facts {
+            let origin = origin(self.path, raw.0.referenced);
+            match self.value(raw) {
+                Some(value) => given.push(Given { value: RawFact::Named(name, value), origin }),
+                None => problems.add(
+                    &origin,
+                    format_args!("fact `{name}` is null or holds a null"),
+                    Some("leave it out: a fact that is not there is no error in a policy"),
+                ),
+            }
+        }
+        given
+    }
+
+    /// A fact's value by the rules of `--fact`: what counts is how it is spelled.
+    fn value(&self, raw: RawValue) -> Option<Value> {
+        let RawValue(Spanned { value, defined, .. }) = raw;
+        Some(match value {
+            Shape::Null => return None,
+            Shape::Text(text) => Value::from_text(&text),
+            Shape::Plain => Value::from_text(self.spelling(defined)?),
+            Shape::List(list) => {
+                Value::List(list.into_iter().map(|raw| self.value(raw)).collect::<Option<_>>()?)
+            }
+            Shape::Map(map) => Value::Map(
+                map.into_iter()
+                    .map(|(key, raw)| Some((key, self.value(raw)?)))
+                    .collect::<Option<_>>()?,
+            ),
+        })
+    }
+
+    fn spelling(&self, location: Location) -> Option<&str> {
+        let span = location.span();
+        let start = usize::try_from(span.byte_offset()?).ok()?;
+        let end = start.checked_add(usize::try_from(span.byte_len()?).ok()?)?;
+        self.text.get(start..end).map(str::trim)
+    }
+
+    fn given<T>(&self, spanned: Option<Spanned<T>>) -> Option<Given<T>> {
+        spanned.map(|spanned| self.map(spanned, |value| value))
+    }
+
+    fn map<T, U>(&self, spanned: Spanned<T>, map: impl FnOnce(T) -> U) -> Given<U> {
+        Given { value: map(spanned.value), origin: origin(self.path, spanned.referenced) }
+    }
+}
+
+/// What a plugin is told. Plugins have names in lower case.
+fn told((name, config): (String, BTreeMap<String, Scalar>)) -> (String, Config) {
+    (name.to_lowercase(), config.into_iter().map(|(key, Scalar(value))| (key, value)).collect())
+}
+
+fn origin(path: &Path, location: Location) -> Origin {
+    Origin::File { path: path.to_owned(), line: location.line(), column: location.column() }
+}
+
+/// Is there nothing but comments?
+fn blank(text: &str) -> bool {
+    text.lines().map(str::trim).all(|line| line.is_empty() || line.starts_with('#'))
+}
+
+fn only_key(
+    mut keys: impl Iterator<Item = Given<KeyFrom>>,
+    problems: &mut Problems,
+) -> Option<Given<KeyFrom>> {
+    let first = keys.next()?;
+    if let Some(second) = keys.next() {
+        let message = "only one of `key_file`, `key` and `plaintext: true` can hold";
+        problems.add(&second.origin, message, Some("leave the others out"));
+    }
+    Some(first)
+}
+
+/// Who can read the file could read the key.
+fn check_mode(layer: &Layer, mode: u32, problems: &mut Problems) {
+    let Some(Given { value: KeyFrom::Text(_), origin }) = &layer.key else { return };
+    if mode & 0o006 == 0 {
+        return;
+    }
+    let path = match origin {
+        Origin::File { path, .. } => path.display().to_string(),
+        _ => "FILE".to_owned(),
+    };
+    let message =
+        format!("this file holds a key and has mode {:04o}: anyone can get at it", mode & 0o7777);
+    let help =
+        format!("run `chmod 600 {path}`, or keep the key in a file of its own with `key_file`");
+    problems.add(origin, message, Some(&help));
+}
+
+/// The parser's error in our words.
+fn mistake(path: &Path, error: &serde_saphyr::Error) -> Problem {
+    use serde_saphyr::Error as Yaml;
+    let error = error.without_snippet();
+    let place = match error.location() {
+        Some(at) => format!("{}:{}:{}", path.display(), at.line(), at.column()),
+        None => path.display().to_string(),
+    };
+    let (message, help) = match error {
+        Yaml::SerdeUnknownField { field, expected, .. } => {
+            (format!("unknown key `{field}`"), Some(suggestion(field, expected)))
+        }
+        Yaml::DuplicateMappingKey { key: Some(key), .. } => {
+            (format!("key `{key}` is given twice"), None)
+        }
+        other => (plain(&other.to_string()), None),
+    };
+    Problem { message: format!("{place}: {message}"), help }
+}
+
+fn suggestion(field: &str, expected: &[&'static str]) -> String {
+    match nearest(field, expected.iter().copied()) {
+        Some(near) => format!("did you mean `{near}`?"),
+        None => format!("keys here are {}", expected.join(", ")),
+    }
+}
+
+/// The first line of a foreign message, without its own idea of the place.
+fn plain(message: &str) -> String {
+    let line = message.lines().next().unwrap_or_default();
+    let line = line.split(" at line ").next().unwrap_or(line);
+    line.trim_end_matches('.').to_owned()
+}
+
+impl<'de> Deserialize<'de> for RawValue {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        Spanned::deserialize(deserializer).map(Self)
+    }
+}
+
+impl<'de> Deserialize<'de> for Shape {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_any(ShapeVisitor)
+    }
+}
+
+struct ShapeVisitor;
+
+impl<'de> de::Visitor<'de> for ShapeVisitor {
+    type Value = Shape;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a value, a list or a map")
+    }
+
+    fn visit_bool<E>(self, _: bool) -> Result<Shape, E> {
+        Ok(Shape::Plain)
+    }
+
+    fn visit_i64<E>(self, _: i64) -> Result<Shape, E> {
+        Ok(Shape::Plain)
+    }
+
+    fn visit_u64<E>(self, _: u64) -> Result<Shape, E> {
+        Ok(Shape::Plain)
+    }
+
+    fn visit_i128<E>(self, _: i128) -> Result<Shape, E> {
+        Ok(Shape::Plain)
+    }
+
+    fn visit_u128<E>(self, _: u128) -> Result<Shape, E> {
+        Ok(Shape::Plain)
+    }
+
+    fn visit_f64<E>(self, _: f64) -> Result<Shape, E> {
+        Ok(Shape::Plain)
+    }
+
+    fn visit_str<E>(self, text: &str) -> Result<Shape, E> {
+        Ok(Shape::Text(text.to_owned()))
+    }
+
+    fn visit_unit<E>(self) -> Result<Shape, E> {
+        Ok(Shape::Null)
+    }
+
+    fn visit_none<E>(self) -> Result<Shape, E> {
+        Ok(Shape::Null)
+    }
+
+    fn visit_seq<A: de::SeqAccess<'de>>(self, mut access: A) -> Result<Shape, A::Error> {
+        let mut list = Vec::new();
+        while let Some(value) = access.next_element()? {
+            list.push(value);
+        }
+        Ok(Shape::List(list))
+    }
+
+    fn visit_map<A: de::MapAccess<'de>>(self, mut access: A) -> Result<Shape, A::Error> {
+        let mut map = BTreeMap::new();
+        while let Some((key, value)) = access.next_entry()? {
+            map.insert(key, value);
+        }
+        Ok(Shape::Map(map))
+    }
+}
+
+impl<'de> Deserialize<'de> for Scalar {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct ScalarVisitor;
+
+        impl de::Visitor<'_> for ScalarVisitor {
+            type Value = Scalar;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("true or false, a number or text")
+            }
+
+            fn visit_bool<E>(self, value: bool) -> Result<Scalar, E> {
+                Ok(Scalar(ConfigValue::Bool(value)))
+            }
+
+            fn visit_i64<E>(self, value: i64) -> Result<Scalar, E> {
+                Ok(Scalar(ConfigValue::Int(value)))
+            }
+
+            fn visit_u64<E: de::Error>(self, value: u64) -> Result<Scalar, E> {
+                let value =
+                    i64::try_from(value).map_err(|_| E::custom("the number is too large"))?;
+                Ok(Scalar(ConfigValue::Int(value)))
+            }
+
+            fn visit_f64<E>(self, value: f64) -> Result<Scalar, E> {
+                Ok(Scalar(ConfigValue::Float(value)))
+            }
+
+            fn visit_str<E>(self, text: &str) -> Result<Scalar, E> {
+                Ok(Scalar(ConfigValue::Text(text.to_owned())))
+            }
+        }
+
+        deserializer.deserialize_any(ScalarVisitor)
+    }
+}
+
+impl<'de> Deserialize<'de> for Seeds {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct SeedsVisitor;
+
+        impl<'de> de::Visitor<'de> for SeedsVisitor {
+            type Value = Seeds;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("`HOST:PORT` or a list of them")
+            }
+
+            fn visit_str<E>(self, text: &str) -> Result<Seeds, E> {
+                Ok(Seeds(vec![text.to_owned()]))
+            }
+
+            fn visit_seq<A: de::SeqAccess<'de>>(self, mut access: A) -> Result<Seeds, A::Error> {
+                let mut seeds = Vec::new();
+                while let Some(seed) = access.next_element()? {
+                    seeds.push(seed);
+                }
+                Ok(Seeds(seeds))
+            }
+        }
+
+        deserializer.deserialize_any(SeedsVisitor)
+    }
+}

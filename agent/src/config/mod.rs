@@ -1,0 +1,291 @@
+//! What the daemon is told: a file, covered by the environment, covered by flags.
+//!
+//! Each source is read into a [`Layer`] of texts that remember where they stand; laid over each other
+//! they are checked once, here, so that a bad value gets the same message wherever it came from, and
+//! all bad values are told at once. Lists of a higher source replace those of a lower one; facts, being
+//! a map, are covered name by name.
+//!
+//! Invariant: [`Settings`] are complete and checked; nothing that holds key text is ever shown.
+
+mod check;
+mod duration;
+mod file;
+mod flags;
+mod tribe_settings;
+
+use std::{
+    fmt, io,
+    ops::RangeInclusive,
+    path::{Path, PathBuf},
+    time::Duration,
+};
+
+use clap::ArgMatches;
+use tribe::Value;
+use tribe_api::DEFAULT_SOCKET;
+use zeroize::Zeroizing;
+
+pub(crate) use self::{check::print, tribe_settings::TribeSettings};
+use crate::{
+    args::RunArgs,
+    failure::{Exit, Failure},
+    log::{self, LogFormat},
+    plugin::Configs,
+};
+
+/// The file that is read if none is named.
+const DEFAULT_FILE: &str = "/etc/snap/snapd.yaml";
+/// Where the node keeps what it must not forget, unless told otherwise.
+const DEFAULT_DATA_DIR: &str = "/var/lib/snap";
+
+/// How long a plugin may take to start, unless told otherwise. Those in Python take a second or two.
+const DEFAULT_LOAD_TIMEOUT: &str = "10s";
+/// What it may be told. Clients do not wait longer for an answer.
+const LOAD_TIMEOUTS: RangeInclusive<Duration> = Duration::from_secs(1)..=Duration::from_secs(45);
+
+/// Everything the daemon is told, complete and checked.
+#[derive(Debug)]
+pub(crate) struct Settings {
+    /// The file that was read.
+    pub(crate) file: Option<PathBuf>,
+    pub(crate) log_level: Given<String>,
+    pub(crate) log_format: Given<LogFormat>,
+    pub(crate) socket: Given<PathBuf>,
+    pub(crate) data_dir: Given<PathBuf>,
+    /// How long a plugin may take to start.
+    pub(crate) load_timeout: Given<Duration>,
+    /// What plugins are told, by their name. May hold passwords.
+    pub(crate) plugin_configs: Configs,
+    pub(crate) tribe: TribeSettings,
+}
+
+/// A value and where it was given.
+#[derive(Debug, Clone)]
+pub(crate) struct Given<T> {
+    pub(crate) value: T,
+    pub(crate) origin: Origin,
+}
+
+/// Where a value was given.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Origin {
+    /// Nowhere: it is the default.
+    Default,
+    /// In the file.
+    File {
+        /// The file.
+        path: PathBuf,
+        /// Line, from 1.
+        line: u64,
+        /// Column, from 1.
+        column: u64,
+    },
+    /// In this environment variable.
+    Env(String),
+    /// With this flag.
+    Flag(String),
+}
+
+/// What one source says, not yet checked.
+#[derive(Debug, Default)]
+struct Layer {
+    log_level: Option<Given<String>>,
+    log_format: Option<Given<String>>,
+    socket: Option<Given<PathBuf>>,
+    data_dir: Option<Given<PathBuf>>,
+    load_timeout: Option<Given<String>>,
+    plugin_configs: Configs,
+    enable: Option<Given<bool>>,
+    name: Option<Given<String>>,
+    cluster: Option<Given<String>>,
+    bind_addr: Option<Given<String>>,
+    bind_port: Option<Given<String>>,
+    advertise: Option<Given<String>>,
+    seeds: Option<Given<Vec<String>>>,
+    key: Option<Given<KeyFrom>>,
+    hold_down: Option<Given<String>>,
+    /// Lower sources first.
+    facts: Vec<Given<RawFact>>,
+}
+
+/// Where the key comes from.
+#[derive(Clone)]
+enum KeyFrom {
+    /// This file.
+    File(PathBuf),
+    /// The configuration file itself.
+    Text(Zeroizing<String>),
+    /// There is none: no encryption.
+    Plaintext,
+}
+
+/// A fact as a source says it.
+#[derive(Debug, Clone)]
+enum RawFact {
+    /// `K=V`, or a bare `K`.
+    Pair(String),
+    /// Name and value.
+    Named(String, Value),
+}
+
+/// One mistake in the configuration.
+#[derive(Debug, PartialEq, Eq)]
+struct Problem {
+    message: String,
+    help: Option<String>,
+}
+
+/// All mistakes that were found.
+#[derive(Debug, Default)]
+struct Problems(Vec<Problem>);
+
+/// Reads all sources.
+pub(crate) fn load(args: RunArgs, matches: &ArgMatches) -> Result<Settings, Failure> {
+    let (file, lower) = read_file(args.config.as_deref())?;
+    let mut problems = Problems::default();
+    let upper = flags::layer(args, matches, &mut problems);
+    let settings = resolve(file, upper.over(lower), &mut problems);
+    problems.into_result()?;
+    // Without a problem there are settings.
+    settings.ok_or_else(|| Failure::new(Exit::Config, "the configuration is incomplete"))
+}
+
+fn read_file(path: Option<&Path>) -> Result<(Option<PathBuf>, Layer), Failure> {
+    let asked = path.is_some();
+    let path = path.unwrap_or(Path::new(DEFAULT_FILE));
+    match file::read(path) {
+        Ok(layer) => Ok((Some(path.to_owned()), layer)),
+        Err(file::ReadError::Io(error)) if !asked && error.kind() == io::ErrorKind::NotFound => {
+            Ok((None, Layer::default()))
+        }
+        Err(file::ReadError::Io(error)) => {
+            Err(Failure::new(Exit::Config, format_args!("cannot read {}: {error}", path.display())))
+        }
+        Err(file::ReadError::Mistakes(problems)) => Err(problems.into_failure()),
+    }
+}
+
+fn resolve(file: Option<PathBuf>, layer: Layer, problems: &mut Problems) -> Option<Settings> {
+    let Layer { log_level, log_format, socket, data_dir, load_timeout, .. } = &layer;
+    let log_level = or_default(log_level.clone(), "info".to_owned());
+    let log_level = problems.parse(log_level, |text| log::check_level(text).map(|()| text.clone()));
+    let log_format = or_default(log_format.clone(), "text".to_owned());
+    let log_format = problems.parse(log_format, |text| LogFormat::parse(text));
+    let socket = or_default(socket.clone(), DEFAULT_SOCKET.into());
+    let data_dir = or_default(data_dir.clone(), DEFAULT_DATA_DIR.into());
+    let load_timeout = or_default(load_timeout.clone(), DEFAULT_LOAD_TIMEOUT.to_owned());
+    let load_timeout = problems.parse(load_timeout, |text| parse_load_timeout(text));
+    let plugin_configs = layer.plugin_configs.clone();
+    let tribe = tribe_settings::resolve(layer, problems);
+    Some(Settings {
+        file,
+        log_level: log_level?,
+        log_format: log_format?,
+        socket,
+        data_dir,
+        load_timeout: load_timeout?,
+        plugin_configs,
+        tribe: tribe?,
+    })
+}
+
+fn parse_load_timeout(text: &str) -> Result<Duration, String> {
+    let time = duration::parse(text).map_err(|error| error.to_string())?;
+    if LOAD_TIMEOUTS.contains(&time) {
+        return Ok(time);
+    }
+    let (least, most) =
+        (duration::show(*LOAD_TIMEOUTS.start()), duration::show(*LOAD_TIMEOUTS.end()));
+    Err(format!("`{text}` is not a time a plugin can be given to start, use {least} to {most}"))
+}
+
+fn or_default<T>(given: Option<Given<T>>, default: T) -> Given<T> {
+    given.unwrap_or(Given { value: default, origin: Origin::Default })
+}
+
+impl Layer {
+    /// This layer, laid over a lower one.
+    fn over(self, lower: Self) -> Self {
+        let mut facts = lower.facts;
+        facts.extend(self.facts);
+        Self {
+            log_level: self.log_level.or(lower.log_level),
+            log_format: self.log_format.or(lower.log_format),
+            socket: self.socket.or(lower.socket),
+            data_dir: self.data_dir.or(lower.data_dir),
+            load_timeout: self.load_timeout.or(lower.load_timeout),
+            // Only the file has some.
+            plugin_configs: lower.plugin_configs,
+            enable: self.enable.or(lower.enable),
+            name: self.name.or(lower.name),
+            cluster: self.cluster.or(lower.cluster),
+            bind_addr: self.bind_addr.or(lower.bind_addr),
+            bind_port: self.bind_port.or(lower.bind_port),
+            advertise: self.advertise.or(lower.advertise),
+            seeds: self.seeds.or(lower.seeds),
+            key: self.key.or(lower.key),
+            hold_down: self.hold_down.or(lower.hold_down),
+            facts,
+        }
+    }
+}
+
+impl Problems {
+    fn add(&mut self, origin: &Origin, message: impl fmt::Display, help: Option<&str>) {
+        let message = match origin {
+            Origin::Default => message.to_string(),
+            place => format!("{place}: {message}"),
+        };
+        self.0.push(Problem { message, help: help.map(str::to_owned) });
+    }
+
+    /// Checks one value; a bad one becomes a problem.
+    fn parse<T, U, E: fmt::Display>(
+        &mut self,
+        given: Given<T>,
+        parse: impl FnOnce(&T) -> Result<U, E>,
+    ) -> Option<Given<U>> {
+        match parse(&given.value) {
+            Ok(value) => Some(Given { value, origin: given.origin }),
+            Err(error) => {
+                self.add(&given.origin, error, None);
+                None
+            }
+        }
+    }
+
+    fn into_result(self) -> Result<(), Failure> {
+        if self.0.is_empty() { Ok(()) } else { Err(self.into_failure()) }
+    }
+
+    fn into_failure(self) -> Failure {
+        let reports = self.0.into_iter().map(|problem| (problem.message, problem.help)).collect();
+        Failure::list(Exit::Config, reports)
+    }
+}
+
+impl fmt::Display for Origin {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Default => f.pad("default"),
+            Self::File { path, line, column } => {
+                f.pad(&format!("{}:{line}:{column}", path.display()))
+            }
+            Self::Env(name) | Self::Flag(name) => f.pad(name),
+        }
+    }
+}
+
+impl fmt::Debug for KeyFrom {
+    /// Without the key.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::File(path) => f.debug_tuple("File").field(path).finish(),
+            Self::Text(_) => f.write_str("Text"),
+            Self::Plaintext => f.write_str("Plaintext"),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

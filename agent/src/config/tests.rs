@@ -1,0 +1,272 @@
+use clap::{CommandFactory, FromArgMatches};
+
+use super::*;
+use crate::args::Cli;
+use crate::plugin::{Config, ConfigValue};
+
+const PATH: &str = "/etc/snap/snapd.yaml";
+
+/// Reads a file of this text and mode, and then these flags.
+fn load_all(text: &str, mode: u32, flags: &[&str]) -> Result<Settings, String> {
+    let matches = Cli::command()
+        .try_get_matches_from(["snapd"].iter().chain(flags))
+        .map_err(|e| e.to_string())?;
+    let args = Cli::from_arg_matches(&matches).unwrap().run;
+    let shown = |problems: Problems| problems.into_failure().to_string();
+    let lower = file::parse(Path::new(PATH), text, mode).map_err(shown)?;
+    let mut problems = Problems::default();
+    let upper = flags::layer(args, &matches, &mut problems);
+    let settings = resolve(None, upper.over(lower), &mut problems);
+    if problems.0.is_empty() { Ok(settings.unwrap()) } else { Err(shown(problems)) }
+}
+
+fn load_file(text: &str) -> Result<Settings, String> {
+    load_all(text, 0o644, &[])
+}
+
+fn check_error(text: &str, expected: &str) {
+    let found = load_file(text).map(|settings| print(&settings).unwrap());
+    assert_eq!(found.as_deref().map_err(|error| error.trim_end()), Err(expected));
+}
+
+#[test]
+fn an_unknown_key_is_told_with_its_place_and_what_was_meant() {
+    check_error(
+        "log_level: info\nloglevel: debug\n",
+        "error: /etc/snap/snapd.yaml:2:1: unknown key `loglevel`\n\
+         help: did you mean `log_level`?",
+    );
+    check_error(
+        "tribe:\n  enable: true\n  bind_prot: 7000\n",
+        "error: /etc/snap/snapd.yaml:3:3: unknown key `bind_prot`\n\
+         help: did you mean `bind_port`?",
+    );
+    check_error(
+        "scheduler: []\n",
+        "error: /etc/snap/snapd.yaml:1:1: unknown key `scheduler`\n\
+         help: keys here are log_level, log_format, socket, data_dir, plugins, tribe",
+    );
+}
+
+#[test]
+fn what_plugins_are_told_keeps_its_types_and_is_not_shown() {
+    let text = "plugins:\n  config:\n    InfluxDB:\n      host: i1\n      port: 8086\n      \
+                ratio: 0.5\n      skip-verify: true\n      password: '7'\n";
+    let settings = load_file(text).unwrap();
+    let expected = Config::from([
+        ("host".into(), ConfigValue::Text("i1".into())),
+        ("password".into(), ConfigValue::Text("7".into())),
+        ("port".into(), ConfigValue::Int(8086)),
+        ("ratio".into(), ConfigValue::Float(0.5)),
+        ("skip-verify".into(), ConfigValue::Bool(true)),
+    ]);
+    assert_eq!(settings.plugin_configs, [("influxdb".to_owned(), expected)].into());
+    let shown = print(&settings).unwrap();
+    let line = "  # config of influxdb: host, password, port, ratio, skip-verify\n";
+    assert!(shown.contains(line), "{shown}");
+}
+
+#[test]
+fn a_bad_value_is_told_with_its_place() {
+    let cases = [
+        ("log_level: inof", "1:12: `inof` is not a log level, did you mean `info`?"),
+        ("log_format: xml", "1:13: `xml` is not a log format, use text or json"),
+        ("plugins:\n  load_timeout: 10", "2:17: `10` has no unit, write `10s` for seconds"),
+        (
+            "plugins:\n  load_timeout: 1m",
+            "2:17: `1m` is not a time a plugin can be given to start, use 1s to 45s",
+        ),
+        ("tribe:\n  bind_addr: here", "2:14: `here` is not an IP address"),
+        ("tribe:\n  bind_port: 70000", "2:14: `70000` is not a port, use 0 to 65535"),
+        ("tribe:\n  seeds: [a:1, 'b:']", "2:10: `b:` is not a seed, write it as `HOST:PORT`"),
+        (
+            "tribe:\n  advertise: i1:6000",
+            "2:14: `i1:6000` is not an address, write it as `10.0.0.1:6000`",
+        ),
+        ("tribe:\n  hold_down: 10", "2:14: `10` has no unit, write `10s` for seconds"),
+        (
+            "tribe:\n  name: a b",
+            "2:9: `a b` is not a node name: ` ` is not allowed, use letters, digits, `.`, `_` \
+             and `-`, starting with a letter, digit or `_`",
+        ),
+    ];
+    for (text, expected) in cases {
+        check_error(text, &format!("error: {PATH}:{expected}"));
+    }
+}
+
+#[test]
+fn broken_yaml_is_told_with_its_place_and_without_its_text() {
+    let cases =
+        ["tribe:\n  key: [s3cret\n", "tribe: s3cret\n", "s3cret", "tribe:\n key: &s3cret {a: b}\n"];
+    for text in cases {
+        let error = load_file(text).unwrap_err();
+        assert!(error.starts_with("error: /etc/snap/snapd.yaml:"), "{error}");
+        assert_eq!(error.lines().count(), 1, "{error}");
+        assert!(!error.contains("s3cret"), "{error}");
+    }
+    check_error(
+        "log_level: info\nlog_level: warn\n",
+        "error: /etc/snap/snapd.yaml:2:1: key `log_level` is given twice",
+    );
+}
+
+#[test]
+fn all_bad_values_are_told_at_once() {
+    let error = load_file("log_level: loud\ntribe: {hold_down: ten}\n").unwrap_err();
+    assert_eq!(error.lines().filter(|line| line.starts_with("error: ")).count(), 2, "{error}");
+}
+
+#[test]
+fn an_empty_file_says_nothing() {
+    for text in ["", "\n\n", "# all by default\n", "tribe:\n"] {
+        let settings = load_file(text).unwrap();
+        assert_eq!(settings.log_level.value, "info");
+        assert!(!settings.tribe.enable.value);
+    }
+}
+
+const PLAIN: &str = "tribe: {enable: true, name: i1, plaintext: true}\n";
+
+#[test]
+fn a_key_is_needed_unless_plaintext_is_asked_for_by_name() {
+    let help =
+        "help: make one with `snapd keygen --out FILE` and give it with --tribe-key-file FILE";
+    check_error(
+        "tribe: {enable: true, name: i1}\n",
+        &format!("error: {PATH}:1:17: tribe mode needs a key, and there is none\n{help}"),
+    );
+    check_error(
+        "tribe: {enable: true, name: i1, plaintext: false}\n",
+        &format!("error: {PATH}:1:17: tribe mode needs a key, and there is none\n{help}"),
+    );
+    let error = load_all("", 0o644, &["--tribe", "--tribe-node-name=i1"]).unwrap_err();
+    assert_eq!(
+        error,
+        format!("error: --tribe: tribe mode needs a key, and there is none\n{help}\n")
+    );
+    assert!(load_file(PLAIN).is_ok());
+    assert!(load_all("", 0o644, &["--tribe", "--tribe-node-name=i1", "--tribe-plaintext"]).is_ok());
+}
+
+#[test]
+fn only_one_key_can_hold() {
+    check_error(
+        "tribe: {key_file: /k, plaintext: true}\n",
+        "error: /etc/snap/snapd.yaml:1:34: only one of `key_file`, `key` and `plaintext: true` can hold\n\
+         help: leave the others out",
+    );
+    let error = load_all("", 0o644, &["--tribe-plaintext", "--tribe-key-file=/k"]).unwrap_err();
+    assert_eq!(
+        error,
+        "error: --tribe-key-file: --tribe-plaintext goes without a key, but there is one\n\
+         help: give one of the two\n"
+    );
+}
+
+#[test]
+fn a_file_that_holds_a_key_is_for_its_owner() {
+    let text = "tribe:\n  key: AAAA\n";
+    let error = load_all(text, 0o100_644, &[]).unwrap_err();
+    assert_eq!(
+        error,
+        "error: /etc/snap/snapd.yaml:2:8: this file holds a key and has mode 0644: anyone can get at it\n\
+         help: run `chmod 600 /etc/snap/snapd.yaml`, or keep the key in a file of its own with `key_file`\n"
+    );
+    for mode in [0o100_600, 0o100_640, 0o100_400] {
+        let settings = load_all(text, mode, &[]).unwrap();
+        assert!(!print(&settings).unwrap().contains("AAAA"));
+        assert!(!format!("{settings:?}").contains("AAAA"));
+    }
+}
+
+#[test]
+fn a_flag_covers_the_file_and_lists_are_replaced() {
+    let text = "socket: /a\ntribe: {bind_port: 1, seeds: ['a:1', 'b:1'], facts: {x: 1, y: 1}}\n";
+    let flags = ["--socket=/b", "--tribe-port=2", "--tribe-seed=c:1", "--fact=y=2", "--fact=z"];
+    let settings = load_all(text, 0o644, &flags).unwrap();
+    assert_eq!(settings.socket.value, Path::new("/b"));
+    assert_eq!(settings.socket.origin.to_string(), "--socket");
+    assert_eq!(settings.tribe.bind_port.value, 2);
+    assert_eq!(settings.tribe.seeds.value, ["c:1"]);
+    let facts: Vec<_> =
+        settings.tribe.facts.iter().map(|(name, fact)| format!("{name}={}", fact.value)).collect();
+    assert_eq!(facts, ["x=1", "y=2", "z=True"]);
+}
+
+#[test]
+fn a_switch_can_be_turned_off_by_flag() {
+    let settings = load_all(PLAIN, 0o644, &["--tribe=false"]).unwrap();
+    assert!(!settings.tribe.enable.value);
+    assert!(settings.tribe.keys.is_none());
+}
+
+#[test]
+fn seeds_are_repeated_or_separated_by_commas_or_one_as_in_snap() {
+    let flags = ["--tribe-seed=a:1,b:2", "--tribe-seed", "c"];
+    let settings = load_all("", 0o644, &flags).unwrap();
+    assert_eq!(settings.tribe.seeds.value, ["a:1", "b:2", "c:6000"]);
+    let settings = load_file("tribe: {seed: 10.0.0.2}\n").unwrap();
+    assert_eq!(settings.tribe.seeds.value, ["10.0.0.2:6000"]);
+}
+
+fn check_fact(yaml: &str, expected: &str) {
+    let settings = load_file(&format!("tribe:\n  facts:\n    before: '€'\n    f: {yaml}\n"));
+    let found = match settings {
+        Ok(settings) => {
+            let value = &settings.tribe.facts.get("f").unwrap().value;
+            format!("{} {value}", value.type_name())
+        }
+        Err(error) => error,
+    };
+    assert_eq!(found, expected);
+}
+
+#[test]
+fn facts_in_the_file_mean_what_they_mean_on_the_command_line() {
+    check_fact("True", "bool True");
+    check_fact("true", "bool true");
+    check_fact("'True'", "bool True");
+    check_fact("yes", "text yes");
+    check_fact("7", "int 7");
+    check_fact("007", "text 007");
+    check_fact("0x10", "text 0x10");
+    check_fact("20.04  # LTS", "text 20.04");
+    check_fact("1_000", "text 1_000");
+    check_fact("a b", "text a b");
+    check_fact("[7, True, x]", r#"list [7,true,"x"]"#);
+    check_fact("{a: 007}", r#"map {"a":"007"}"#);
+}
+
+#[test]
+fn what_is_no_fact_is_told_with_its_place() {
+    check_fact(
+        "null",
+        "error: /etc/snap/snapd.yaml:4:8: fact `f` is null or holds a null\n\
+         help: leave it out: a fact that is not there is no error in a policy\n",
+    );
+    check_error(
+        "tribe:\n  facts:\n    os_dist: Plan9\n",
+        "error: /etc/snap/snapd.yaml:3:14: `os_dist` is collected from the host and cannot be set, \
+         choose another name",
+    );
+    let error = load_all("", 0o644, &["--fact", "os_dist=Plan9"]).unwrap_err();
+    assert!(error.starts_with("error: --fact: `os_dist` is collected"), "{error}");
+}
+
+#[test]
+fn what_is_printed_has_its_source_and_is_read_again() {
+    let text = "log_level: debug\ntribe: {name: i1, facts: {tier: True}, seeds: ['a:1']}\n";
+    let printed = print(&load_all(text, 0o644, &["--tribe-port=0"]).unwrap()).unwrap();
+    let line = |key: &str| printed.lines().find(|line| line.trim().starts_with(key)).unwrap();
+    assert!(line("log_level").ends_with("# /etc/snap/snapd.yaml:1:12"), "{printed}");
+    assert!(line("bind_port: 0").ends_with("# --tribe-port"), "{printed}");
+    assert!(line("socket").ends_with("# default"), "{printed}");
+    let again = print(&load_file(&printed).unwrap()).unwrap();
+    let values = |text: &str| {
+        text.lines()
+            .map(|line| line.split(" #").next().unwrap().trim_end().to_owned())
+            .collect::<Vec<_>>()
+    };
+    assert_eq!(values(&again)[1..], values(&printed)[1..]);
+}

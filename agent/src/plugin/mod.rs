@@ -1,0 +1,38 @@
+//! The plugin host: real snap plugins, each a process of its own that speaks gRPC on loopback.
+//!
+//! A file becomes a process ([`process`]) that says what it is ([`preamble`]) and is asked the rest
+//! ([`start`]); from then on a task keeps it running ([`loaded`]). What collectors offer is the
+//! [`catalog`]; [`calls`] has them all work. Nothing here knows of tribes, HTTP or tasks.
+//!
+//! Invariant: whatever a plugin does, snapd goes on. Its output is read and bounded, its bytes are
+//! made text, its silence has a limit, and its death is followed by another start.
+
+mod calls;
+mod catalog;
+mod client;
+mod config;
+mod convert;
+mod host;
+mod identity;
+mod loaded;
+mod metric;
+mod once;
+mod output;
+mod preamble;
+mod process;
+mod rpc;
+mod start;
+mod store;
+
+pub(crate) use self::{
+    calls::UseError,
+    catalog::{Entry, Request, RequestError},
+    config::{Config, ConfigValue, Configs},
+    host::{Host, LoadError},
+    identity::{IdentityError, Kind, Wanted},
+    loaded::Plugin,
+    metric::{Data, Metric},
+    once::{Once, run as run_once},
+    process::{ExecArgs, exec},
+    store::StoreError,
+};

@@ -1,0 +1,136 @@
+//! The control API of a real daemon without tribe mode, over its socket.
+
+use crate::support::Daemon;
+
+#[test]
+fn a_daemon_without_tribe_mode_says_what_it_is() {
+    let daemon = Daemon::start();
+    let version = daemon.get("/v3/version");
+    assert_eq!((version.status, &version.body["api"]), (200, &3.into()));
+    let node = daemon.get("/v3/node");
+    let expected = serde_json::json!({"name": "i1", "tribe": false, "synced": false, "acting": []});
+    assert_eq!((node.status, node.body), (200, expected));
+    let counters = daemon.get("/v3/counters");
+    assert_eq!((counters.status, counters.body), (200, serde_json::json!({})));
+}
+
+#[test]
+fn every_documented_route_answers() {
+    let daemon = Daemon::start();
+    let document = daemon.get("/v3/openapi.json").body;
+    let mut asked = 0;
+    for (path, item) in document["paths"].as_object().unwrap() {
+        for (method, operation) in item.as_object().unwrap() {
+            asked += 1;
+            let path = path.replace(['{', '}'], "");
+            let schema = &operation["requestBody"]["content"]["application/json"]["schema"]["$ref"];
+            let body = schema.as_str().map_or("", |name| example(name.rsplit('/').next().unwrap()));
+            let reply = daemon.json(&method.to_uppercase(), &path, body);
+            if path.starts_with("/v3/plugins") || path.starts_with("/v3/metrics") {
+                // Without a plugin some of them are refused, but not for want of a cluster.
+                assert_ne!(reply.status, 503, "{method} {path} {reply:?}");
+                continue;
+            }
+            let always = ["/v3/version", "/v3/node", "/v3/counters", "/v3/openapi.json"];
+            if always.contains(&path.as_str()) {
+                assert_eq!(reply.status, 200, "{method} {path}");
+                continue;
+            }
+            assert_eq!(reply.refusal(), (503, "tribe-off"), "{method} {path} {reply:?}");
+            assert_eq!(reply.message(), "tribe mode is off on this node");
+            assert_eq!(reply.help(), "start snapd with --tribe and --tribe-key-file");
+        }
+    }
+    assert_eq!(asked, 28);
+}
+
+/// A body of this type that is good.
+fn example(schema: &str) -> &'static str {
+    match schema {
+        "FactChange" => r#"{"set": {"storage_tier": "True"}}"#,
+        "CreateTribe" => r#"{"name": "core"}"#,
+        "Place" => r#"{"placement": "joined"}"#,
+        "CreatePolicy" => r#"{"name": "p", "text": "{{a}} == 1", "tribe": "core"}"#,
+        "PolicyChange" => r#"{"enabled": true}"#,
+        "CollectOnce" => r#"{"metrics": []}"#,
+        "TestPolicy" => r#"{"text": "{{a}} == 1"}"#,
+        other => panic!("no example of {other}"),
+    }
+}
+
+#[test]
+fn what_is_not_there_is_refused_in_json() {
+    let daemon = Daemon::start();
+    let nothing = daemon.get("/v3/tasks");
+    assert_eq!(nothing.refusal(), (404, "no-route"));
+    assert_eq!(nothing.message(), "there is nothing at `/v3/tasks`");
+    let wrong = daemon.json("PUT", "/v3/tribes", "{}");
+    assert_eq!(wrong.refusal(), (405, "wrong-method"));
+    assert_eq!(wrong.message(), "`/v3/tribes` does not take PUT");
+    assert_eq!(daemon.get("/v3/members/%FF").refusal(), (400, "bad-path"));
+}
+
+#[test]
+fn a_bad_body_is_refused_and_says_why() {
+    let daemon = Daemon::start();
+    let check = |method: &str, path: &str, body: &str, code: &str, message: &str| {
+        let reply = daemon.json(method, path, body);
+        assert_eq!(reply.refusal(), (400, code), "{body}");
+        assert_eq!(reply.message(), message);
+        reply
+    };
+    check(
+        "POST",
+        "/v3/tribes",
+        "{",
+        "bad-json",
+        "the body is not JSON: EOF while parsing an object at line 1 column 1",
+    );
+    check("POST", "/v3/tribes", "{}", "bad-body", "missing field `name`");
+    check(
+        "POST",
+        "/v3/tribes",
+        r#"{"name": 7}"#,
+        "bad-body",
+        "`name`: invalid type: integer `7`, expected a string",
+    );
+    check(
+        "PUT",
+        "/v3/tribes/core/placements/i1",
+        r#"{"placement": "in"}"#,
+        "bad-body",
+        "`placement`: unknown variant `in`, expected one of `joined`, `left`, `automatic`",
+    );
+    let slip = check(
+        "POST",
+        "/v3/tribes",
+        r#"{"name": "core", "descripton": ""}"#,
+        "bad-body",
+        "unknown field `descripton`",
+    );
+    assert_eq!(slip.help(), "did you mean `description`?");
+    let other = check("POST", "/v3/tribes", r#"{"x": 1}"#, "bad-body", "unknown field `x`");
+    assert_eq!(other.help(), "fields are description, name");
+}
+
+#[test]
+fn a_body_that_is_not_json_or_too_large_is_refused() {
+    let daemon = Daemon::start();
+    let form = daemon.send("POST", "/v3/tribes", "content-type: text/plain\r\n", "{}");
+    assert_eq!(form.refusal(), (415, "not-json"));
+    let large = format!(r#"{{"name": "{}"}}"#, "x".repeat(1024 * 1024));
+    assert_eq!(daemon.json("POST", "/v3/tribes", &large).refusal(), (413, "too-large"));
+}
+
+#[test]
+fn a_bad_wait_is_refused() {
+    let daemon = Daemon::start();
+    for wait in ["soon", "-1", "601", "NaN", "inf"] {
+        let reply = daemon.json("DELETE", &format!("/v3/tribes/core?wait={wait}"), "");
+        assert_eq!(reply.refusal(), (400, "bad-query"), "{wait}");
+    }
+    for wait in ["0", "0.5", "600"] {
+        let reply = daemon.json("DELETE", &format!("/v3/tribes/core?wait={wait}"), "");
+        assert_eq!(reply.refusal(), (503, "tribe-off"), "{wait}");
+    }
+}

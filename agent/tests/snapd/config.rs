@@ -1,0 +1,82 @@
+//! `snapd config check` as a person runs it.
+
+use std::fs;
+
+use crate::support::{run, snapd};
+use tempfile::TempDir;
+
+#[test]
+fn a_good_file_is_printed_with_its_sources() {
+    let dir = TempDir::new().unwrap();
+    let path = dir.path().join("snapd.yaml");
+    fs::write(&path, "log_level: warn\ntribe:\n  name: i1\n  seeds: [10.0.0.2]\n").unwrap();
+    let path = path.to_str().unwrap();
+    let found = run(&["config", "check", "--config", path, "--tribe-port", "7000"]);
+    assert_eq!((found.code, found.stderr.as_str()), (Some(0), ""));
+    let lines: Vec<_> = found.stdout.lines().collect();
+    assert_eq!(lines[0], format!("# {path} is good"));
+    assert_eq!(lines[1].split_once('#').unwrap().0.trim(), "log_level: warn");
+    assert_eq!(lines[1].split_once('#').unwrap().1, format!(" {path}:1:12"));
+    let port = lines.iter().find(|line| line.contains("bind_port")).unwrap();
+    assert!(port.starts_with("  bind_port: 7000 ") && port.ends_with("# --tribe-port"), "{port}");
+}
+
+#[test]
+fn a_bad_file_is_a_configuration_error_here_and_at_start() {
+    let dir = TempDir::new().unwrap();
+    let path = dir.path().join("snapd.yaml");
+    fs::write(&path, "tribe:\n  sedes: []\n").unwrap();
+    let path = path.to_str().unwrap();
+    let expected = format!("error: {path}:2:3: unknown key `sedes`\nhelp: did you mean `seeds`?\n");
+    for args in [&["config", "check", "--config", path][..], &["--config", path]] {
+        let found = run(args);
+        assert_eq!((found.code, found.stdout.as_str()), (Some(78), ""));
+        assert_eq!(found.stderr, expected);
+    }
+}
+
+#[test]
+fn a_file_that_was_named_must_be_there() {
+    let found = run(&["config", "check", "--config", "/nowhere/snapd.yaml"]);
+    assert_eq!(found.code, Some(78));
+    assert_eq!(
+        found.stderr,
+        "error: cannot read /nowhere/snapd.yaml: No such file or directory (os error 2)\n"
+    );
+}
+
+#[test]
+fn file_is_covered_by_environment_and_that_by_flags() {
+    let dir = TempDir::new().unwrap();
+    let path = dir.path().join("snapd.yaml");
+    fs::write(&path, "tribe: {name: file, bind_port: 1, seeds: ['file:1']}\n").unwrap();
+    let output = snapd()
+        .args(["config", "check", "--tribe-port=3"])
+        .env("SNAPD_CONFIG", &path)
+        .env("SNAP_TRIBE_PORT", "2")
+        .env("SNAP_TRIBE_SEED", "env:1,env:2")
+        .output()
+        .unwrap();
+    let text = String::from_utf8(output.stdout).unwrap();
+    let line = |key: &str| {
+        let line = text.lines().find(|line| line.trim().starts_with(key)).unwrap();
+        line.split_whitespace().collect::<Vec<_>>().join(" ")
+    };
+    assert_eq!(line("name"), format!("name: file # {}:1:15", path.display()));
+    assert_eq!(line("bind_port"), "bind_port: 3 # --tribe-port");
+    assert_eq!(line("seeds"), "seeds: [env:1, env:2] # SNAP_TRIBE_SEED");
+}
+
+#[test]
+fn a_bad_variable_is_named() {
+    let output = snapd()
+        .args(["config", "check", "--config=/dev/null"])
+        .env("SNAP_TRIBE_PORT", "many")
+        .output()
+        .unwrap();
+    assert_eq!(output.status.code(), Some(78));
+    assert_eq!(
+        String::from_utf8(output.stderr).unwrap(),
+        "error: SNAP_TRIBE_PORT: `many` is not a port, use 0 to 65535\n"
+    );
+}
