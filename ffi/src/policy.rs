@@ -1,0 +1,187 @@
+//! Policies, and what they say of a node.
+
+use std::{mem::MaybeUninit, ptr::NonNull};
+
+use serde_json::{Value, json};
+use tribe::{Member, Policy, PolicyInfo};
+
+use crate::{
+    Error, Node, Status, Str, Text, Written,
+    handle::{Required, call, live, offer},
+    member::find,
+};
+
+/// What a policy says of a node.
+#[repr(i32)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Verdict {
+    /// The node does not match.
+    False = 0,
+    /// The node matches.
+    True = 1,
+    /// It cannot be told, for want of a fact; this is no match.
+    Unknown = 2,
+}
+
+impl From<tribe::Verdict> for Verdict {
+    fn from(verdict: tribe::Verdict) -> Self {
+        match verdict {
+            tribe::Verdict::True => Self::True,
+            tribe::Verdict::False => Self::False,
+            tribe::Verdict::Unknown(_) => Self::Unknown,
+        }
+    }
+}
+
+/// Creates a policy for a tribe, and the tribe if there is none of that name. The nodes that match are
+/// members of the tribe from then on, unless they were placed by hand.
+///
+/// A text that is no policy gives TRIBE_STATUS_POLICY and an error with line, column and detail.
+/// `written` may be NULL; it has what may be a mistake in the text.
+#[unsafe(no_mangle)]
+#[must_use]
+pub unsafe extern "C" fn tribe_policy_create(
+    node: Option<NonNull<Node>>,
+    policy: Str,
+    text: Str,
+    tribe: Str,
+    written: Option<&mut MaybeUninit<Box<Written>>>,
+    err: Option<&mut MaybeUninit<Box<Error>>>,
+) -> Status {
+    call(err, || {
+        // SAFETY: all callers promise a live handle or NULL.
+        let node = unsafe { live(node, "node") }?;
+        let (policy, text) = (policy.read("policy")?, text.read("text")?);
+        let tribe = tribe.read("tribe")?;
+        let done = node.wait(None, |node| node.create_policy(policy, text, tribe))?;
+        offer(written, done.into());
+        Ok(())
+    })
+}
+
+/// Deletes a policy. Nodes that were in its tribe by it alone fall out.
+#[unsafe(no_mangle)]
+#[must_use]
+pub unsafe extern "C" fn tribe_policy_delete(
+    node: Option<NonNull<Node>>,
+    policy: Str,
+    written: Option<&mut MaybeUninit<Box<Written>>>,
+    err: Option<&mut MaybeUninit<Box<Error>>>,
+) -> Status {
+    call(err, || {
+        // SAFETY: all callers promise a live handle or NULL.
+        let node = unsafe { live(node, "node") }?;
+        let policy = policy.read("policy")?;
+        let done = node.wait(None, |node| node.delete_policy(policy))?;
+        offer(written, done.into());
+        Ok(())
+    })
+}
+
+/// Switches a policy on or off. Only an enabled one places nodes.
+#[unsafe(no_mangle)]
+#[must_use]
+pub unsafe extern "C" fn tribe_policy_enable(
+    node: Option<NonNull<Node>>,
+    policy: Str,
+    enabled: bool,
+    written: Option<&mut MaybeUninit<Box<Written>>>,
+    err: Option<&mut MaybeUninit<Box<Error>>>,
+) -> Status {
+    call(err, || {
+        // SAFETY: all callers promise a live handle or NULL.
+        let node = unsafe { live(node, "node") }?;
+        let policy = policy.read("policy")?;
+        let done = node.wait(None, |node| node.enable_policy(policy, enabled))?;
+        offer(written, done.into());
+        Ok(())
+    })
+}
+
+/// Lists the policies, a JSON array by name: `name`, `tribe`, `text`, `enabled`, `understood`. Free it
+/// with tribe_text_free().
+#[unsafe(no_mangle)]
+#[must_use]
+pub extern "C" fn tribe_policy_list(
+    node: Option<&Node>,
+    out: Option<&mut MaybeUninit<Box<Text>>>,
+    err: Option<&mut MaybeUninit<Box<Error>>>,
+) -> Status {
+    call(err, || {
+        let out = out.required("out")?;
+        let view = node.required("node")?.open()?.view();
+        let policies = view.policies.values().map(policy_json).collect();
+        out.write(Box::new(Text::json(&Value::Array(policies))));
+        Ok(())
+    })
+}
+
+/// Explains what a policy says of a node, and why: a JSON object with `policy`, `tribe`, `node`,
+/// `satisfied`, `text` (a tree for people) and `tree` (for machines). `member` empty: this node. Free it
+/// with tribe_text_free().
+#[unsafe(no_mangle)]
+#[must_use]
+pub extern "C" fn tribe_policy_explain(
+    node: Option<&Node>,
+    policy: Str,
+    member: Str,
+    out: Option<&mut MaybeUninit<Box<Text>>>,
+    err: Option<&mut MaybeUninit<Box<Error>>>,
+) -> Status {
+    call(err, || {
+        let out = out.required("out")?;
+        let (policy, member) = (policy.read("policy")?, member.read_optional("member")?);
+        let node = node.required("node")?.open()?;
+        let view = node.view();
+        let explained = explain(view.known_policy(policy)?, find(&view, node, member)?)?;
+        out.write(Box::new(Text::json(&explained)));
+        Ok(())
+    })
+}
+
+/// What the text of a policy, which need not exist, says of a node. `member` empty: this node.
+#[unsafe(no_mangle)]
+#[must_use]
+pub extern "C" fn tribe_policy_evaluate(
+    node: Option<&Node>,
+    text: Str,
+    member: Str,
+    out: Option<&mut MaybeUninit<Verdict>>,
+    err: Option<&mut MaybeUninit<Box<Error>>>,
+) -> Status {
+    call(err, || {
+        let out = out.required("out")?;
+        let (text, member) = (text.read("text")?, member.read_optional("member")?);
+        let node = node.required("node")?.open()?;
+        let policy = Policy::parse(text)?;
+        let view = node.view();
+        out.write(policy.evaluate(&find(&view, node, member)?.facts).into());
+        Ok(())
+    })
+}
+
+fn explain(info: &PolicyInfo, member: &Member) -> Result<Value, Error> {
+    let policy = info.policy.as_ref().ok_or_else(|| {
+        let message = format!("policy `{}` is of a newer level than this version", info.name);
+        Error::new(Status::PolicyNotUnderstood, message)
+    })?;
+    let explanation = policy.explain(&member.facts);
+    Ok(json!({
+        "policy": info.name.as_str(),
+        "tribe": info.tribe.as_str(),
+        "node": member.name.as_str(),
+        "satisfied": Verdict::from(policy.evaluate(&member.facts)) == Verdict::True,
+        "text": explanation.to_string(),
+        "tree": explanation,
+    }))
+}
+
+fn policy_json(info: &PolicyInfo) -> Value {
+    json!({
+        "name": info.name.as_str(),
+        "tribe": info.tribe.as_str(),
+        "text": info.text,
+        "enabled": info.enabled,
+        "understood": info.policy.is_some(),
+    })
+}
