@@ -1,0 +1,27 @@
+//! Just enough HTTP to ask a daemon.
+
+use std::{
+    io::{self, Read, Write},
+    os::unix::net::UnixStream,
+    path::Path,
+};
+
+use serde_json::Value;
+
+use crate::wait::LONG;
+
+/// Asks for this path on a connection of its own. Status and body of the answer.
+pub(crate) fn get(socket: &Path, path: &str) -> io::Result<(u16, Value)> {
+    let mut stream = UnixStream::connect(socket)?;
+    stream.set_read_timeout(Some(LONG))?;
+    write!(stream, "GET {path} HTTP/1.1\r\nhost: snapd\r\nconnection: close\r\n\r\n")?;
+    let mut reply = String::new();
+    stream.read_to_string(&mut reply)?;
+    parse(&reply).ok_or_else(|| io::Error::other(format!("not an HTTP reply: {reply:?}")))
+}
+
+fn parse(reply: &str) -> Option<(u16, Value)> {
+    let (head, body) = reply.split_once("\r\n\r\n")?;
+    let status = head.split(' ').nth(1)?.parse().ok()?;
+    Some((status, serde_json::from_str(body).ok()?))
+}

@@ -1,0 +1,165 @@
+//! Without the key nobody gets in, and nobody on the wire learns a thing.
+
+use std::{
+    collections::BTreeSet,
+    fs,
+    io::Write,
+    net::{IpAddr, Ipv4Addr, TcpListener, TcpStream, UdpSocket},
+    time::Instant,
+};
+
+use tribe_tests::{
+    Capture, Cluster, Heard, Node, Ran, binary, free_address, report, say, wait_until,
+};
+
+fn fingerprint(node: &Node) -> String {
+    node.info().key_fingerprint.unwrap()
+}
+
+#[test]
+fn a_node_without_a_key_refuses_to_start() {
+    let ran = Ran::new(
+        std::process::Command::new(binary("snapd"))
+            .args(["--config", "/dev/null", "--tribe", "--tribe-node-name", "i1"])
+            .env_remove("SNAP_TRIBE_KEY_FILE"),
+    );
+    assert_eq!(ran.code, Some(78));
+    assert_eq!(
+        ran.stderr,
+        "error: --tribe: tribe mode needs a key, and there is none\n\
+         help: make one with `snapd keygen --out FILE` and give it with --tribe-key-file FILE\n"
+    );
+}
+
+#[test]
+fn a_node_with_another_key_never_becomes_a_member_and_both_sides_say_why() {
+    let mut cluster = Cluster::start(&[("i1", &[]), ("i2", &[])]);
+    let other = Cluster::new();
+    cluster.add_with_key("stranger", other.key(), &[]);
+    cluster.run(&["stranger"]);
+    let keys = [fingerprint(&cluster["i1"]), fingerprint(&cluster["stranger"])];
+    assert_ne!(keys[0], keys[1]);
+    let tells = |name: &str| {
+        let log = cluster[name].log();
+        let line = log.lines().find(|line| keys.iter().all(|key| line.contains(key)));
+        line.map(str::to_owned)
+    };
+    let start = Instant::now();
+    wait_until("both sides tell both keys", || {
+        tells("i1").is_some() && tells("stranger").is_some()
+    });
+    report("both sides say why", start.elapsed());
+    for name in ["i1", "stranger"] {
+        let line = tells(name).unwrap();
+        assert!(line.contains(" WARN ") && line.contains("key"), "{line}");
+    }
+    // Once more, after another round of every timer that matters.
+    wait_until("the seeds say it again", || tells("i2").is_some());
+    for name in ["i1", "i2"] {
+        assert!(!cluster[name].states().contains_key("stranger"));
+        assert_eq!(cluster[name].alive().len(), 2);
+    }
+    assert_eq!(cluster["stranger"].states().len(), 1);
+}
+
+fn ips(cluster: &Cluster) -> BTreeSet<Ipv4Addr> {
+    let ipv4 = |ip| match ip {
+        IpAddr::V4(ip) => ip,
+        IpAddr::V6(ip) => panic!("{ip} is no loopback address of ours"),
+    };
+    cluster.addresses().into_iter().map(|address| ipv4(address.ip())).collect()
+}
+
+/// Sends something anyone can read, as a datagram and on a stream: the capture must see it.
+fn send_plainly(from: IpAddr, datagram: &[u8], stream: &[u8]) {
+    let to = UdpSocket::bind((from, 0)).unwrap();
+    let sender = UdpSocket::bind((from, 0)).unwrap();
+    sender.send_to(datagram, to.local_addr().unwrap()).unwrap();
+    let listener = TcpListener::bind((from, 0)).unwrap();
+    let mut connection = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+    connection.write_all(stream).unwrap();
+    drop(listener.accept().unwrap());
+}
+
+/// What is on the wire while three nodes meet and are told secrets. `None` if nobody may listen.
+fn overhear(mut cluster: Cluster, names: [&str; 3]) -> Option<(Cluster, Heard)> {
+    let [first, second, third] = names;
+    let capture = Capture::start(ips(&cluster))
+        .inspect_err(|error| say(&format!("skipped: packets cannot be captured: {error}")))
+        .ok()?;
+    cluster.run(&[first, second]);
+    cluster.wait_until_met();
+    let on = &cluster[first];
+    on.types("tribe create secret-tribe --description secret-description");
+    on.types(&format!("tribe join secret-tribe {second}"));
+    on.types(
+        "tribe policy create secret-policy \"{{secret_fact_name}} == secret-fact-value\" \
+         --tribe secret-tribe",
+    );
+    on.types(&format!("--wait fact set {second} another_secret_fact=another-secret-value"));
+    // A late node, which gets everything over a stream.
+    cluster.run(&[third]);
+    cluster.wait_for_tribes(&[("secret-tribe", &[second])]);
+    cluster.wait_until_met();
+    send_plainly(cluster[first].address().ip(), b"a plain datagram", b"a plain stream");
+    // What others say is not ours.
+    send_plainly(free_address().ip(), b"a foreign datagram", b"a foreign stream");
+    let heard = capture.stop();
+    say(&format!(
+        "captured {} datagrams and {} directions of streams",
+        heard.datagrams.len(),
+        heard.streams.len()
+    ));
+    assert!(heard.has(b"a plain datagram") && heard.has(b"a plain stream"));
+    assert!(!heard.has(b"a foreign datagram") && !heard.has(b"a foreign stream"));
+    for address in cluster.addresses() {
+        let port = address.port();
+        assert!(heard.datagrams.iter().any(|(from, _)| from.port() == port), "{address}");
+    }
+    let talk: usize = heard.streams.values().map(Vec::len).sum();
+    assert!(talk > 2000, "{talk} bytes on streams");
+    Some((cluster, heard))
+}
+
+const NAMES: [&str; 3] = ["first-secret-node", "second-secret-node", "third-secret-node"];
+
+/// Only the second node has a fact of its own.
+fn options(name: &str) -> &'static [&'static str] {
+    if name == NAMES[1] { &["--fact", "secret_fact_name=secret-fact-value"] } else { &[] }
+}
+
+#[test]
+fn nothing_that_nodes_say_can_be_read_on_the_wire() {
+    let mut cluster = Cluster::new();
+    NAMES.into_iter().for_each(|name| cluster.add(name, options(name)));
+    let Some((cluster, heard)) = overhear(cluster, NAMES) else { return };
+    let dist = cluster[NAMES[0]].fact(NAMES[0], "os_dist").unwrap();
+    let key = fs::read_to_string(cluster.key()).unwrap();
+    let mut secrets: Vec<&[u8]> = vec![b"secret", b"os_dist", b"default_ipv4", b"snapd"];
+    secrets.extend([dist.as_str().unwrap().as_bytes(), key.trim().as_bytes()]);
+    for secret in secrets {
+        assert!(!heard.has(secret), "{} is on the wire", String::from_utf8_lossy(secret));
+    }
+}
+
+#[test]
+fn without_encryption_all_of_that_is_on_the_wire() {
+    let mut cluster = Cluster::new();
+    NAMES.into_iter().for_each(|name| cluster.add_without_key(name, options(name)));
+    let Some((cluster, heard)) = overhear(cluster, NAMES) else { return };
+    let dist = cluster[NAMES[0]].fact(NAMES[0], "os_dist").unwrap();
+    let texts = [
+        "second-secret-node",
+        "secret-tribe",
+        "secret-description",
+        "secret-policy",
+        "secret_fact_name",
+        "another-secret-value",
+        "os_dist",
+        "default_ipv4",
+        "snapd",
+    ];
+    for text in texts.into_iter().chain(dist.as_str()) {
+        assert!(heard.has(text.as_bytes()), "{text} is not on the wire");
+    }
+}
