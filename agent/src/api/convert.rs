@@ -17,6 +17,11 @@ pub(super) async fn missing(
     Ok(node.wait(written, timeout).await?.into_iter().map(String::from).collect())
 }
 
+/// What may be a mistake in a policy, in one line.
+pub(super) fn warning(warning: &tribe::PolicyWarning) -> String {
+    format!("{warning}, did you mean `{}`?", warning.fix().replacement)
+}
+
 pub(super) fn member(member: &tribe::Member) -> api::Member {
     api::Member {
         name: member.name.to_string(),

@@ -49,7 +49,7 @@ pub(super) async fn create(
     Ok(Json(PolicyCreated {
         missing: convert::missing(node, &created.written, wait).await?,
         tribe_created: created.tribe_created,
-        warnings: created.warnings.iter().map(ToString::to_string).collect(),
+        warnings: created.warnings.iter().map(convert::warning).collect(),
     }))
 }
 

@@ -3,7 +3,7 @@
 use tribe::{CommandError, Member, Placement, Policy, TribeName, Verdict, View};
 use tribe_api::{PolicyTest, TestPolicy, UnknownNode};
 
-use super::error::ApiError;
+use super::{convert, error::ApiError};
 
 /// Tries a policy on all nodes of a view.
 pub(super) fn run(view: &View, test: &TestPolicy) -> Result<PolicyTest, ApiError> {
@@ -11,7 +11,7 @@ pub(super) fn run(view: &View, test: &TestPolicy) -> Result<PolicyTest, ApiError
     let known = view.members.values().flat_map(|member| member.facts.iter());
     let warnings = policy.warnings(known.map(|(name, _)| name.as_str()));
     let mut result = PolicyTest {
-        warnings: warnings.iter().map(ToString::to_string).collect(),
+        warnings: warnings.iter().map(convert::warning).collect(),
         ..PolicyTest::default()
     };
     let mut verdicts: Vec<_> =
