@@ -143,6 +143,7 @@ impl Engine {
             let version = self.write_tribe(tribe, String::new(), now)?;
             self.persist(Pending { versions: vec![version], ..Pending::default() });
         }
+        self.forget_switch(policy, now)?;
         let body = PolicyBody { tribe: tribe.clone(), level: parsed.level(), text }.to_body();
         let version = self.write(Key::new(Kind::POLICY, policy.as_str()), Some(body), now)?;
         let written = Written { version: version.clone() };
@@ -162,13 +163,20 @@ impl Engine {
         now: Now,
     ) -> Result<(), CommandError> {
         self.known_policy(policy)?;
-        if self.state.reading().disabled.contains(policy) {
-            let key = Key::new(Kind::POLICY_ENABLED, policy.as_str());
-            let version = self.write(key, None, now)?;
-            self.persist(Pending { versions: vec![version], ..Pending::default() });
-        }
         let version = self.write(Key::new(Kind::POLICY, policy.as_str()), None, now)?;
         self.reply_written(ticket, version);
+        self.forget_switch(policy, now)
+    }
+
+    /// A policy that does not exist has no switch: the next one of its name is born enabled.
+    fn forget_switch(&mut self, policy: &PolicyName, now: Now) -> Result<(), CommandError> {
+        let reading = self.state.reading();
+        if reading.policies.contains_key(policy) || !reading.disabled.contains(policy) {
+            return Ok(());
+        }
+        let key = Key::new(Kind::POLICY_ENABLED, policy.as_str());
+        let version = self.write(key, None, now)?;
+        self.persist(Pending { versions: vec![version], ..Pending::default() });
         Ok(())
     }
 

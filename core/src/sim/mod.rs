@@ -38,8 +38,8 @@ use self::{
     trace::Trace,
 };
 pub use crate::engine::{
-    Command, Engine, EngineConfig, Now, Output, Reply, Saved, StreamEvent, StreamId, Table, Ticket,
-    Write,
+    Command, Engine, EngineConfig, Now, Output, Reply, Resolved, Saved, StreamEvent, StreamId,
+    Table, Ticket, Write,
 };
 use crate::{CommandError, Event, MemberState, NodeName, View};
 
@@ -457,7 +457,10 @@ impl Sim {
     fn resolved(&mut self, node: usize, life: u64) {
         let Some(of) = self.nodes.get(node).filter(|of| of.life == life) else { return };
         let seeds = of.seeds.clone();
-        self.turn(node, |engine, now| engine.handle_seeds(seeds, now));
+        self.turn(node, |engine, now| {
+            let seeds = Resolved { addresses: seeds, unresolved: 0 };
+            engine.handle_seeds(seeds, now);
+        });
     }
 
     fn stream_event(&mut self, node: usize, event: StreamEvent) {

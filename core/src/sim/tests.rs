@@ -569,3 +569,21 @@ fn a_node_whose_clock_is_far_off_says_so_and_writes_nothing_shared() {
         create(&mut sim, odd, "x");
     }
 }
+
+#[test]
+fn a_policy_made_anew_after_its_tribe_was_deleted_is_enabled() {
+    let mut sim = settled(31, 3);
+    let policy = PolicyName::parse("again").unwrap();
+    let create = || Command::CreatePolicy {
+        policy: policy.clone(),
+        text: "true".to_owned(),
+        tribe: tribe("fresh"),
+    };
+    sim.command(1, create()).unwrap();
+    let disable = Command::EnablePolicy { policy: policy.clone(), enabled: false };
+    sim.command(1, disable).unwrap();
+    sim.command(1, Command::DeleteTribe { tribe: tribe("fresh") }).unwrap();
+    sim.command(1, create()).unwrap();
+    assert!(sim.view(1).policies.get(&policy).unwrap().enabled);
+    assert_eq!(sim.view(1).tribes.get("fresh").unwrap().members.len(), 3);
+}
