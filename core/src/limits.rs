@@ -52,7 +52,7 @@ pub const OWNERS: usize = 20_000;
 /// Most shared records, tombstones included.
 pub const SHARED_RECORDS: usize = 100_000;
 
-/// How far a stamp may lie ahead of our wall clock before the record is set aside.
+/// How far a stamp may lie ahead of our wall clock before the record is refused: digest sync offers it again.
 pub const STAMP_AHEAD: Duration = Duration::from_secs(5 * 60);
 /// How long a tombstone stays.
 pub const TOMBSTONE_AGE: Duration = Duration::from_secs(7 * 24 * 3600);
@@ -89,6 +89,11 @@ pub const SESSIONS: usize = 20_000;
 pub const HELD_DATAGRAMS: usize = 8;
 /// Challenges sent in answer to unknown sessions, per second.
 pub const CHALLENGES_PER_SECOND: u32 = 200;
+
+/// Records one pull may ask for. Shared by all peers.
+pub const RECORDS_PULLED: usize = 64;
+/// Records sent in answer to one message that wants them; the next sync brings the rest.
+pub const RECORDS_SENT: usize = 20_000;
 
 /// Hints whose bodies we want, waiting for a stream.
 pub const WANTED: usize = 4096;

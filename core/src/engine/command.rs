@@ -8,14 +8,14 @@ use crate::{
 /// What someone on this node wants of the cluster.
 #[derive(Debug, Clone)]
 pub enum Command {
-    /// Create a tribe, or describe it anew.
+    /// Create a tribe.
     CreateTribe {
         /// Its name.
         tribe: TribeName,
         /// What it is for.
         description: String,
     },
-    /// Delete a tribe with its placements, policies and items.
+    /// Delete a tribe with its placements and policies.
     DeleteTribe {
         /// Its name.
         tribe: TribeName,
@@ -102,7 +102,7 @@ pub struct PolicyCreated {
     pub warnings: Vec<PolicyWarning>,
 }
 
-/// Why a command was not carried out. Nothing has changed.
+/// Why a command was not carried out. Nothing has changed, unless the variant says otherwise.
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
 #[non_exhaustive]
 pub enum CommandError {
@@ -189,7 +189,7 @@ pub enum CommandError {
     /// The store failed; the write may be lost at the next start.
     #[error("cannot write to the data directory: {0}")]
     Storage(String),
-    /// This node has left or is shutting down.
+    /// This node has left or is shutting down. A write that was under way may still be on disk.
     #[error("this node has left the cluster")]
     Closed,
     /// The handle was taken over a fork.

@@ -36,7 +36,7 @@ use rand::{RngExt, SeedableRng, rngs::StdRng};
 
 pub use command::{Command, CommandError, PolicyCreated, Reply, Written};
 pub use event::{Event, EventKind};
-pub use output::{Now, Output, Saved, StreamEvent, StreamId, Table, Ticket, Write};
+pub use output::{Now, Output, Resolved, Saved, StreamEvent, StreamId, Table, Ticket, Write};
 #[cfg(feature = "runtime")]
 pub(crate) use own::check_facts;
 #[cfg(any(feature = "runtime", feature = "sim"))]
@@ -245,9 +245,11 @@ impl Engine {
     }
 
     /// The seeds' addresses, resolved anew.
-    pub fn handle_seeds(&mut self, seeds: Vec<SocketAddr>, now: Now) {
-        let first = !seeds.is_empty() && seeds.iter().all(|seed| *seed == self.config.address);
-        self.seeds = seeds;
+    pub fn handle_seeds(&mut self, seeds: Resolved, now: Now) {
+        let Resolved { addresses, unresolved } = seeds;
+        let only_us = addresses.iter().all(|seed| *seed == self.config.address);
+        let first = unresolved == 0 && !addresses.is_empty() && only_us;
+        self.seeds = addresses;
         self.seeds.retain(|seed| *seed != self.config.address);
         self.call_seeds(now);
         // A node that is its only seed is the first of its cluster.

@@ -63,6 +63,15 @@ pub struct Saved {
     pub entries: Vec<(Table, Vec<u8>, Vec<u8>)>,
 }
 
+/// The seeds' addresses, as far as their names could be resolved.
+#[derive(Debug, Clone, Default)]
+pub struct Resolved {
+    /// All addresses of all seeds.
+    pub addresses: Vec<SocketAddr>,
+    /// Seeds whose names could not be resolved now.
+    pub unresolved: usize,
+}
+
 /// What the loop must do.
 #[derive(Debug)]
 pub enum Output {

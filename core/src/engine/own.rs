@@ -58,11 +58,16 @@ impl Own {
     }
 
     fn merged(&self, name: &str) -> Facts {
+        self.started_with(name).covered_by(&self.runtime_facts)
+    }
+
+    /// Facts of the host and those given at start.
+    fn started_with(&self, name: &str) -> Facts {
         let mut facts = self.host_facts.clone();
         if let Ok(node_name) = FactName::parse("node_name") {
             facts.insert(node_name, Value::from(name), Source::Host);
         }
-        facts.covered_by(&self.start_facts).covered_by(&self.runtime_facts)
+        facts.covered_by(&self.start_facts)
     }
 }
 
@@ -80,13 +85,20 @@ pub(crate) fn check_facts(facts: &Facts) -> Result<Body, FactError> {
 impl Engine {
     /// Writes our facts, if they changed.
     pub(super) fn publish_facts(&mut self, now: Now) -> Option<Version> {
-        match check_facts(&self.own.merged(self.config.name.as_str())) {
-            Ok(body) => self.publish(Kind::FACTS, body, now),
-            Err(error) => {
+        let name = self.config.name.as_str();
+        let body = match (check_facts(&self.own.merged(name)), self.facts_version()) {
+            (Ok(body), _) => body,
+            (Err(error), Some(_)) => {
                 tracing::warn!("facts are not published, the last good ones stand: {error}");
-                None
+                return None;
             }
-        }
+            // Without any facts nobody would see this node: those of the start were checked then.
+            (Err(error), None) => {
+                tracing::warn!("facts set at run time are left out: {error}");
+                check_facts(&self.own.started_with(name)).ok()?
+            }
+        };
+        self.publish(Kind::FACTS, body, now)
     }
 
     /// Writes what we are, if it changed.

@@ -2,7 +2,9 @@
 
 use std::{collections::BTreeMap, time::Duration};
 
-use super::{Engine, Now, Output, Reply, Saved, StreamId, Table, Ticket, Write, timer::Timer};
+use super::{
+    Engine, Now, Output, Reply, Saved, StreamId, Table, Ticket, Write, own::is_own, timer::Timer,
+};
 use crate::{
     Facts, NodeId, codec, limits,
     state::{Key, Kind, Record, Version},
@@ -164,11 +166,14 @@ impl Engine {
     /// Takes what was saved at the last run. What cannot be read is left out, and said.
     pub(super) fn load(&mut self, saved: Saved, now: Now) {
         let mut unread = 0_usize;
+        let mut old = Vec::new();
         for (table, key, value) in saved.entries {
             match table {
                 Table::Shared | Table::Owned => match codec::decode::<Record>(&value) {
                     // Our own records are written anew in the new epoch.
-                    Ok(Record::Owned(owned)) if owned.owner == self.config.id => {}
+                    Ok(record) if is_own(&record.version(), self.config.id) => {
+                        old.push(record.version());
+                    }
                     Ok(record) => {
                         let _ = self.apply(record, now);
                     }
@@ -189,6 +194,9 @@ impl Engine {
             tracing::warn!(unread, "some saved records cannot be read and are left out");
         }
         self.store.waiting.clear();
+        for version in &old {
+            self.store_gone(version);
+        }
     }
 }
 

@@ -27,8 +27,6 @@ pub(super) struct Wanted {
 
 /// Hinted records are pulled after up to this long, so that not all ask one neighbour at once.
 const PULL_JITTER: Duration = Duration::from_millis(60);
-/// Most records of one pull.
-const PULL_MOST: usize = 64;
 
 impl Engine {
     /// Spreads a record that is news.
@@ -99,7 +97,7 @@ impl Engine {
             }
         }
         for (from, mut versions) in by_peer {
-            let rest = versions.split_off(versions.len().min(PULL_MOST));
+            let rest = versions.split_off(versions.len().min(limits::RECORDS_PULLED));
             let later = if self.dial_pull(from, versions.clone(), now) {
                 self.wanted.pulling.extend(versions);
                 rest

@@ -13,7 +13,11 @@
 //! Records, Done                ->
 //! ```
 
-use std::{collections::BTreeMap, net::SocketAddr, time::Duration};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    net::SocketAddr,
+    time::Duration,
+};
 
 use rand::RngExt;
 
@@ -307,17 +311,20 @@ impl Engine {
             Frame::Entries(entries) => self.answer_entries(id, entries, now),
             Frame::Records(records) => self.take_records(id, records, now),
             Frame::Want { shared, owned } => {
+                let (shared, owned): (BTreeSet<_>, BTreeSet<_>) =
+                    (shared.into_iter().collect(), owned.into_iter().collect());
                 let shared = shared.iter().filter_map(|key| self.state.shared(key));
                 let owned = owned
                     .iter()
                     .filter_map(|(id, epoch, kind)| self.state.owned(*id, *epoch, *kind));
-                let records: Vec<Record> = shared.chain(owned).collect();
+                let records = shared.chain(owned).take(limits::RECORDS_SENT).collect();
                 self.put_records(id, records);
             }
             Frame::Peers(peers) => self.take_peers(id, peers, now),
             Frame::Pull(versions) => {
-                let records: Vec<Record> =
-                    versions.iter().filter_map(|version| self.record_of(version)).collect();
+                let asked: BTreeSet<&Version> = versions.iter().collect();
+                let held = asked.into_iter().filter_map(|version| self.record_of(version));
+                let records = held.take(limits::RECORDS_PULLED).collect();
                 self.put_records(id, records);
                 self.put(id, &Frame::Done);
             }

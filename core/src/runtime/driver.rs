@@ -23,7 +23,7 @@ use super::{
 };
 use crate::{
     CommandError, Event, View,
-    engine::{Command, Engine, Now, Output, Quiet, Reply, StreamEvent, StreamId, Ticket},
+    engine::{Command, Engine, Now, Output, Quiet, Reply, Resolved, StreamEvent, StreamId, Ticket},
     limits,
     wire::noise::StreamError,
 };
@@ -204,7 +204,7 @@ impl Driver {
     }
 
     /// Carries out all that the engine asks for. Readers are told after the view shows the change.
-    fn carry_out(&mut self, resolved: &mpsc::Sender<Vec<SocketAddr>>) {
+    fn carry_out(&mut self, resolved: &mpsc::Sender<Resolved>) {
         let (mut replies, mut events) = (Vec::new(), Vec::new());
         while let Some(output) = self.engine.poll_output() {
             match output {
@@ -268,18 +268,21 @@ impl Driver {
         }
     }
 
-    fn resolve(&self, resolved: mpsc::Sender<Vec<SocketAddr>>) {
+    fn resolve(&self, resolved: mpsc::Sender<Resolved>) {
         let seeds = self.seeds.clone();
         tokio::spawn(async move {
-            let mut addresses = Vec::new();
+            let mut all = Resolved::default();
             for seed in seeds {
                 match tokio::net::lookup_host(&seed).await {
-                    Ok(found) => addresses.extend(found),
-                    Err(error) => tracing::warn!(seed, %error, "cannot resolve a seed"),
+                    Ok(found) => all.addresses.extend(found),
+                    Err(error) => {
+                        all.unresolved += 1;
+                        tracing::warn!(seed, %error, "cannot resolve a seed");
+                    }
                 }
             }
             // The loop may have ended meanwhile.
-            let _ = resolved.send(addresses).await;
+            let _ = resolved.send(all).await;
         });
     }
 

@@ -177,6 +177,7 @@ fn run(
     stored: &tokio_mpsc::UnboundedSender<Stored>,
 ) {
     let mut forced = true;
+    let mut broken: Option<String> = None;
     loop {
         let first = match next(inbox, forced) {
             Ok(batch) => Some(batch),
@@ -188,10 +189,11 @@ fn run(
             first.into_iter().chain(inbox.try_iter().take(GROUP - 1)).collect();
         let upto = batches.iter().map(|batch| batch.upto).max().unwrap_or_default();
         forced = is_quiet || batches.iter().any(|batch| batch.urgent);
-        let outcome = match commit(database, &batches, forced) {
-            Ok(()) => Stored::Upto(upto),
-            Err(error) => Stored::Failed(error.to_string()),
-        };
+        // After a failure nothing more is confirmed: a later success would confirm what was lost.
+        if broken.is_none() {
+            broken = commit(database, &batches, forced).err().map(|error| error.to_string());
+        }
+        let outcome = broken.clone().map_or(Stored::Upto(upto), Stored::Failed);
         if stored.send(outcome).is_err() {
             tracing::trace!("nobody waits for the store any more");
         }

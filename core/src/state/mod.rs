@@ -97,7 +97,7 @@ pub(crate) enum Applied {
     Fresh(Vec<Change>),
     /// What we hold is as new, or newer.
     Stale,
-    /// It was set aside, and nothing has changed.
+    /// It was refused, and nothing has changed.
     Refused(Refusal),
 }
 
