@@ -16,6 +16,8 @@ from conftest import RunScript, StartNode
 
 
 def test_a_wait_heeds_ctrl_c(start: StartNode) -> None:
+    # Started in the background, a shell has its programs ignore Ctrl-C.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     events = start("p1").events(kinds=["conflict"])
     threading.Timer(0.2, os.kill, (os.getpid(), signal.SIGINT)).start()
     with pytest.raises(KeyboardInterrupt):
