@@ -70,11 +70,7 @@ impl Store {
 impl Engine {
     /// A record was applied: it is kept with the next group.
     pub(super) fn store_version(&mut self, version: &Version) {
-        let record = match version {
-            Version::Shared(key, _) => self.state.shared(key),
-            Version::Owned(owner, kind, epoch, _) => self.state.owned(*owner, *epoch, *kind),
-        };
-        let Some(record) = record else { return };
+        let Some(record) = self.state.record(version) else { return };
         let (table, key) = place(version);
         self.store.waiting.push(Write { table, key, value: Some(codec::encode(&record)) });
     }

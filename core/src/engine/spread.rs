@@ -35,13 +35,7 @@ impl Engine {
         if !self.config.broadcasts || backlog > limits::BROADCAST_BACKLOG_HINTS {
             return;
         }
-        let record = match version {
-            Version::Shared(key, _) => self.state.shared(key),
-            Version::Owned(owner, kind, epoch, _) => self.state.owned(*owner, *epoch, *kind),
-        };
-        let Some(record) = record.filter(|record| record.version().supersedes(version)) else {
-            return;
-        };
+        let Some(record) = self.record_of(version) else { return };
         let version = record.version();
         let whole = codec::encode(&Announcement { version: version.clone(), record: Some(record) });
         let fits =

@@ -532,11 +532,9 @@ impl Engine {
         }
     }
 
-    fn record_of(&self, version: &Version) -> Option<Record> {
-        let record = match version {
-            Version::Shared(key, _) => self.state.shared(key),
-            Version::Owned(owner, kind, epoch, _) => self.state.owned(*owner, *epoch, *kind),
-        }?;
+    /// The record of this version, or of a later one.
+    pub(super) fn record_of(&self, version: &Version) -> Option<Record> {
+        let record = self.state.record(version)?;
         record.version().supersedes(version).then_some(record)
     }
 

@@ -353,6 +353,14 @@ impl State {
         }
     }
 
+    /// The record a version names, in whatever version it is held.
+    pub(crate) fn record(&self, version: &Version) -> Option<Record> {
+        match version {
+            Version::Shared(key, _) => self.shared(key),
+            Version::Owned(owner, kind, epoch, _) => self.owned(*owner, *epoch, *kind),
+        }
+    }
+
     /// A shared record.
     pub(crate) fn shared(&self, key: &Key) -> Option<Record> {
         self.shared.get(key).map(|held| Record::Shared(held.to_record(key)))
