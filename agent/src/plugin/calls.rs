@@ -48,18 +48,17 @@ pub(crate) enum UseError {
 }
 
 impl Plugin {
-    /// Collects these metrics.
+    /// Collects these metrics, each with its configuration.
     pub(super) async fn collect(
         &self,
-        metrics: Vec<Metric>,
-        config: &Config,
+        metrics: Vec<(Metric, Config)>,
     ) -> Result<Vec<Metric>, UseError> {
         let Running { client, .. } = self.running()?;
-        let (told, now) = (self.told(config), Time::now());
-        let wanted = metrics.into_iter().map(|mut metric| {
+        let now = Time::now();
+        let wanted = metrics.into_iter().map(|(mut metric, config)| {
             // Plugins that give back what they got would else tell the time of the catalog.
             metric.timestamp = now;
-            let config = self.policy.fill(&told, metric.namespace.values());
+            let config = self.policy.fill(&self.told(&config), metric.namespace.values());
             Ok((metric, config.map_err(|error| self.misconfigured(error))?))
         });
         let wanted: Vec<_> = wanted.collect::<Result<_, UseError>>()?;

@@ -15,7 +15,7 @@ use tracing::info;
 use super::{
     calls::UseError,
     catalog::{Catalog, CatalogError, Entry, Request},
-    config::{Config, Configs},
+    config::{Config, ConfigTree, Configs},
     identity::{Identity, Wanted},
     loaded::{Keep, Plugin},
     metric::Metric,
@@ -150,6 +150,26 @@ impl Host {
         requests: &[Request],
         configs: &Configs,
     ) -> Result<Vec<Metric>, UseError> {
+        let of = |plugin: &Plugin, _: &Metric| {
+            configs.get(&plugin.identity.name).cloned().unwrap_or_default()
+        };
+        self.collect_with(requests, of).await
+    }
+
+    /// Collects, and tells each metric what the prefixes of its namespace say.
+    pub(super) async fn collect_by_prefix(
+        &self,
+        requests: &[Request],
+        configs: &ConfigTree,
+    ) -> Result<Vec<Metric>, UseError> {
+        self.collect_with(requests, |_, metric| configs.of(metric.namespace.values())).await
+    }
+
+    async fn collect_with(
+        &self,
+        requests: &[Request],
+        config: impl Fn(&Plugin, &Metric) -> Config,
+    ) -> Result<Vec<Metric>, UseError> {
         let catalog = self.catalog();
         let mut wanted: BTreeMap<Identity, Vec<Metric>> = BTreeMap::new();
         let mut seen = BTreeSet::new();
@@ -163,9 +183,11 @@ impl Host {
         }
         let calls = wanted.into_iter().map(|(identity, metrics)| async {
             let plugin = self.known(identity)?;
-            let none = Config::new();
-            let config = configs.get(&plugin.identity.name).unwrap_or(&none);
-            plugin.collect(metrics, config).await
+            let metrics = metrics.into_iter().map(|metric| {
+                let config = config(&plugin, &metric);
+                (metric, config)
+            });
+            plugin.collect(metrics.collect()).await
         });
         let collected = futures_util::future::try_join_all(calls).await?;
         let mut metrics: Vec<_> = collected.into_iter().flatten().collect();

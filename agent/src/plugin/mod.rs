@@ -21,18 +21,20 @@ mod output;
 mod preamble;
 mod process;
 mod rpc;
+mod session;
 mod start;
 mod store;
 
 pub(crate) use self::{
     calls::UseError,
     catalog::{Entry, Request, RequestError},
-    config::{Config, ConfigValue, Configs},
+    config::{Config, ConfigTree, ConfigValue, Configs},
     host::{Host, LoadError},
     identity::{IdentityError, Kind, Wanted},
     loaded::Plugin,
     metric::{Data, Metric},
     once::{Once, run as run_once},
     process::{ExecArgs, exec},
+    session::{Collection, Session},
     store::StoreError,
 };
