@@ -108,16 +108,16 @@ impl Engine {
 
     pub(super) fn store_facts(&mut self) {
         let value = codec::encode(&self.own.runtime_facts);
-        self.store_local(FACTS_KEY, value);
+        self.store_local(FACTS_KEY, Some(value));
     }
 
     pub(super) fn store_epoch(&mut self, epoch: u64) {
-        self.store_local(EPOCH_KEY, epoch.to_le_bytes().to_vec());
+        self.store_local(EPOCH_KEY, Some(epoch.to_le_bytes().to_vec()));
     }
 
-    fn store_local(&mut self, key: &[u8], value: Vec<u8>) {
-        let write = Write { table: Table::Local, key: key.to_vec(), value: Some(value) };
-        self.store.waiting.push(write);
+    /// What concerns this node alone is kept; `None` deletes it.
+    pub(super) fn store_local(&mut self, key: &[u8], value: Option<Vec<u8>>) {
+        self.store.waiting.push(Write { table: Table::Local, key: key.to_vec(), value });
     }
 
     /// Collects tombstones older than the horizon, which follows the wall clock by the hour.
@@ -154,7 +154,7 @@ impl Engine {
             .take(limits::SAVED_MEMBERS)
             .collect();
         if !members.is_empty() {
-            self.store_local(MEMBERS_KEY, codec::encode(&members));
+            self.store_local(MEMBERS_KEY, Some(codec::encode(&members)));
             self.flush_store();
         }
     }
@@ -183,7 +183,11 @@ impl Engine {
                     Ok(members) => self.saved_members = members,
                     Err(_) => unread += 1,
                 },
-                Table::Local => {}
+                Table::Local => {
+                    if let Some(Err(_)) = self.local_items.load(&key, &value) {
+                        unread += 1;
+                    }
+                }
             }
         }
         if unread > 0 {
