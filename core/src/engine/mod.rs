@@ -42,6 +42,8 @@ pub use output::{Now, Output, Resolved, Saved, StreamEvent, StreamId, Table, Tic
 pub(crate) use own::check_facts;
 #[cfg(any(feature = "runtime", feature = "sim"))]
 pub(crate) use persist::EPOCH_KEY;
+#[cfg(feature = "runtime")]
+pub(crate) use persist::MEMBERS_KEY;
 pub(crate) use quiet::Quiet;
 pub use view::{Acting, Item, Member, MemberState, PolicyInfo, Tribe, TribeMember, View};
 

@@ -35,7 +35,8 @@ const GROUP: Duration = Duration::from_secs(1);
 const HORIZON_PERIOD: Duration = Duration::from_secs(60);
 
 const FACTS_KEY: &[u8] = b"facts";
-const MEMBERS_KEY: &[u8] = b"members";
+/// Where members were reached: a node that is alone is not to look for them.
+pub(crate) const MEMBERS_KEY: &[u8] = b"members";
 /// The epoch, little-endian: the loop reads it before it makes the next engine.
 pub(crate) const EPOCH_KEY: &[u8] = b"epoch";
 
