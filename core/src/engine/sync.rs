@@ -424,12 +424,23 @@ impl Engine {
         };
         let (mine, theirs) = (ranks(&mine), ranks(theirs));
         let useful = |(owner, epoch, _): &&OwnedKey, at: &BTreeMap<OwnedKey, _>| {
-            complete_epoch(at, *owner).is_none_or(|complete| complete <= *epoch)
+            self.complete_epoch(at, *owner).is_none_or(|complete| complete <= *epoch)
         };
         let lacked = newer(&mine, &theirs).filter(|key| useful(key, &theirs));
         let wanted = newer(&theirs, &mine).filter(|key| useful(key, &mine));
         let record = |(owner, epoch, kind): &OwnedKey| self.state.owned(*owner, *epoch, *kind);
         (lacked.filter_map(record).collect(), wanted.copied().collect())
+    }
+
+    /// The newest epoch of an owner that looks complete from someone's list of records.
+    fn complete_epoch<R>(&self, entries: &BTreeMap<OwnedKey, R>, owner: NodeId) -> Option<u64> {
+        let has = |epoch, kind| entries.contains_key(&(owner, epoch, kind));
+        entries
+            .range((owner, 0, Kind(0))..=(owner, u64::MAX, Kind(u8::MAX)))
+            .filter(|((_, epoch, kind), _)| *kind == Kind::FACTS && has(*epoch, Kind::NODE))
+            .map(|((_, epoch, _), _)| *epoch)
+            .filter(|epoch| self.state.kinds(owner, *epoch).iter().all(|kind| has(*epoch, *kind)))
+            .max()
     }
 
     fn take_peers(&mut self, id: StreamId, peers: Vec<Peer>, now: Now) {
@@ -554,7 +565,7 @@ impl Engine {
     /// Sends records in messages of bounded size, but none of ours that is not yet on disk.
     fn put_records(&mut self, id: StreamId, records: Vec<Record>) {
         let mut chunk = Vec::new();
-        let mut bytes = 0;
+        let (mut bytes, mut sent) = (0, 0);
         for record in records {
             if self.store.is_unpersisted(&record.version()) {
                 continue;
@@ -563,7 +574,10 @@ impl Engine {
             chunk.push(record);
             if bytes > limits::SYNC_CHUNK_BYTES {
                 self.put(id, &Frame::Records(std::mem::take(&mut chunk)));
-                bytes = 0;
+                sent += std::mem::take(&mut bytes);
+            }
+            if sent > limits::SYNC_BYTES {
+                return;
             }
         }
         if !chunk.is_empty() {
@@ -580,15 +594,6 @@ fn newer<'a, K: Ord, R: Ord>(
     one.iter()
         .filter(|(key, rank)| other.get(*key).is_none_or(|held| held < *rank))
         .map(|(key, _)| key)
-}
-
-/// The newest epoch of an owner that looks complete from its list of records.
-fn complete_epoch<R>(entries: &BTreeMap<OwnedKey, R>, owner: NodeId) -> Option<u64> {
-    let facts = entries
-        .range((owner, 0, Kind(0))..=(owner, u64::MAX, Kind(u8::MAX)))
-        .filter(|((_, _, kind), _)| *kind == Kind::FACTS)
-        .map(|((_, epoch, _), _)| *epoch);
-    facts.filter(|epoch| entries.contains_key(&(owner, *epoch, Kind::NODE))).max()
 }
 
 /// Buckets in groups whose entries fit a message even in large states.

@@ -382,6 +382,14 @@ impl State {
         }
     }
 
+    /// The kinds an owner's epoch began with, as far as known here.
+    pub(crate) fn kinds(&self, id: NodeId, epoch: u64) -> Vec<Kind> {
+        let generation = self.owners.get(&id).and_then(|owner| owner.epochs.get(&epoch));
+        let node = generation.and_then(|records| records.0.get(&Kind::NODE));
+        node.and_then(|slot| NodeBody::from_body(&slot.body))
+            .map_or_else(Vec::new, |node| node.kinds)
+    }
+
     /// A shared record.
     pub(crate) fn shared(&self, key: &Key) -> Option<Record> {
         self.shared.get(key).map(|held| Record::Shared(held.to_record(key)))
