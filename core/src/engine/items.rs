@@ -16,9 +16,7 @@ use super::{
 };
 use crate::{
     ItemKind, ItemName, TribeName, codec, limits,
-    state::{
-        Clock, Form, ItemBody, ItemKey, ItemRead, Key, Kind, Reading, RunningBody, Stamp, Version,
-    },
+    state::{Clock, Form, ItemBody, ItemKey, Key, Kind, Reading, RunningBody, Stamp, Version},
 };
 
 /// Items of this node alone.
@@ -127,7 +125,8 @@ impl Engine {
         now: Now,
     ) -> Result<Option<Version>, CommandError> {
         let reading = self.state.reading();
-        let stopped = reading.switch(tribe, item).is_some_and(|switch| !switch.running);
+        let stopped =
+            reading.switch(tribe, item).is_some_and(|switch| switch.running == Some(false));
         if !stopped {
             return Ok(None);
         }
@@ -256,11 +255,9 @@ impl LocalItems {
 
 /// An item of a tribe, if there is one.
 pub(super) fn view_item(reading: &Reading, tribe: &TribeName, key: &ItemKey) -> Option<Item> {
-    let ItemRead { stamp, document } = reading.item(tribe, key)?;
-    let switch = reading.switch(tribe, key);
-    let running = switch.is_none_or(|switch| switch.running);
-    let stamp = switch.map_or(*stamp, |switch| switch.stamp.max(*stamp));
-    Some(shown(key, document.clone(), running, stamp))
+    let document = reading.item(tribe, key)?.document.clone();
+    let (running, written) = reading.running(tribe, key)?;
+    Some(shown(key, document, running, written))
 }
 
 fn shown(key: &ItemKey, document: Bytes, running: bool, written: Stamp) -> Item {

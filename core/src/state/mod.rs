@@ -103,11 +103,12 @@ pub(crate) struct ItemRead {
     pub(crate) document: Bytes,
 }
 
-/// Should an item run? A tombstone counts as well: it is later than what it replaced.
+/// What was said of an item: should it run?
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct SwitchRead {
     pub(crate) stamp: Stamp,
-    pub(crate) running: bool,
+    /// `None` is a tombstone.
+    pub(crate) running: Option<bool>,
 }
 
 /// What applying a record did.
@@ -604,7 +605,7 @@ impl Reading {
                 read_item_into(&mut self.items, &record.key, item);
             }
             Kind::ITEM_RUNNING => {
-                let running = body.and_then(RunningBody::from_body).is_none_or(|body| body.running);
+                let running = body.and_then(RunningBody::from_body).map(|body| body.running);
                 let switch = SwitchRead { stamp: record.stamp, running };
                 read_item_into(&mut self.switches, &record.key, Some(switch));
             }
@@ -633,6 +634,17 @@ impl Reading {
     /// The switch of an item, if it ever had one.
     pub(crate) fn switch(&self, tribe: &TribeName, item: &ItemKey) -> Option<SwitchRead> {
         self.switches.get(tribe)?.get(item).copied()
+    }
+
+    /// Should an item run, and when was that, or its document, last written?
+    ///
+    /// A switch is forgotten together with its item. If the news of the one comes before the news of the
+    /// other, an item that was stopped must not run for a moment.
+    pub(crate) fn running(&self, tribe: &TribeName, item: &ItemKey) -> Option<(bool, Stamp)> {
+        let put = self.item(tribe, item)?.stamp;
+        let Some(switch) = self.switch(tribe, item) else { return Some((true, put)) };
+        let running = switch.running.unwrap_or(switch.stamp < put);
+        Some((running, switch.stamp.max(put)))
     }
 
     fn read_placement(&mut self, name: &str, body: Option<&Body>) {

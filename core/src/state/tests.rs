@@ -243,7 +243,7 @@ fn a_deleted_tribe_takes_its_items_and_their_switches_along() {
     ]);
     let (of_a, key) = (TribeName::parse("a").unwrap(), item_key(Kind::ITEM, "a", ITEM));
     let (_, item_name) = key.as_item().unwrap();
-    assert!(!state.reading().switch(&of_a, &item_name).unwrap().running);
+    assert!(!state.reading().running(&of_a, &item_name).unwrap().0);
     let Applied::Fresh(changes) = state.apply(floor("a", 5), NOW_MS) else { panic!("stale") };
     assert_eq!(changes.len(), 4);
     assert_eq!((documents(&state, "a").len(), documents(&state, "b").len()), (0, 1));
@@ -253,7 +253,29 @@ fn a_deleted_tribe_takes_its_items_and_their_switches_along() {
     assert!(documents(&state, "a").is_empty());
     let _ = state.apply(item("a", 7, Some("new")), NOW_MS);
     assert_eq!(documents(&state, "a"), ["new"]);
-    assert!(state.reading().switch(&of_a, &item_name).unwrap().running);
+    assert!(state.reading().running(&of_a, &item_name).unwrap().0);
+}
+
+#[test]
+fn an_item_runs_unless_its_switch_says_no() {
+    let check = |records: &[Record], expected: Option<(bool, u64)>| {
+        let state = apply_all(records);
+        let (tribe, item) = item_key(Kind::ITEM, "a", ITEM).as_item().unwrap();
+        let found = state.reading().running(&tribe, &item);
+        assert_eq!(found.map(|(running, at)| (running, at.wall_ms())), expected, "{records:?}");
+    };
+    let put = |at| item("a", at, Some("x"));
+    check(&[], None);
+    check(&[switch("a", 1, Some(true))], None);
+    check(&[put(1)], Some((true, 1)));
+    check(&[put(1), switch("a", 2, Some(false))], Some((false, 2)));
+    check(&[put(3), switch("a", 2, Some(false))], Some((false, 3)));
+    check(&[put(3), switch("a", 4, Some(true))], Some((true, 4)));
+    // It was forgotten before the item was put.
+    check(&[put(3), switch("a", 2, None)], Some((true, 3)));
+    // It was forgotten with the item, whose end is not yet heard of here.
+    check(&[put(3), switch("a", 5, None)], Some((false, 5)));
+    check(&[put(3), switch("a", 5, None), item("a", 4, None)], None);
 }
 
 #[test]
