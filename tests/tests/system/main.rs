@@ -14,6 +14,7 @@ mod idle;
 mod keys;
 mod languages;
 mod mistakes;
+mod parts;
 mod restart;
 mod storyboard;
 mod transcript;
