@@ -5,6 +5,7 @@ use std::{
     fs,
     net::SocketAddr,
     path::{Path, PathBuf},
+    process::Command,
     time::Duration,
 };
 
@@ -247,6 +248,18 @@ fn hosts_reach_each_other_and_not_each_others_loopback() {
     assert!(!reaches(&i2, there));
     network.plug("i2");
     wait_until("i2 reaches i1 again", || reaches(&i2, there));
+}
+
+#[test]
+fn what_a_killed_run_has_left_is_removed() {
+    let Some(network) = Network::new(&[]) else { return };
+    drop(network);
+    let mut ended = Command::new("true").spawn().unwrap();
+    ended.wait().unwrap();
+    let left = format!("tribe-{}-0-i1", ended.id());
+    let _ = Ran::new(Command::new("ip").args(["netns", "add", &left])).done();
+    let _network = Network::new(&[]);
+    assert!(!Path::new("/run/netns").join(&left).exists());
 }
 
 #[test]
