@@ -7,6 +7,7 @@
 //! Invariant: whatever a plugin does, snapd goes on. Its output is read and bounded, its bytes are
 //! made text, its silence has a limit, and its death is followed by another start.
 
+pub(crate) mod batch;
 mod calls;
 mod catalog;
 mod client;
@@ -35,6 +36,6 @@ pub(crate) use self::{
     metric::{Data, Metric},
     once::{Once, run as run_once},
     process::{ExecArgs, exec},
-    session::{Collection, Session},
+    session::{Collection, Session, StreamOptions},
     store::StoreError,
 };

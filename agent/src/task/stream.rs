@@ -1,0 +1,68 @@
+//! Tasks that fire whenever their collector has something.
+
+use std::time::Duration;
+
+use tokio::time::sleep;
+
+use super::{
+    running::Task,
+    step::{Outcome, StepError},
+};
+use crate::plugin::{Metric, Session, StreamOptions};
+
+/// How long after a stream broke the next one begins.
+const RECONNECT: Duration = Duration::from_secs(3);
+
+impl Task {
+    /// Takes batches as they come, until it is stopped.
+    pub(super) async fn stream(&self, session: &Session) {
+        loop {
+            let passed = self.one_stream(session).await;
+            if !self.go_on(passed).await {
+                return;
+            }
+            tokio::select! {
+                () = sleep(RECONNECT) => {}
+                () = self.woken() => {}
+            }
+        }
+    }
+
+    /// Takes batches until the stream breaks, which is a failure, or the task is not to go on.
+    async fn one_stream(&self, session: &Session) -> bool {
+        let options = StreamOptions {
+            max_collect_duration: self.manifest.max_collect_duration,
+            max_metrics_buffer: self.manifest.max_metrics_buffer,
+        };
+        let (collection, secrets) = match self.context.collection(&self.manifest.collect) {
+            Ok(found) => found,
+            Err(error) => return self.collected(self.context.failed(error)).is_some(),
+        };
+        let mut batches = match session.stream(&collection, options).await {
+            Ok(batches) => batches,
+            Err(error) => {
+                let error = StepError::used(&error, &secrets);
+                return self.collected(self.context.failed(error)).is_some();
+            }
+        };
+        while let Some(batch) = batches.recv().await {
+            let batch = batch.map_err(|error| StepError::used(&error, &secrets));
+            let Some(metrics) = self.collected(self.context.streamed(batch)) else {
+                return false;
+            };
+            let begun = self.hit();
+            let passed = self.flow(session, metrics, begun).await;
+            if !self.go_on(passed).await {
+                return false;
+            }
+        }
+        let error = StepError::Plugin("the stream has ended".to_owned());
+        self.collected(self.context.failed(error)).is_some()
+    }
+
+    /// Notes what came of collecting.
+    fn collected(&self, outcome: Outcome<Vec<Metric>>) -> Option<Vec<Metric>> {
+        self.note(None, &outcome);
+        outcome.result.ok()
+    }
+}
