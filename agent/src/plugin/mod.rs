@@ -26,6 +26,8 @@ mod session;
 mod start;
 mod store;
 
+#[cfg(test)]
+pub(crate) use self::metric::test_metric;
 pub(crate) use self::{
     calls::UseError,
     catalog::{Entry, Request, RequestError},

@@ -15,6 +15,8 @@ mod report;
 mod running;
 mod schedule;
 mod scheduler;
+#[cfg(test)]
+mod script;
 mod spool;
 mod step;
 mod stream;

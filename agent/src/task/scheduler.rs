@@ -110,7 +110,12 @@ impl Scheduler {
         tags: &BTreeMap<String, BTreeMap<String, String>>,
         spool: Spool,
     ) -> Self {
-        let context = Context { node, values };
+        let context = Context {
+            node,
+            values,
+            #[cfg(test)]
+            script: None,
+        };
         let (tags, state) = (TagTree::new(tags), Mutex::default());
         Self(Arc::new(Shared { host, context, tags, spool, state }))
     }

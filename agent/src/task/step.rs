@@ -12,7 +12,10 @@ use super::{
     spool::now_ms,
 };
 use crate::{
-    plugin::{Collection, Config, ConfigTree, Kind, Metric, Request, Session, UseError, Wanted},
+    plugin::{
+        Collection, Config, ConfigTree, Kind, Metric, Request, Session, StreamOptions, UseError,
+        Wanted,
+    },
     values::{ResolveError, Resolved, Secrets, Values},
 };
 
@@ -41,7 +44,13 @@ pub(super) struct Context {
     /// The name of this node.
     pub(super) node: String,
     pub(super) values: Values,
+    /// Stands in for plugins.
+    #[cfg(test)]
+    pub(super) script: Option<Arc<super::script::Script>>,
 }
+
+/// Batches that a collector sends by itself.
+pub(super) type Batches = tokio::sync::mpsc::Receiver<Result<Vec<Metric>, UseError>>;
 
 /// A step that has run, or failed to.
 #[derive(Debug)]
@@ -121,6 +130,10 @@ impl Context {
         let begun = Instant::now();
         let result = async {
             let (collection, secrets) = self.collection(what)?;
+            #[cfg(test)]
+            if let Some(script) = &self.script {
+                return script.collect().await.map_err(StepError::Plugin);
+            }
             session.collect(&collection).await.map_err(|error| StepError::used(&error, &secrets))
         };
         let result = result.await;
@@ -128,8 +141,24 @@ impl Context {
         self.outcome(begun, metrics, result)
     }
 
+    /// Begins to collect from a collector that streams. Also gives what its errors must not show.
+    pub(super) async fn stream(
+        &self,
+        session: &Session,
+        what: &Collect,
+        options: StreamOptions,
+    ) -> Result<(Batches, Secrets), StepError> {
+        let (collection, secrets) = self.collection(what)?;
+        #[cfg(test)]
+        if let Some(script) = &self.script {
+            return Ok((script.stream().await.map_err(StepError::Plugin)?, secrets));
+        }
+        let batches = session.stream(&collection, options).await;
+        Ok((batches.map_err(|error| StepError::used(&error, &secrets))?, secrets))
+    }
+
     /// What is collected, as this node does it.
-    pub(super) fn collection(&self, what: &Collect) -> Result<(Collection, Secrets), StepError> {
+    fn collection(&self, what: &Collect) -> Result<(Collection, Secrets), StepError> {
         let mut configs = ConfigTree::default();
         let mut secrets = Secrets::default();
         for (prefix, config) in &what.config {
@@ -155,6 +184,11 @@ impl Context {
         let begun = Instant::now();
         let result = async {
             let resolved = self.resolve(step)?;
+            #[cfg(test)]
+            if let Some(script) = &self.script {
+                let done = script.process(step, metrics).await;
+                return done.map_err(|text| StepError::Plugin(resolved.secrets().hide(text)));
+            }
             match &step.place {
                 Place::Here => {
                     let done = session.process(&step.plugin, metrics, &resolved.config).await;
@@ -177,6 +211,11 @@ impl Context {
         let begun = Instant::now();
         let result = async {
             let resolved = self.resolve(step)?;
+            #[cfg(test)]
+            if let Some(script) = &self.script {
+                let done = script.publish(step, metrics, &resolved.config).await;
+                return done.map_err(|text| StepError::Plugin(resolved.secrets().hide(text)));
+            }
             match &step.place {
                 Place::Here => {
                     let done = session.publish(&step.plugin, metrics, &resolved.config).await;

@@ -34,16 +34,10 @@ impl Task {
             max_collect_duration: self.manifest.max_collect_duration,
             max_metrics_buffer: self.manifest.max_metrics_buffer,
         };
-        let (collection, secrets) = match self.context.collection(&self.manifest.collect) {
-            Ok(found) => found,
+        let begun = self.context.stream(session, &self.manifest.collect, options).await;
+        let (mut batches, secrets) = match begun {
+            Ok(begun) => begun,
             Err(error) => return self.collected(self.context.failed(error)).is_some(),
-        };
-        let mut batches = match session.stream(&collection, options).await {
-            Ok(batches) => batches,
-            Err(error) => {
-                let error = StepError::used(&error, &secrets);
-                return self.collected(self.context.failed(error)).is_some();
-            }
         };
         while let Some(batch) = batches.recv().await {
             let batch = batch.map_err(|error| StepError::used(&error, &secrets));

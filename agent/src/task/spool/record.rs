@@ -94,7 +94,7 @@ pub(super) fn read(segment: &[u8], at: usize) -> Found {
 fn head(bytes: &[u8; HEAD]) -> Option<Head> {
     let four = |at: usize| Some(u32::from_le_bytes(*bytes.get(at..)?.first_chunk()?));
     let eight = |at: usize| Some(u64::from_le_bytes(*bytes.get(at..)?.first_chunk()?));
-    if bytes.get(1..4)? != [VERSION, 0, 0] {
+    if bytes.get(1..4)? != [VERSION, 0, 0] || bytes.get(12..16)? != [0; 4] {
         return None;
     }
     Some(Head {
