@@ -14,6 +14,7 @@ mod args;
 mod config;
 mod daemon;
 mod dev;
+mod discover;
 mod failure;
 mod keygen;
 mod log;

@@ -2,7 +2,7 @@
 
 use std::fmt::{self, Display, Write as _};
 
-use super::{Given, Origin, Settings, duration};
+use super::{Given, Origin, Settings, duration, size};
 
 /// Everything that was read, as YAML with the sources as comments. Of a key only the fingerprint, and
 /// of what plugins are told only the names.
@@ -19,6 +19,7 @@ pub(crate) fn print(settings: &Settings) -> Result<String, fmt::Error> {
         data_dir,
         load_timeout,
         plugin_configs,
+        tasks,
         tribe,
         ..
     } = settings;
@@ -26,6 +27,22 @@ pub(crate) fn print(settings: &Settings) -> Result<String, fmt::Error> {
     line(&mut out, "log_format", log_format.value.as_str(), &log_format.origin)?;
     line(&mut out, "socket", socket.value.display(), &socket.origin)?;
     line(&mut out, "data_dir", data_dir.value.display(), &data_dir.origin)?;
+    if let Some(Given { value, origin }) = &tasks.discover {
+        let paths: Vec<_> = value.iter().map(|path| path.display().to_string()).collect();
+        line(&mut out, "auto_discover_path", paths.join(":"), origin)?;
+    }
+    writeln!(out, "spool:")?;
+    let size = size::show(tasks.spool_size.value);
+    line(&mut out, "  size", size, &tasks.spool_size.origin)?;
+    line(&mut out, "  dir", tasks.spool_dir.value.display(), &tasks.spool_dir.origin)?;
+    writeln!(out, "secrets:")?;
+    line(&mut out, "  dir", tasks.secrets_dir.value.display(), &tasks.secrets_dir.origin)?;
+    if !tasks.tags.is_empty() {
+        writeln!(out, "tags:")?;
+    }
+    for (prefix, tags) in &tasks.tags {
+        writeln!(out, "  {prefix}: {tags:?}")?;
+    }
     writeln!(out, "plugins:")?;
     let time = duration::show(load_timeout.value);
     line(&mut out, "  load_timeout", time, &load_timeout.origin)?;

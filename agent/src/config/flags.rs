@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::{ArgMatches, parser::ValueSource};
 
-use super::{Given, KeyFrom, Layer, Origin, Problems, RawFact};
+use super::{Given, KeyFrom, Layer, Origin, Problems, RawFact, task_settings::TaskLayer};
 use crate::{args::RunArgs, plugin::Configs};
 
 /// What flags and environment say. A flag covers its variable.
@@ -20,6 +20,7 @@ pub(super) fn layer(args: RunArgs, matches: &ArgMatches, problems: &mut Problems
         data_dir: path("data_dir", args.data_dir),
         load_timeout: None,
         plugin_configs: Configs::new(),
+        tasks: TaskLayer::default(),
         enable: given(&origin, "tribe", args.tribe),
         name: text("tribe_node_name", args.tribe_node_name),
         cluster: None,

@@ -11,6 +11,8 @@ mod check;
 mod duration;
 mod file;
 mod flags;
+mod size;
+mod task_settings;
 mod tribe_settings;
 
 use std::{
@@ -25,7 +27,7 @@ use tribe::Value;
 use tribe_api::DEFAULT_SOCKET;
 use zeroize::Zeroizing;
 
-pub(crate) use self::{check::print, tribe_settings::TribeSettings};
+pub(crate) use self::{check::print, task_settings::TaskSettings, tribe_settings::TribeSettings};
 use crate::{
     args::RunArgs,
     failure::{Exit, Failure},
@@ -56,6 +58,7 @@ pub(crate) struct Settings {
     pub(crate) load_timeout: Given<Duration>,
     /// What plugins are told, by their name. May hold passwords.
     pub(crate) plugin_configs: Configs,
+    pub(crate) tasks: TaskSettings,
     pub(crate) tribe: TribeSettings,
 }
 
@@ -95,6 +98,8 @@ struct Layer {
     data_dir: Option<Given<PathBuf>>,
     load_timeout: Option<Given<String>>,
     plugin_configs: Configs,
+    /// Only the file has it.
+    tasks: task_settings::TaskLayer,
     enable: Option<Given<bool>>,
     name: Option<Given<String>>,
     cluster: Option<Given<String>>,
@@ -176,6 +181,7 @@ fn resolve(file: Option<PathBuf>, layer: Layer, problems: &mut Problems) -> Opti
     let load_timeout = or_default(load_timeout.clone(), DEFAULT_LOAD_TIMEOUT.to_owned());
     let load_timeout = problems.parse(load_timeout, |text| parse_load_timeout(text));
     let plugin_configs = layer.plugin_configs.clone();
+    let tasks = task_settings::resolve(&layer.tasks, &data_dir.value, problems);
     let tribe = tribe_settings::resolve(layer, problems);
     Some(Settings {
         file,
@@ -185,6 +191,7 @@ fn resolve(file: Option<PathBuf>, layer: Layer, problems: &mut Problems) -> Opti
         data_dir,
         load_timeout: load_timeout?,
         plugin_configs,
+        tasks: tasks?,
         tribe: tribe?,
     })
 }
@@ -216,6 +223,7 @@ impl Layer {
             load_timeout: self.load_timeout.or(lower.load_timeout),
             // Only the file has some.
             plugin_configs: lower.plugin_configs,
+            tasks: lower.tasks,
             enable: self.enable.or(lower.enable),
             name: self.name.or(lower.name),
             cluster: self.cluster.or(lower.cluster),

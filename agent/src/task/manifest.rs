@@ -18,7 +18,7 @@ use super::{
     time,
 };
 use crate::{
-    plugin::{Config, ConfigTree, ConfigValue, Request, Wanted},
+    plugin::{Config, ConfigValue, Request, Wanted},
     values,
 };
 
@@ -205,15 +205,6 @@ impl MaxFailures {
 }
 
 impl Collect {
-    /// What plugins are told, by prefix.
-    pub(crate) fn config_tree(&self) -> ConfigTree {
-        let mut tree = ConfigTree::default();
-        for (prefix, config) in &self.config {
-            tree.add(prefix, config.clone());
-        }
-        tree
-    }
-
     fn print(&self, config: &dyn Fn(&Config) -> Json) -> Json {
         let metrics = self.metrics.iter().map(|(namespace, request)| {
             let version = request.version().map(|version| json!({ "version": version }));
@@ -233,11 +224,6 @@ impl Collect {
 }
 
 impl Steps {
-    /// Are there none?
-    pub(crate) fn is_empty(&self) -> bool {
-        self.process.is_empty() && self.publish.is_empty()
-    }
-
     fn print(&self, map: &mut Map<String, Json>, config: &dyn Fn(&Config) -> Json) {
         if !self.process.is_empty() {
             let all = self.process.iter().map(|step| {

@@ -161,7 +161,7 @@ fn what_snap_took_without_effect_is_taken_with_a_warning() {
 #[test]
 fn nothing_and_empty_lists_are_no_steps() {
     for more in [r#", "process": null, "publish": null"#, r#", "process": [], "config": {}"#] {
-        assert!(parse(&with_collect(more)).unwrap().collect.steps.is_empty());
+        assert_eq!(parse(&with_collect(more)).unwrap().collect.steps, Steps::default());
     }
     let more = r#", "publish": [{"plugin_name": "file", "config": null, "target": ""}]"#;
     let manifest = parse(&with_collect(more)).unwrap();

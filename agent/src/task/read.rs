@@ -1,9 +1,6 @@
 //! A document judged: it becomes a manifest, or a list of all that is wrong, each with its path.
 
-use std::{
-    collections::{BTreeMap, BTreeSet},
-    time::Duration,
-};
+use std::{collections::BTreeMap, time::Duration};
 
 use jiff::Timestamp;
 use tribe::{NodeName, TribeName};
@@ -674,21 +671,4 @@ fn whole(float: f64) -> Option<i64> {
     // Every whole number below this has a float of its own.
     const EXACT: f64 = 9_007_199_254_740_992.0;
     (float.fract() == 0.0 && float.abs() <= EXACT).then_some(float as i64)
-}
-
-/// The paths of all steps of a workflow, in the order in which they are written.
-pub(super) fn paths(steps: &Steps) -> BTreeSet<String> {
-    fn walk(steps: &Steps, prefix: &str, found: &mut BTreeSet<String>) {
-        for (index, step) in steps.process.iter().enumerate() {
-            let path = format!("{prefix}process[{index}]");
-            walk(&step.steps, &format!("{path}."), found);
-            found.insert(path);
-        }
-        for index in 0..steps.publish.len() {
-            found.insert(format!("{prefix}publish[{index}]"));
-        }
-    }
-    let mut found = BTreeSet::new();
-    walk(steps, "", &mut found);
-    found
 }
