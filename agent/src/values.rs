@@ -24,6 +24,8 @@ use crate::plugin::{Config, ConfigValue};
 const SECRET_BYTES: u64 = 64 * 1024;
 /// Longest name of a secret, in bytes.
 const NAME_BYTES: usize = 128;
+/// Longest path of a fact, in bytes.
+const PATH_BYTES: usize = 1024;
 /// What a secret begins with in a text.
 const SECRET: &str = "${secret:";
 /// What stands in its place where people look.
@@ -274,10 +276,10 @@ fn read_secret(dir: &SecretDir, name: &str) -> io::Result<Zeroizing<String>> {
 /// A fact by its path.
 fn fact<'a>(facts: &'a Facts, path: &str) -> Result<&'a Value, ValueError> {
     let unknown = || ValueError::UnknownFact(path.to_owned());
-    let mut elements = path.split('.');
-    let first = elements.next().unwrap_or_default();
+    let elements = path_elements(path).ok_or_else(unknown)?;
+    let (first, rest) = elements.split_first().ok_or_else(unknown)?;
     let mut value = &facts.get(first).ok_or_else(unknown)?.value;
-    for element in elements {
+    for &element in rest {
         value = match value {
             Value::Map(map) => map.get(element).ok_or_else(unknown)?,
             Value::List(list) => {
@@ -356,8 +358,33 @@ fn is_secret_name(name: &str) -> bool {
 }
 
 fn is_fact_path(path: &str) -> bool {
-    let fits = |c: char| !c.is_whitespace() && !c.is_control() && !matches!(c, '{' | '}' | '"');
-    path.len() <= 1024 && path.split('.').all(|part| !part.is_empty() && part.chars().all(fits))
+    path.len() <= PATH_BYTES && path_elements(path).is_some()
+}
+
+/// The elements of `a.b["c.d"]`.
+fn path_elements(path: &str) -> Option<Vec<&str>> {
+    let fits = |c: char| {
+        !c.is_whitespace() && !c.is_control() && !matches!(c, '{' | '}' | '"' | '[' | ']')
+    };
+    let mut elements = Vec::new();
+    let mut rest = path;
+    loop {
+        let (element, after) = match rest.strip_prefix("[\"") {
+            Some(inside) if !elements.is_empty() => inside.split_once("\"]")?,
+            _ => rest.split_at_checked(rest.find(['.', '[']).unwrap_or(rest.len()))?,
+        };
+        let quoted = rest.starts_with('[');
+        if element.is_empty() || !(quoted || element.chars().all(fits)) {
+            return None;
+        }
+        elements.push(element);
+        rest = match after.strip_prefix('.') {
+            Some(after) if !after.starts_with('[') => after,
+            None if after.is_empty() => return Some(elements),
+            None if after.starts_with('[') => after,
+            _ => return None,
+        };
+    }
 }
 
 impl Resolved {
@@ -437,7 +464,10 @@ mod tests {
         add("memtotal", 1024.into());
         add("load", 0.5.into());
         add("ssd", true.into());
-        add("net", serde_json::json!({ "eth0": { "address": "10.0.0.1" }, "list": ["a", "b"] }));
+        add(
+            "net",
+            serde_json::json!({ "eth0": { "address": "10.0.0.1" }, "list": ["a", "b"], "eth0.1": 7 }),
+        );
         Arc::new(facts)
     }
 
@@ -467,6 +497,8 @@ mod tests {
         check(&values, "/var/{{hostname}}-{{memtotal}}.log", Ok(text("/var/i1-1024.log")));
         check(&values, "{{net.eth0.address}}", Ok(text("10.0.0.1")));
         check(&values, "{{net.list.1}}", Ok(text("b")));
+        check(&values, r#"{{net["eth0.1"]}}"#, Ok(ConfigValue::Int(7)));
+        check(&values, r#"x{{net["eth0"].address}}"#, Ok(text("x10.0.0.1")));
         check(&values, "a {{{{hostname}} $$ }} {", Ok(text("a {{hostname}} $$ }} {")));
         check(&values, "{{disk}}", Err("`k`: this node has no fact `disk`"));
         check(&values, "{{net.eth1}}", Err("`k`: this node has no fact `net.eth1`"));
@@ -523,6 +555,10 @@ mod tests {
         check("${secret:a", Err(FormError::OpenSecret));
         check("{{}}", Err(FormError::Fact(String::new())));
         check("{{a b}}", Err(FormError::Fact("a b".into())));
+        for path in [".", "a.", ".a", "a..b", "a[b]", "a[\"b\"", "a[\"\"]", "[\"a\"]", "a.[\"b\"]"]
+        {
+            check(&format!("{{{{{path}}}}}"), Err(FormError::Fact(path.into())));
+        }
         check("${secret:../x}", Err(FormError::Secret("../x".into())));
         check("${secret:}", Err(FormError::Secret(String::new())));
         check("${other} $x { } }}", Ok(()));

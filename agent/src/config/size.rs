@@ -30,7 +30,7 @@ pub(super) fn parse(text: &str) -> Result<u64, SizeError> {
 
 /// A size as it is read.
 pub(super) fn show(bytes: u64) -> String {
-    let whole = |(_, size): &(&str, u64)| bytes > 0 && bytes % size == 0;
+    let whole = |(_, size): &&(&str, u64)| bytes > 0 && bytes.is_multiple_of(*size);
     match [("TiB", 1 << 40), ("GiB", 1 << 30), ("MiB", 1 << 20), ("KiB", 1 << 10)]
         .iter()
         .find(|it| whole(it))

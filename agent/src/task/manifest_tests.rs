@@ -410,3 +410,21 @@ fn passwords_are_printed_for_machines_and_hidden_from_eyes() {
     assert_eq!(config(manifest.to_json()), json!({ "password": "p", "user": "u" }));
     assert_eq!(config(manifest.to_json_redacted()), json!({ "password": "***", "user": "u" }));
 }
+
+#[test]
+fn the_manifests_of_the_documentation_are_read() {
+    let text = include_str!("../../../docs/TASKS.md");
+    let mut found = 0;
+    for (mark, format) in [("```yaml\n", Format::Yaml), ("```json\n", Format::Json)] {
+        for block in text.split(mark).skip(1) {
+            let block = block.split("```").next().unwrap();
+            if block.starts_with("# snapd.yaml") {
+                continue;
+            }
+            let manifest = Manifest::parse(block, format).map_err(|error| error.lines()).unwrap();
+            assert_eq!(manifest.warnings, Vec::<String>::new());
+            found += 1;
+        }
+    }
+    assert_eq!(found, 6);
+}
