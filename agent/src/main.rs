@@ -11,6 +11,7 @@
 
 mod api;
 mod args;
+mod capability;
 mod config;
 mod daemon;
 mod dev;

@@ -6,6 +6,8 @@ use std::time::Duration;
 
 /// Longest name of a node, tribe, policy, item or cluster, in bytes. Shared by all peers.
 pub const NAME_BYTES: usize = 128;
+/// Longest name of a service, in bytes. Shared by all peers.
+pub const SERVICE_NAME_BYTES: usize = 256;
 /// Longest name of a top-level fact, in bytes. Shared by all peers.
 pub const FACT_NAME_BYTES: usize = 64;
 /// Longest text value inside a fact, in bytes.
@@ -37,12 +39,25 @@ pub const POLICY_LIST: usize = 256;
 
 /// Longest description of a tribe, in bytes. Shared by all peers.
 pub const DESCRIPTION_BYTES: usize = 1024;
-/// Largest body of an item (plugin, task, or an agent author's own), in bytes. Shared by all peers.
+/// Largest document of an item (plugin, task, or an agent author's own), in bytes. Shared by all peers.
 pub const ITEM_BYTES: usize = 256 * 1024;
 /// Largest body of any record, in bytes: what a peer may ask us to keep. Shared by all peers.
 pub const BODY_BYTES: usize = ITEM_BYTES + 4096;
 /// Longest key of a replicated record, in bytes. Shared by all peers.
 pub const KEY_BYTES: usize = 3 * NAME_BYTES + 8;
+/// Most items of one node alone.
+pub const LOCAL_ITEMS: usize = 4096;
+/// Most services one node may offer; the rest is served, but not told.
+pub const OFFERED_SERVICES: usize = 256;
+/// Most blobs one node may offer; the rest is held, but not told.
+pub const OFFERED_BLOBS: usize = 4096;
+/// Largest encoded offers of one node, in bytes. Shared by all peers.
+pub const OFFERS_BYTES: usize =
+    OFFERED_SERVICES * (SERVICE_NAME_BYTES + 3) + OFFERED_BLOBS * 32 + 16;
+/// Largest encoded status of one node, in bytes. Shared by all peers.
+pub const STATUS_BYTES: usize = 200;
+/// A node writes its status at most this often.
+pub const STATUS_PERIOD: Duration = Duration::from_secs(10);
 /// Most records one owner may have. Shared by all peers.
 pub const OWNED_RECORDS: usize = 64;
 /// Most epochs of one owner that are kept: the one that stands and newer ones that are not complete.
@@ -72,6 +87,8 @@ pub const DATAGRAM_BYTES: usize = 1400;
 pub const MESSAGE_BYTES: usize = 1024 * 1024;
 /// Records of one stream message are split at about this many bytes.
 pub const SYNC_CHUNK_BYTES: usize = 256 * 1024;
+/// Records sent in answer to one message, in bytes together; the next sync brings the rest.
+pub const SYNC_BYTES: usize = 8 * 1024 * 1024;
 /// Streams an engine serves at a time; further peers are told that we are busy.
 pub const STREAMS_SERVED: usize = 32;
 /// Streams an engine opens at a time.

@@ -65,9 +65,11 @@ impl From<CommandError> for ApiError {
             CommandError::TooLong { .. } => (Status::BAD_REQUEST, "too-long", None),
             CommandError::UnknownTribe { .. } => (Status::NOT_FOUND, "unknown-tribe", None),
             CommandError::UnknownPolicy { .. } => (Status::NOT_FOUND, "unknown-policy", None),
+            CommandError::UnknownItem { .. } => (Status::NOT_FOUND, "unknown-item", None),
             CommandError::UnknownNode { .. } => (Status::NOT_FOUND, "unknown-node", None),
             CommandError::TribeExists(_) => (Status::CONFLICT, "tribe-exists", None),
             CommandError::PolicyExists { .. } => (Status::CONFLICT, "policy-exists", None),
+            CommandError::ItemExists { .. } => (Status::CONFLICT, "item-exists", None),
             CommandError::NameTaken(_) => {
                 (Status::CONFLICT, "name-taken", Some("give one of them another --tribe-node-name"))
             }
@@ -82,6 +84,10 @@ impl From<CommandError> for ApiError {
             CommandError::Full(_) => {
                 let help = "delete tribes or policies that nobody needs";
                 (Status::SERVICE_UNAVAILABLE, "full", Some(help))
+            }
+            CommandError::TooManyItems(_) => {
+                let help = "unload plugins or remove tasks of this node that nobody needs";
+                (Status::SERVICE_UNAVAILABLE, "too-many-items", Some(help))
             }
             CommandError::Closed => (Status::SERVICE_UNAVAILABLE, "closed", None),
             CommandError::Storage(_) => (Status::INTERNAL_SERVER_ERROR, "storage", None),

@@ -2,7 +2,7 @@
 
 use std::fmt::{self, Display, Write as _};
 
-use super::{Given, Origin, Settings, duration, size};
+use super::{CapabilitySettings, Given, Origin, Settings, duration, size};
 
 /// Everything that was read, as YAML with the sources as comments. Of a key only the fingerprint, and
 /// of what plugins are told only the names.
@@ -18,6 +18,8 @@ pub(crate) fn print(settings: &Settings) -> Result<String, fmt::Error> {
         socket,
         data_dir,
         load_timeout,
+        plugin_dir,
+        capabilities,
         plugin_configs,
         tasks,
         tribe,
@@ -46,11 +48,17 @@ pub(crate) fn print(settings: &Settings) -> Result<String, fmt::Error> {
     writeln!(out, "plugins:")?;
     let time = duration::show(load_timeout.value);
     line(&mut out, "  load_timeout", time, &load_timeout.origin)?;
+    line(&mut out, "  dir", plugin_dir.value.display(), &plugin_dir.origin)?;
     for (name, config) in plugin_configs {
         // Without the values, among which passwords may be.
         let keys: Vec<_> = config.keys().map(String::as_str).collect();
         writeln!(out, "  # config of {name}: {}", keys.join(", "))?;
     }
+    writeln!(out, "capabilities:")?;
+    let CapabilitySettings { load_from_tribes, plugins, serve_to } = capabilities;
+    line(&mut out, "  load_from_tribes", &load_from_tribes.value, &load_from_tribes.origin)?;
+    line(&mut out, "  plugins", &plugins.value, &plugins.origin)?;
+    line(&mut out, "  serve_to", &serve_to.value, &serve_to.origin)?;
     writeln!(out, "tribe:")?;
     line(&mut out, "  enable", tribe.enable.value, &tribe.enable.origin)?;
     line(&mut out, "  name", &tribe.name.value, &tribe.name.origin)?;

@@ -65,7 +65,17 @@ struct File {
     secrets: Option<SecretsSection>,
     #[serde(default)]
     tags: BTreeMap<String, BTreeMap<String, String>>,
+    capabilities: Option<CapabilitySection>,
     tribe: Option<TribeSection>,
+}
+
+/// The section `capabilities`.
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct CapabilitySection {
+    load_from_tribes: Option<Spanned<Vec<String>>>,
+    plugins: Option<Spanned<Vec<String>>>,
+    serve_to: Option<Spanned<Vec<String>>>,
 }
 
 /// The section `plugins`.
@@ -73,6 +83,7 @@ struct File {
 #[serde(deny_unknown_fields)]
 struct PluginSection {
     load_timeout: Option<Spanned<String>>,
+    dir: Option<Spanned<PathBuf>>,
     #[serde(default)]
     config: BTreeMap<String, BTreeMap<String, Scalar>>,
 }
@@ -151,6 +162,7 @@ impl Reader<'_> {
     fn layer(&self, file: File, problems: &mut Problems) -> Layer {
         let plugins = file.plugins.unwrap_or_default();
         let spool = file.spool.unwrap_or_default();
+        let capabilities = file.capabilities.unwrap_or_default();
         let tribe = file.tribe.unwrap_or_default();
         let keys = [
             tribe.key_file.map(|key| self.map(key, KeyFrom::File)),
@@ -163,6 +175,10 @@ impl Reader<'_> {
             socket: self.given(file.socket),
             data_dir: self.given(file.data_dir),
             load_timeout: self.given(plugins.load_timeout),
+            plugin_dir: self.given(plugins.dir),
+            load_from_tribes: self.given(capabilities.load_from_tribes),
+            allowed_plugins: self.given(capabilities.plugins),
+            serve_to: self.given(capabilities.serve_to),
             plugin_configs: plugins.config.into_iter().map(told).collect(),
             tasks: TaskLayer {
                 discover: self.given(file.auto_discover_path),

@@ -30,6 +30,7 @@ use zeroize::Zeroizing;
 pub(crate) use self::{check::print, task_settings::TaskSettings, tribe_settings::TribeSettings};
 use crate::{
     args::RunArgs,
+    capability::{Capabilities, Patterns},
     failure::{Exit, Failure},
     log::{self, LogFormat},
     plugin::Configs,
@@ -39,6 +40,8 @@ use crate::{
 const DEFAULT_FILE: &str = "/etc/snap/snapd.yaml";
 /// Where the node keeps what it must not forget, unless told otherwise.
 const DEFAULT_DATA_DIR: &str = "/var/lib/snap";
+/// Where plugins lie that are loaded by name alone, unless told otherwise.
+const DEFAULT_PLUGIN_DIR: &str = "/opt/snap/plugins";
 
 /// How long a plugin may take to start, unless told otherwise. Those in Python take a second or two.
 const DEFAULT_LOAD_TIMEOUT: &str = "10s";
@@ -56,10 +59,33 @@ pub(crate) struct Settings {
     pub(crate) data_dir: Given<PathBuf>,
     /// How long a plugin may take to start.
     pub(crate) load_timeout: Given<Duration>,
+    /// Where plugins lie that are loaded by name alone.
+    pub(crate) plugin_dir: Given<PathBuf>,
+    /// What tribes may do on this node.
+    pub(crate) capabilities: CapabilitySettings,
     /// What plugins are told, by their name. May hold passwords.
     pub(crate) plugin_configs: Configs,
     pub(crate) tasks: TaskSettings,
     pub(crate) tribe: TribeSettings,
+}
+
+/// What tribes may do on this node, as patterns of names.
+#[derive(Debug)]
+pub(crate) struct CapabilitySettings {
+    pub(crate) load_from_tribes: Given<Patterns>,
+    pub(crate) plugins: Given<Patterns>,
+    pub(crate) serve_to: Given<Patterns>,
+}
+
+impl CapabilitySettings {
+    /// What is allowed.
+    pub(crate) fn capabilities(&self) -> Capabilities {
+        Capabilities {
+            load_from_tribes: self.load_from_tribes.value.clone(),
+            plugins: self.plugins.value.clone(),
+            serve_to: self.serve_to.value.clone(),
+        }
+    }
 }
 
 /// A value and where it was given.
@@ -97,6 +123,10 @@ struct Layer {
     socket: Option<Given<PathBuf>>,
     data_dir: Option<Given<PathBuf>>,
     load_timeout: Option<Given<String>>,
+    plugin_dir: Option<Given<PathBuf>>,
+    load_from_tribes: Option<Given<Vec<String>>>,
+    allowed_plugins: Option<Given<Vec<String>>>,
+    serve_to: Option<Given<Vec<String>>>,
     plugin_configs: Configs,
     /// Only the file has it.
     tasks: task_settings::TaskLayer,
@@ -180,6 +210,12 @@ fn resolve(file: Option<PathBuf>, layer: Layer, problems: &mut Problems) -> Opti
     let data_dir = or_default(data_dir.clone(), DEFAULT_DATA_DIR.into());
     let load_timeout = or_default(load_timeout.clone(), DEFAULT_LOAD_TIMEOUT.to_owned());
     let load_timeout = problems.parse(load_timeout, |text| parse_load_timeout(text));
+    let plugin_dir = or_default(layer.plugin_dir.clone(), DEFAULT_PLUGIN_DIR.into());
+    let capabilities = CapabilitySettings {
+        load_from_tribes: patterns(layer.load_from_tribes.clone()),
+        plugins: patterns(layer.allowed_plugins.clone()),
+        serve_to: patterns(layer.serve_to.clone()),
+    };
     let plugin_configs = layer.plugin_configs.clone();
     let tasks = task_settings::resolve(&layer.tasks, &data_dir.value, problems);
     let tribe = tribe_settings::resolve(layer, problems);
@@ -190,6 +226,8 @@ fn resolve(file: Option<PathBuf>, layer: Layer, problems: &mut Problems) -> Opti
         socket,
         data_dir,
         load_timeout: load_timeout?,
+        plugin_dir,
+        capabilities,
         plugin_configs,
         tasks: tasks?,
         tribe: tribe?,
@@ -204,6 +242,12 @@ fn parse_load_timeout(text: &str) -> Result<Duration, String> {
     let (least, most) =
         (duration::show(*LOAD_TIMEOUTS.start()), duration::show(*LOAD_TIMEOUTS.end()));
     Err(format!("`{text}` is not a time a plugin can be given to start, use {least} to {most}"))
+}
+
+/// What nobody allows is not allowed.
+fn patterns(given: Option<Given<Vec<String>>>) -> Given<Patterns> {
+    let Given { value, origin } = or_default(given, Vec::new());
+    Given { value: Patterns::new(value.iter().map(String::as_str)), origin }
 }
 
 fn or_default<T>(given: Option<Given<T>>, default: T) -> Given<T> {
@@ -221,6 +265,10 @@ impl Layer {
             socket: self.socket.or(lower.socket),
             data_dir: self.data_dir.or(lower.data_dir),
             load_timeout: self.load_timeout.or(lower.load_timeout),
+            plugin_dir: self.plugin_dir.or(lower.plugin_dir),
+            load_from_tribes: self.load_from_tribes.or(lower.load_from_tribes),
+            allowed_plugins: self.allowed_plugins.or(lower.allowed_plugins),
+            serve_to: self.serve_to.or(lower.serve_to),
             // Only the file has some.
             plugin_configs: lower.plugin_configs,
             tasks: lower.tasks,

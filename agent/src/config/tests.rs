@@ -45,8 +45,22 @@ fn an_unknown_key_is_told_with_its_place_and_what_was_meant() {
         "scheduler: []\n",
         "error: /etc/snap/snapd.yaml:1:1: unknown key `scheduler`\n\
          help: keys here are log_level, log_format, socket, data_dir, auto_discover_path, plugins, \
-         spool, secrets, tags, tribe",
+         spool, secrets, tags, capabilities, tribe",
     );
+}
+
+#[test]
+fn tribes_may_do_here_what_the_file_says_and_nothing_else() {
+    let none = load_file("").unwrap().capabilities.capabilities();
+    assert_eq!(none, Capabilities::default());
+    let text = "capabilities: {load_from_tribes: [core, 'rack-*'], plugins: ['*']}\n";
+    let settings = load_file(text).unwrap();
+    let some = settings.capabilities.capabilities();
+    let tribe = |name| tribe::TribeName::parse(name).unwrap();
+    assert!(some.check_tribe(&tribe("rack-7")).is_ok() && some.check_plugin("psutil").is_ok());
+    assert!(some.check_tribe(&tribe("edge")).is_err() && some.serve_to.is_empty());
+    let shown = print(&settings).unwrap();
+    assert!(shown.contains("  load_from_tribes: [\"core\", \"rack-*\"]"), "{shown}");
 }
 
 #[test]

@@ -1,8 +1,11 @@
 //! What someone wants.
 
+use bytes::Bytes;
+
 use crate::{
-    FactError, FactName, Facts, NameError, NodeId, NodeName, ParsePolicyError, Placement,
-    PolicyName, PolicyWarning, TribeName, Value, state::Version,
+    FactError, FactName, Facts, ItemKind, ItemName, NameError, NodeId, NodeName, NodeStatus,
+    Offers, ParsePolicyError, Placement, PolicyName, PolicyWarning, TribeName, Value,
+    state::Version,
 };
 
 /// What someone on this node wants of the cluster.
@@ -15,7 +18,7 @@ pub enum Command {
         /// What it is for.
         description: String,
     },
-    /// Delete a tribe with its placements and policies.
+    /// Delete a tribe with its placements, policies and items.
     DeleteTribe {
         /// Its name.
         tribe: TribeName,
@@ -50,6 +53,43 @@ pub enum Command {
         /// On or off.
         enabled: bool,
     },
+    /// Put an item: what the nodes of a tribe, or this node alone, should have.
+    PutItem {
+        /// The tribe; `None` is this node alone.
+        tribe: Option<TribeName>,
+        /// The item's kind.
+        kind: ItemKind,
+        /// Its name.
+        name: ItemName,
+        /// Its document, opaque here.
+        document: Bytes,
+        /// There may be one of that name; it is replaced, and runs or not as before.
+        replace: bool,
+    },
+    /// Remove an item.
+    RemoveItem {
+        /// The tribe; `None` is this node alone.
+        tribe: Option<TribeName>,
+        /// The item's kind.
+        kind: ItemKind,
+        /// Its name.
+        name: ItemName,
+    },
+    /// Say whether an item should run.
+    RunItem {
+        /// The tribe; `None` is this node alone.
+        tribe: Option<TribeName>,
+        /// The item's kind.
+        kind: ItemKind,
+        /// Its name.
+        name: ItemName,
+        /// Should it?
+        running: bool,
+    },
+    /// What this node offers from now on; it is told to the others a moment later.
+    SetOffers(Offers),
+    /// How far this node is with its items; it is told to the others at once, but not often.
+    SetStatus(NodeStatus),
     /// Set and unset run-time facts of a node. That node alone writes them.
     SetFacts {
         /// The node; `None` is this one.
@@ -131,6 +171,18 @@ pub enum CommandError {
         /// The nearest policy there is.
         near: Option<String>,
     },
+    /// The user names an item that does not exist.
+    #[error("there is no {kind} `{name}` {}{}", place(.tribe), suggest(.near))]
+    UnknownItem {
+        /// The item's kind.
+        kind: ItemKind,
+        /// What the user typed.
+        name: String,
+        /// The tribe; `None` is this node alone.
+        tribe: Option<TribeName>,
+        /// The nearest item of that kind there is.
+        near: Option<String>,
+    },
     /// The user names a node that does not exist.
     #[error("there is no node `{name}`{}", suggest(.near))]
     UnknownNode {
@@ -149,6 +201,16 @@ pub enum CommandError {
         policy: PolicyName,
         /// Its tribe.
         tribe: TribeName,
+    },
+    /// The user puts an item that exists, and did not ask to replace it.
+    #[error("{kind} `{name}` exists {}", place(.tribe))]
+    ItemExists {
+        /// The item's kind.
+        kind: ItemKind,
+        /// Its name.
+        name: ItemName,
+        /// Its tribe; `None` is this node alone.
+        tribe: Option<TribeName>,
     },
     /// The user unsets a run-time fact that is not set.
     #[error("fact `{0}` is not set at run time, so it cannot be unset")]
@@ -177,6 +239,9 @@ pub enum CommandError {
     /// The state here is full.
     #[error("this cluster has {0} shared records, no more fit")]
     Full(usize),
+    /// This node has as many items of its own as fit.
+    #[error("this node alone has {0} items, no more fit")]
+    TooManyItems(usize),
     /// This host's clock lies far behind what others wrote.
     #[error("the clock of this host is more than 5 minutes behind the cluster's, set it first")]
     ClockBehind,
@@ -195,6 +260,12 @@ pub enum CommandError {
     /// The handle was taken over a fork.
     #[error("this handle was made before fork(), start a new node in the child")]
     Forked,
+}
+
+fn place(tribe: &Option<TribeName>) -> String {
+    tribe
+        .as_ref()
+        .map_or_else(|| "on this node alone".to_owned(), |tribe| format!("in tribe `{tribe}`"))
 }
 
 fn suggest(near: &Option<String>) -> String {

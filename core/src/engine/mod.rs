@@ -13,6 +13,7 @@ mod command;
 mod commands;
 mod counters;
 mod event;
+mod items;
 mod leave;
 mod output;
 mod own;
@@ -41,8 +42,10 @@ pub use output::{Now, Output, Resolved, Saved, StreamEvent, StreamId, Table, Tic
 pub(crate) use own::check_facts;
 #[cfg(any(feature = "runtime", feature = "sim"))]
 pub(crate) use persist::EPOCH_KEY;
+#[cfg(feature = "runtime")]
+pub(crate) use persist::MEMBERS_KEY;
 pub(crate) use quiet::Quiet;
-pub use view::{Acting, Member, MemberState, PolicyInfo, Tribe, TribeMember, View};
+pub use view::{Acting, Item, Member, MemberState, PolicyInfo, Tribe, TribeMember, View};
 
 use self::timer::{Timer, Timers};
 use crate::{
@@ -106,6 +109,7 @@ pub struct Engine {
     seed_tries: u32,
     synced: bool,
     own: own::Own,
+    local_items: items::LocalItems,
     acting: BTreeMap<TribeName, Option<Duration>>,
     streams: sync::Streams,
     wanted: spread::Wanted,
@@ -154,6 +158,7 @@ impl Engine {
             saved_members: Vec::new(),
             seed_tries: 0,
             synced: false,
+            local_items: items::LocalItems::default(),
             acting: BTreeMap::new(),
             streams: sync::Streams::default(),
             wanted: spread::Wanted::default(),
@@ -383,7 +388,8 @@ impl Engine {
                 self.follow_moves(moves, now);
             }
             What::Node(id) => self.follow_node(id, now),
-            What::Owned | What::Gone(_) => {}
+            What::Offers(id) => self.tell_offers(id),
+            What::Status | What::Owned | What::Gone(_) => {}
         }
     }
 
@@ -428,6 +434,8 @@ impl Engine {
             Timer::Seeds => self.try_seeds(now),
             Timer::Wanted => self.pull_wanted(now),
             Timer::Publish => self.publish_later(now),
+            Timer::Offers => self.publish_offers(now),
+            Timer::Status => self.publish_status(now),
             Timer::HoldDown => self.end_hold_downs(now),
             Timer::Waits => self.run_waits(now),
             Timer::Flush => self.flush_store(),
@@ -518,7 +526,7 @@ impl Engine {
                     }
                 }
                 What::Gone(gone) => self.store_gone(gone),
-                What::Node(_) | What::Facts(..) | What::Owned => {}
+                What::Node(_) | What::Facts(..) | What::Offers(_) | What::Status | What::Owned => {}
             }
         }
     }

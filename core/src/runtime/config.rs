@@ -13,6 +13,9 @@ pub struct Config {
     pub keyring: Keyring,
     /// The cluster. Default `default`.
     pub cluster: ClusterName,
+    /// Open no socket: a cluster of one node, for a host that is to keep what is asked of it before it
+    /// meets others. Default no.
+    pub alone: bool,
     /// Where to listen, UDP and TCP alike. Port 0 takes any free one. Default `0.0.0.0:6000`.
     pub bind: SocketAddr,
     /// Where others reach this node. Default: the bound address, or the address of the default route if
@@ -43,6 +46,7 @@ impl Config {
             name: NodeName::parse(name)?,
             keyring,
             cluster: ClusterName::parse("default")?,
+            alone: false,
             bind: SocketAddr::from(([0, 0, 0, 0], 6000)),
             advertise: None,
             seeds: Vec::new(),

@@ -47,7 +47,8 @@ pub(super) struct Board {
 pub(super) struct Driver {
     pub(super) engine: Engine,
     pub(super) clock: Clock,
-    pub(super) udp: UdpSocket,
+    /// Absent in a node that is alone.
+    pub(super) udp: Option<UdpSocket>,
     pub(super) session: Session,
     pub(super) news: mpsc::Receiver<StreamNews>,
     pub(super) requests: mpsc::Receiver<Request>,
@@ -87,6 +88,14 @@ const DATAGRAMS_PER_TURN: usize = 256;
 /// Counters, and hold-downs that run down, are shown anew this often.
 const SHOW_PERIOD: Duration = Duration::from_secs(1);
 
+/// Waits for datagrams; for ever without a socket.
+async fn readable(udp: Option<&UdpSocket>) -> std::io::Result<()> {
+    match udp {
+        Some(udp) => udp.readable().await,
+        None => std::future::pending().await,
+    }
+}
+
 impl Driver {
     /// Runs until the node leaves, stops, or nobody holds it any more.
     pub(super) async fn run(mut self) {
@@ -98,7 +107,7 @@ impl Driver {
         while !self.desk.stopping {
             let deadline = self.clock.deadline(self.engine.poll_timeout());
             tokio::select! {
-                ready = self.udp.readable() => {
+                ready = readable(self.udp.as_ref()) => {
                     if let Err(error) = ready {
                         tracing::warn!(%error, "cannot wait for datagrams");
                     }
@@ -129,8 +138,9 @@ impl Driver {
     }
 
     fn take_datagrams(&mut self, buffer: &mut [u8], now: Now) {
+        let Some(udp) = &self.udp else { return };
         for _ in 0..DATAGRAMS_PER_TURN {
-            match self.udp.try_recv_from(buffer) {
+            match udp.try_recv_from(buffer) {
                 Ok((length, from)) => {
                     self.desk.counts.received += 1;
                     if let Some(bytes) = buffer.get(..length) {
@@ -243,10 +253,10 @@ impl Driver {
     }
 
     fn send(&mut self, to: SocketAddr, bytes: &[u8]) {
-        match self.udp.try_send_to(bytes, to) {
-            Ok(_) => self.desk.counts.sent += 1,
+        match self.udp.as_ref().map(|udp| udp.try_send_to(bytes, to)) {
+            Some(Ok(_)) => self.desk.counts.sent += 1,
             // Datagrams may be lost; the failure detector and digest sync expect it.
-            Err(_) => self.desk.counts.unsent += 1,
+            Some(Err(_)) | None => self.desk.counts.unsent += 1,
         }
     }
 

@@ -15,8 +15,8 @@ use super::{
     start,
 };
 use crate::{
-    CommandError, Event, EventKind, NodeId, NodeName, Placement, PolicyName, TribeName, Value,
-    View,
+    CommandError, Event, EventKind, ItemKind, ItemName, NodeId, NodeName, NodeStatus, Placement,
+    PolicyName, TribeName, Value, View,
     engine::{Command, PolicyCreated, Reply, Written},
     fact,
 };
@@ -111,7 +111,7 @@ impl Node {
         self.write(Command::CreateTribe { tribe, description: description.to_owned() }).await
     }
 
-    /// Deletes a tribe with its placements and policies.
+    /// Deletes a tribe with its placements, policies and items.
     ///
     /// # Errors
     /// [`CommandError`].
@@ -209,6 +209,104 @@ impl Node {
         self.write(Command::EnablePolicy { policy, enabled }).await
     }
 
+    /// Puts an item into a tribe: what its nodes should have. With `replace` there may be one of that name
+    /// already; it then runs or not as before.
+    ///
+    /// # Errors
+    /// [`CommandError`].
+    pub async fn put_item(
+        &self,
+        tribe: &str,
+        kind: &str,
+        name: &str,
+        document: Vec<u8>,
+        replace: bool,
+    ) -> Result<Written, CommandError> {
+        let (kind, name) = item(kind, name)?;
+        let (tribe, document) = (Some(TribeName::parse(tribe)?), document.into());
+        self.write(Command::PutItem { tribe, kind, name, document, replace }).await
+    }
+
+    /// Removes an item from a tribe.
+    ///
+    /// # Errors
+    /// [`CommandError`].
+    pub async fn remove_item(
+        &self,
+        tribe: &str,
+        kind: &str,
+        name: &str,
+    ) -> Result<Written, CommandError> {
+        let (kind, name) = item(kind, name)?;
+        let tribe = Some(TribeName::parse(tribe)?);
+        self.write(Command::RemoveItem { tribe, kind, name }).await
+    }
+
+    /// Says whether an item of a tribe should run.
+    ///
+    /// # Errors
+    /// [`CommandError`].
+    pub async fn run_item(
+        &self,
+        tribe: &str,
+        kind: &str,
+        name: &str,
+        running: bool,
+    ) -> Result<Written, CommandError> {
+        let (kind, name) = item(kind, name)?;
+        let tribe = Some(TribeName::parse(tribe)?);
+        self.write(Command::RunItem { tribe, kind, name, running }).await
+    }
+
+    /// Puts an item that this node alone should have. It is kept in the data directory, and no other node
+    /// ever hears of it. So for the two that follow.
+    ///
+    /// # Errors
+    /// [`CommandError`].
+    pub async fn put_local_item(
+        &self,
+        kind: &str,
+        name: &str,
+        document: Vec<u8>,
+        replace: bool,
+    ) -> Result<(), CommandError> {
+        let (kind, name) = item(kind, name)?;
+        let document = document.into();
+        self.tell(Command::PutItem { tribe: None, kind, name, document, replace }).await
+    }
+
+    /// Removes an item of this node alone.
+    ///
+    /// # Errors
+    /// [`CommandError`].
+    pub async fn remove_local_item(&self, kind: &str, name: &str) -> Result<(), CommandError> {
+        let (kind, name) = item(kind, name)?;
+        self.tell(Command::RemoveItem { tribe: None, kind, name }).await
+    }
+
+    /// Says whether an item of this node alone should run.
+    ///
+    /// # Errors
+    /// [`CommandError`].
+    pub async fn run_local_item(
+        &self,
+        kind: &str,
+        name: &str,
+        running: bool,
+    ) -> Result<(), CommandError> {
+        let (kind, name) = item(kind, name)?;
+        self.tell(Command::RunItem { tribe: None, kind, name, running }).await
+    }
+
+    /// Says how far this node is with the items it should have. The others hear the first at once, and
+    /// after that the last one every [`limits::STATUS_PERIOD`](crate::limits::STATUS_PERIOD).
+    ///
+    /// # Errors
+    /// [`CommandError::TooLong`] above [`limits::STATUS_BYTES`](crate::limits::STATUS_BYTES).
+    pub async fn set_status(&self, status: NodeStatus) -> Result<(), CommandError> {
+        self.tell(Command::SetStatus(status)).await
+    }
+
     /// Sets and unsets run-time facts of a node; `None` is this one. The node itself writes them, so it
     /// must be alive. They outlive a restart and cover facts given at start.
     ///
@@ -258,7 +356,7 @@ impl Node {
             return Ok(());
         }
         let facts = start::collected().await;
-        self.command(Command::ObserveFacts(facts)).await.map(|_| ())
+        self.tell(Command::ObserveFacts(facts)).await
     }
 
     /// Says good-bye and stops. All later calls return [`CommandError::Closed`].
@@ -284,6 +382,13 @@ impl Node {
         let _ = stopped.wait_for(|stopped| *stopped).await;
     }
 
+    async fn tell(&self, command: Command) -> Result<(), CommandError> {
+        match self.command(command).await? {
+            Reply::Done => Ok(()),
+            other => unreachable_reply(&other),
+        }
+    }
+
     async fn write(&self, command: Command) -> Result<Written, CommandError> {
         match self.command(command).await? {
             Reply::Written(written) => Ok(written),
@@ -300,6 +405,10 @@ impl Node {
         self.shared.requests.send(request).await.map_err(|_| CommandError::Closed)?;
         done.await.map_err(|_| CommandError::Closed)?
     }
+}
+
+fn item(kind: &str, name: &str) -> Result<(ItemKind, ItemName), CommandError> {
+    Ok((ItemKind::parse(kind)?, ItemName::parse(name)?))
 }
 
 /// The engine answers each command with the reply of its kind.

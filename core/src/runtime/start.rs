@@ -2,7 +2,7 @@
 
 use std::{
     collections::BTreeMap,
-    net::{IpAddr, SocketAddr},
+    net::{IpAddr, Ipv4Addr, SocketAddr},
     sync::{Arc, Mutex},
 };
 
@@ -25,7 +25,7 @@ use super::{
 };
 use crate::{
     Facts, NodeId, Value,
-    engine::{Engine, EngineConfig, Saved, check_facts},
+    engine::{Engine, EngineConfig, MEMBERS_KEY, Saved, check_facts},
     limits,
 };
 
@@ -41,11 +41,19 @@ pub(super) async fn start(config: Config) -> Result<Shared, StartError> {
     let clock = Clock::start();
     let host_facts = host_facts(&config).await;
     check_facts(&host_facts.covered_by(&config.facts))?;
-    let (listener, udp) = bind(config.bind).await?;
-    let bound = udp.local_addr().map_err(|error| bind_error(config.bind, &error))?;
-    let address = advertised(&config, bound, &host_facts)?;
+    let (sockets, address) = if config.alone {
+        (None, SocketAddr::from((Ipv4Addr::LOCALHOST, 0)))
+    } else {
+        let (listener, udp) = bind(config.bind).await?;
+        let bound = udp.local_addr().map_err(|error| bind_error(config.bind, &error))?;
+        (Some((listener, udp)), advertised(&config, bound, &host_facts)?)
+    };
     let (stored_sender, stored) = mpsc::unbounded_channel();
-    let opened = open_store(&config, clock, stored_sender).await?;
+    let mut opened = open_store(&config, clock, stored_sender).await?;
+    if config.alone {
+        opened.saved.entries.retain(|(_, key, _)| key != MEMBERS_KEY);
+    }
+    let seeds = if config.alone { Vec::new() } else { config.seeds.clone() };
     let mut seed = [0; 32];
     getrandom::fill(&mut seed).map_err(|error| StartError::Randomness(error.to_string()))?;
     let engine_config = EngineConfig {
@@ -56,7 +64,7 @@ pub(super) async fn start(config: Config) -> Result<Shared, StartError> {
         version: config.version.clone(),
         keyring: config.keyring.clone(),
         epoch: opened.epoch,
-        has_seeds: config.seeds.iter().any(|seed| *seed != address.to_string()),
+        has_seeds: seeds.iter().any(|seed| *seed != address.to_string()),
         host_facts,
         start_facts: config.facts.clone(),
         hold_down: config.hold_down,
@@ -77,7 +85,9 @@ pub(super) async fn start(config: Config) -> Result<Shared, StartError> {
         cluster: config.cluster.clone(),
         news: news_sender,
     };
-    let listening = tokio::spawn(streams::listen(listener, session.clone()));
+    let (listener, udp) = sockets.unzip();
+    let listening =
+        listener.map(|listener| tokio::spawn(streams::listen(listener, session.clone())));
     let driver = Driver {
         engine,
         clock,
@@ -85,7 +95,7 @@ pub(super) async fn start(config: Config) -> Result<Shared, StartError> {
         session,
         news,
         requests: inbox,
-        seeds: config.seeds.clone(),
+        seeds,
         store: opened.store,
         stored,
         board: Arc::clone(&board),
@@ -95,7 +105,9 @@ pub(super) async fn start(config: Config) -> Result<Shared, StartError> {
     };
     tokio::spawn(async move {
         driver.run().await;
-        listening.abort();
+        if let Some(listening) = listening {
+            listening.abort();
+        }
     });
     if config.collect_facts {
         tokio::spawn(refresh_for_ever(requests.downgrade()));
