@@ -4,8 +4,9 @@
 //! A text that is nothing but one `{{fact}}` takes the type of the fact. `{{{{` stands for `{{`, and
 //! `$${secret:` for `${secret:`. Secrets are files of `secrets.dir`, or credentials of systemd.
 //!
-//! Invariant: the text of a secret is in what is resolved and nowhere else; it is wiped when that is
-//! dropped, never shown by Debug, and taken out of what plugins say about it.
+//! Invariant: the text of a secret is in what is resolved, and in the calls that carry it to a
+//! plugin; it is wiped when what is resolved is dropped, never shown by Debug, and taken out of what plugins
+//! say about it.
 
 use std::{
     fmt, io,

@@ -17,6 +17,8 @@ use super::time;
 
 /// Wall clocks are set, so whoever waits for one looks at it again after so long.
 const LOOK_AGAIN: Duration = Duration::from_secs(30);
+/// A wall clock that is further behind was set back.
+const LAG: Duration = Duration::from_secs(10);
 
 /// When a task fires.
 #[derive(Debug, Clone, PartialEq)]
@@ -88,6 +90,9 @@ pub(crate) struct Timetable {
     base: Option<Duration>,
     /// How many intervals, or times of the calendar, have begun.
     slots: u64,
+    /// The time of the calendar that it waits for, and the last one it fired for.
+    upcoming: Option<Timestamp>,
+    last: Option<Timestamp>,
 }
 
 impl Schedule {
@@ -101,7 +106,7 @@ impl Schedule {
 
     /// Begins a run; times of the calendar are those of a time zone.
     pub(crate) fn begin(&self, zone: TimeZone) -> Timetable {
-        Timetable { schedule: self.clone(), zone, base: None, slots: 0 }
+        Timetable { schedule: self.clone(), zone, base: None, slots: 0, upcoming: None, last: None }
     }
 
     /// As in a manifest.
@@ -180,7 +185,11 @@ impl Timetable {
                 if window.count.is_some_and(|count| self.slots >= count) {
                     return Next::End;
                 }
-                let Some(at) = cron.after(now.wall, &self.zone) else { return Next::End };
+                // The wall clock may lag behind the steady one, and then it is that time again.
+                let lags = |last: &Timestamp| *last > now.wall && span(now.wall, *last) < LAG;
+                let from = self.last.filter(lags).unwrap_or(now.wall);
+                let Some(at) = cron.after(from, &self.zone) else { return Next::End };
+                self.upcoming = Some(at);
                 if window.stop.is_some_and(|stop| at >= stop) {
                     return Next::End;
                 }
@@ -214,6 +223,7 @@ impl Timetable {
     pub(crate) fn fired(&mut self, at: Duration) {
         let Schedule::Interval { interval, .. } = &self.schedule else {
             self.slots = self.slots.saturating_add(1);
+            self.last = self.upcoming;
             return;
         };
         let base = *self.base.get_or_insert(at);
@@ -479,6 +489,20 @@ mod tests {
         check_cron("@yearly", &["2027-01-01T00:00:00Z"]);
         check_cron("@every 1m30s", &["2026-01-01T00:01:30Z", "2026-01-01T00:03:00Z"]);
         check_cron("@every 10ms", &["2026-01-01T00:00:01Z"]);
+    }
+
+    #[test]
+    fn a_wall_clock_that_lags_does_not_make_it_the_same_time_twice() {
+        let schedule =
+            Schedule::Cron { cron: Cron::parse("0 * * * * *").unwrap(), window: Window::default() };
+        let mut table = schedule.begin(TimeZone::UTC);
+        let Next::Fire { at: first, .. } = table.next(at(59_000)) else { panic!() };
+        table.fired(first);
+        let lagging = Now { steady: first, wall: at(59_990).wall };
+        assert_eq!(ms(table.next(lagging)), "ask 90000");
+        // Set back by a minute, it is that time again.
+        let back = Now { steady: first, wall: at(0).wall + Duration::from_secs(40) };
+        assert_eq!(ms(table.next(back)), "fire 80000");
     }
 
     #[test]

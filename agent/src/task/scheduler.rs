@@ -126,7 +126,11 @@ impl Scheduler {
         if state.find(&spec.origin, &spec.name).is_some() || state.tasks.contains_key(&spec.id) {
             return Err(TaskError::Exists(spec.name));
         }
-        self.insert(&mut state, spec)
+        if state.tasks.len() >= TASKS {
+            return Err(TaskError::TooMany);
+        }
+        let task = self.task(&state, &spec)?;
+        Ok(self.launch(&mut state, task, spec.start))
     }
 
     /// Adds a task in the place of the one that has its name. What waits to be published stays as long
@@ -137,16 +141,17 @@ impl Scheduler {
         if state.tasks.contains_key(&spec.id) && old.as_ref() != Some(&spec.id) {
             return Err(TaskError::Exists(spec.name));
         }
+        let task = self.task(&state, &spec)?;
         let Some(old) = old.and_then(|id| state.tasks.remove(&id)) else {
-            return self.insert(&mut state, spec);
+            return Ok(self.launch(&mut state, task, spec.start));
         };
         old.task.stop();
         old.deliveries.iter().for_each(JoinHandle::abort);
-        let added = self.insert(&mut state, spec);
+        let report = self.launch(&mut state, task, spec.start);
         for queue in old.task.queues().filter(|queue| !state.uses(queue)) {
             queue.remove();
         }
-        added
+        Ok(report)
     }
 
     /// Removes a task that does not run. What it has collected is delivered as far as that is possible
@@ -301,15 +306,13 @@ impl Scheduler {
         Some(Problem { path: format!("{path}.plugin_name"), message: error.to_string() })
     }
 
-    fn insert(&self, state: &mut Tasks, spec: TaskSpec) -> Result<TaskReport, TaskError> {
-        let TaskSpec { id, name, manifest, origin, start } = spec;
+    /// A task that does nothing yet.
+    fn task(&self, state: &Tasks, spec: &TaskSpec) -> Result<Arc<Task>, TaskError> {
         if state.closed {
             return Err(TaskError::Closed);
         }
-        if state.tasks.len() >= TASKS {
-            return Err(TaskError::TooMany);
-        }
-        let owner = match &origin {
+        let TaskSpec { id, name, manifest, origin, .. } = spec;
+        let owner = match origin {
             Origin::Local => format!("task {name}"),
             Origin::Tribe(tribe) => format!("task {name} of tribe {tribe}"),
         };
@@ -319,20 +322,23 @@ impl Scheduler {
         };
         let tree = Tree::new(&manifest.collect.steps);
         let queues = tree.steps.iter().map(queue).collect::<Result<Vec<_>, _>>()?;
-        let identity = (id.clone(), name, origin);
+        let identity = (id.clone(), name.clone(), origin.clone());
         let (context, tags) = (self.0.context.clone(), self.0.tags.clone());
-        let task = Arc::new(Task::new(identity, manifest, context, tags, queues));
+        Ok(Arc::new(Task::new(identity, Arc::clone(manifest), context, tags, queues)))
+    }
+
+    fn launch(&self, state: &mut Tasks, task: Arc<Task>, start: bool) -> TaskReport {
         let deliveries = task.deliver();
         if start {
-            task.start(self.0.host.session(&id));
+            task.start(self.0.host.session(&task.id));
         }
         let report = task.report();
-        state.tasks.insert(id, Known { task, deliveries });
+        state.tasks.insert(task.id.clone(), Known { task, deliveries });
         if !state.syncing {
             state.syncing = true;
             tokio::spawn(keep_synced(Arc::downgrade(&self.0)));
         }
-        Ok(report)
+        report
     }
 
     fn lock(&self) -> MutexGuard<'_, Tasks> {

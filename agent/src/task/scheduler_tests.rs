@@ -56,8 +56,11 @@ impl Play {
         drop(tasks);
         let Self { dir, scheduler, .. } = self;
         drop(scheduler);
-        // Whatever was aborted is gone now.
-        tokio::task::yield_now().await;
+        // A thread that syncs may have it for a moment yet.
+        while Spool::new(dir.path().join("spool"), 0).attach("probe").is_err() {
+            tokio::task::yield_now().await;
+            std::thread::yield_now();
+        }
         Self::in_dir(dir)
     }
 

@@ -16,11 +16,7 @@ const RECONNECT: Duration = Duration::from_secs(3);
 impl Task {
     /// Takes batches as they come, until it is stopped.
     pub(super) async fn stream(&self, session: &Session) {
-        loop {
-            let passed = self.one_stream(session).await;
-            if !self.go_on(passed).await {
-                return;
-            }
+        while self.one_stream(session).await && self.go_on(false).await {
             tokio::select! {
                 () = sleep(RECONNECT) => {}
                 () = self.woken() => {}
@@ -28,7 +24,7 @@ impl Task {
         }
     }
 
-    /// Takes batches until the stream breaks, which is a failure, or the task is not to go on.
+    /// Takes batches until the stream breaks. `false`: the task is not to go on.
     async fn one_stream(&self, session: &Session) -> bool {
         let options = StreamOptions {
             max_collect_duration: self.manifest.max_collect_duration,
@@ -37,13 +33,14 @@ impl Task {
         let begun = self.context.stream(session, &self.manifest.collect, options).await;
         let (mut batches, secrets) = match begun {
             Ok(begun) => begun,
-            Err(error) => return self.collected(self.context.failed(error)).is_some(),
+            Err(error) => {
+                self.collected(self.context.failed(error));
+                return true;
+            }
         };
         while let Some(batch) = batches.recv().await {
             let batch = batch.map_err(|error| StepError::used(&error, &secrets));
-            let Some(metrics) = self.collected(self.context.streamed(batch)) else {
-                return false;
-            };
+            let Some(metrics) = self.collected(self.context.streamed(batch)) else { return true };
             let begun = self.hit();
             let passed = self.flow(session, metrics, begun).await;
             if !self.go_on(passed).await {
@@ -51,7 +48,8 @@ impl Task {
             }
         }
         let error = StepError::Plugin("the stream has ended".to_owned());
-        self.collected(self.context.failed(error)).is_some()
+        self.collected(self.context.failed(error));
+        true
     }
 
     /// Notes what came of collecting.

@@ -36,6 +36,8 @@ const SEGMENT_BYTES: u64 = 4 * 1024 * 1024;
 const SEGMENTS: u64 = 64;
 /// The smallest segment, in bytes.
 const LEAST_SEGMENT_BYTES: u64 = 4096;
+/// How much of the hash of a step's name is the name of its directory, in bytes.
+const HASH_BYTES: usize = 16;
 /// What nobody asked for in so long goes.
 const ORPHAN_TIME: Duration = Duration::from_secs(7 * 86_400);
 
@@ -154,6 +156,10 @@ impl Shared {
         }
         for entry in fs::read_dir(&self.dir).map_err(io)? {
             let path = entry.map_err(io)?.path();
+            // Whatever else someone keeps here is not ours.
+            if !is_ours(&path) {
+                continue;
+            }
             let Ok((bytes, changed)) = measure(&path) else { continue };
             if changed.elapsed().is_ok_and(|age| age > ORPHAN_TIME) {
                 // If it stays, it is an orphan as before.
@@ -218,6 +224,13 @@ fn make_dir(dir: &Path) -> io::Result<()> {
     DirBuilder::new().recursive(true).mode(0o700).create(dir)
 }
 
+/// Is this the directory of a queue?
+fn is_ours(dir: &Path) -> bool {
+    let name = dir.file_name().and_then(|name| name.to_str()).unwrap_or_default();
+    let hex = name.len() == 2 * HASH_BYTES && name.bytes().all(|byte| byte.is_ascii_hexdigit());
+    hex && dir.join("for").is_file()
+}
+
 /// Bytes of the segments in a directory, and when it changed last.
 fn measure(dir: &Path) -> io::Result<(u64, SystemTime)> {
     let mut bytes = 0;
@@ -232,7 +245,7 @@ fn measure(dir: &Path) -> io::Result<(u64, SystemTime)> {
 
 fn hash(name: &str) -> String {
     let hash = Sha256::digest(name.as_bytes());
-    hash.iter().take(16).fold(String::new(), |mut text, byte| {
+    hash.iter().take(HASH_BYTES).fold(String::new(), |mut text, byte| {
         let _ = write!(text, "{byte:02x}");
         text
     })

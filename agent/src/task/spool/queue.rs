@@ -1,7 +1,7 @@
 //! The batches of one step, in the order in which they were collected.
 
 use std::{
-    collections::{BTreeMap, VecDeque},
+    collections::{BTreeMap, BTreeSet, VecDeque},
     fs::{self, File, OpenOptions},
     io,
     os::unix::fs::{FileExt, OpenOptionsExt},
@@ -48,8 +48,8 @@ struct Inner {
     torn: u64,
     /// Why the disk refuses.
     trouble: Option<String>,
-    /// There is something to sync.
-    dirty: bool,
+    /// The segments that the disk may not have yet.
+    dirty: BTreeSet<u64>,
     /// It was removed.
     closed: bool,
 }
@@ -329,12 +329,13 @@ impl Queue {
         let files: Vec<_> = {
             let mut inner = self.lock();
             // What a publisher keeps up with is gone before the disk has it.
-            if !inner.dirty || inner.waiting.len() <= 1 {
+            if inner.dirty.is_empty() || inner.waiting.len() <= 1 {
                 return;
             }
-            inner.dirty = false;
-            let active = inner.active.and_then(|number| inner.segments.get(&number));
-            active.and_then(|segment| segment.file.try_clone().ok()).into_iter().collect()
+            let dirty = std::mem::take(&mut inner.dirty);
+            let segments = dirty.iter().filter_map(|number| inner.segments.get(number));
+            let files = segments.filter_map(|segment| segment.file.try_clone().ok());
+            files.chain(File::open(&self.dir).ok()).collect()
         };
         for file in files {
             if let Err(error) = file.sync_data() {
@@ -433,7 +434,6 @@ impl Inner {
     ) -> io::Result<Slot> {
         let bytes = u32::try_from(record.len().saturating_sub(HEAD)).unwrap_or(u32::MAX);
         let active = self.active.and_then(|number| Some((number, self.segments.get_mut(&number)?)));
-        self.dirty = true;
         if let Some((number, segment)) = active
             && segment.bytes.saturating_add(record.len() as u64) <= segment_bytes
         {
@@ -444,6 +444,7 @@ impl Inner {
             }
             segment.bytes += record.len() as u64;
             segment.live += 1;
+            self.dirty.insert(number);
             return Ok(Slot { segment: number, at, bytes });
         }
         let number = self.segment(dir, record, time_ms)?;
@@ -465,6 +466,7 @@ impl Inner {
             return Err(error);
         }
         let bytes = record.len() as u64;
+        self.dirty.insert(number);
         self.segments.insert(number, Segment { file, path, bytes, live: 1, time_ms });
         Ok(number)
     }

@@ -132,6 +132,20 @@ fn what_belongs_to_no_step_makes_room_first() {
 }
 
 #[test]
+fn what_someone_else_keeps_in_the_directory_stays() {
+    let dir = TempDir::new().unwrap();
+    for name in ["photos", "0123456789abcdef0123456789abcdef"] {
+        fs::create_dir(dir.path().join(name)).unwrap();
+        fs::write(dir.path().join(name).join("a"), [0; 60_000]).unwrap();
+    }
+    let (spool, queue) = open(&dir, 16 * 1024);
+    assert_eq!(spool.used(), 0);
+    (0..1000).for_each(|number| queue.push(batch(number), 1));
+    assert!(dir.path().join("photos/a").exists());
+    assert!(dir.path().join("0123456789abcdef0123456789abcdef/a").exists());
+}
+
+#[test]
 fn a_directory_has_one_daemon() {
     let dir = TempDir::new().unwrap();
     let (_spool, _queue) = open(&dir, 1024);
