@@ -322,5 +322,4 @@ impl fmt::Display for Problem {
 }
 
 #[cfg(test)]
-#[path = "manifest_tests.rs"]
 mod tests;

@@ -9,6 +9,7 @@
 
 mod delivery;
 mod document;
+mod firing;
 mod manifest;
 mod read;
 mod report;

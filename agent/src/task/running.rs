@@ -1,22 +1,16 @@
-//! One task: its state, and how it fires.
+//! One task: its state, from stopped to running and back.
 //!
 //! The task itself fires, collects and processes; what is to be published goes into queues, each with
 //! a [`Delivery`] of its own. So neither the next firing nor `stop` waits for a publisher.
 //!
 //! Invariant: of a task that does not run, nothing fires.
 
-use std::{
-    pin::Pin,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
-    time::Duration,
-};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use futures_util::future::join_all;
-use jiff::{Timestamp, tz::TimeZone};
 use tokio::{
     sync::{Notify, broadcast, watch},
     task::JoinHandle,
-    time::{Instant, sleep_until},
+    time::Instant,
 };
 use tracing::{info, warn};
 
@@ -24,17 +18,12 @@ use super::{
     delivery::{Delivery, Mode},
     manifest::{Manifest, MaxFailures, Place},
     report::{Failure, Flow, Origin, Ran, State, StepReport, TaskReport, Tried},
-    schedule::{Next, Now, Schedule},
     spool::{Queue, now_ms},
-    step::{Context, Outcome, StepError, Tree},
+    step::{Context, Outcome, Tree},
     tags::TagTree,
 };
 use crate::plugin::{Metric, Session};
 
-/// The longest pause of a task that fails.
-const LONGEST_PAUSE: Duration = Duration::from_secs(60);
-/// The first.
-const FIRST_PAUSE: Duration = Duration::from_secs(1);
 /// How many batches someone who watches may be late.
 const FLOW: usize = 64;
 
@@ -48,36 +37,38 @@ pub(super) struct Task {
     pub(super) context: Context,
     pub(super) tree: Tree,
     /// Those of the node, then those of the task.
-    tags: [TagTree; 2],
+    pub(super) tags: [TagTree; 2],
     /// By step; those that publish have one.
-    queues: Vec<Option<Arc<Queue>>>,
+    pub(super) queues: Vec<Option<Arc<Queue>>>,
     mode: watch::Sender<Mode>,
     flow: broadcast::Sender<Flow>,
     wake: Notify,
     inner: Mutex<Inner>,
 }
 
+/// What of it changes.
 #[derive(Debug)]
-struct Inner {
+pub(super) struct Inner {
     state: State,
     created_ms: u64,
     /// What fires, while it runs.
     run: Option<JoinHandle<()>>,
     session: Option<Arc<Session>>,
-    hits: u64,
-    misses: u64,
+    pub(super) hits: u64,
+    pub(super) misses: u64,
     failures: u64,
-    failed_in_a_row: u32,
-    last_failure: Option<Failure>,
-    last_run_ms: Option<u64>,
-    reason: Option<String>,
-    pause_until: Option<Instant>,
+    pub(super) failed_in_a_row: u32,
+    pub(super) last_failure: Option<Failure>,
+    pub(super) last_run_ms: Option<u64>,
+    pub(super) reason: Option<String>,
+    pub(super) pause_until: Option<Instant>,
     collect: StepState,
-    steps: Vec<StepState>,
+    pub(super) steps: Vec<StepState>,
 }
 
+/// How a step fares.
 #[derive(Debug, Clone, Default)]
-struct StepState {
+pub(super) struct StepState {
     last_run: Option<Ran>,
     tried: Vec<Tried>,
     passes: u64,
@@ -85,21 +76,10 @@ struct StepState {
     last_failure: Option<Failure>,
     again: Option<Instant>,
     /// The last try failed.
-    failing: bool,
+    pub(super) failing: bool,
     /// Its delivery has nothing to do.
     resting: bool,
 }
-
-/// What becomes of a task after it fired.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Verdict {
-    Go,
-    Pause(Duration),
-    Disabled,
-}
-
-/// The work of a task.
-type Work<'a> = Pin<Box<dyn Future<Output = bool> + Send + 'a>>;
 
 impl Task {
     pub(super) fn new(
@@ -197,7 +177,7 @@ impl Task {
         inner.failed_in_a_row = 0;
     }
 
-    fn halt(&self, state: State, mode: impl FnOnce(Arc<Session>) -> Mode) {
+    pub(super) fn halt(&self, state: State, mode: impl FnOnce(Arc<Session>) -> Mode) {
         let (run, session) = {
             let mut inner = self.lock();
             inner.state = state;
@@ -280,109 +260,6 @@ impl Task {
         let _ = self.flow.send(Flow { step, time_ms: now_ms(), metrics });
     }
 
-    async fn run(self: Arc<Self>, session: Arc<Session>) {
-        match self.manifest.schedule {
-            Schedule::Streaming => self.stream(&session).await,
-            Schedule::Interval { .. } | Schedule::Cron { .. } => self.fire_by_time(&session).await,
-        }
-    }
-
-    async fn fire_by_time(&self, session: &Session) {
-        let begun = Instant::now();
-        let mut table = self.manifest.schedule.begin(TimeZone::system());
-        loop {
-            let now = Now { steady: begun.elapsed(), wall: Timestamp::now() };
-            match table.next(now) {
-                Next::End => return self.ended(),
-                Next::Ask { at } => sleep_until(begun + at).await,
-                Next::Fire { at, missed } => {
-                    self.lock().misses += missed;
-                    sleep_until(begun + at).await;
-                    table.fired(at);
-                    let passed = self.fire(session).await;
-                    if !self.go_on(passed).await {
-                        return;
-                    }
-                }
-            }
-        }
-    }
-
-    /// Fires once. Has everything passed?
-    async fn fire(&self, session: &Session) -> bool {
-        let begun = self.hit();
-        let outcome = self.context.collect(session, &self.manifest.collect).await;
-        if self.note(None, &outcome).is_some() {
-            return false;
-        }
-        match outcome.result {
-            Ok(metrics) => self.flow(session, metrics, begun).await,
-            Err(_) => false,
-        }
-    }
-
-    pub(super) fn hit(&self) -> Instant {
-        let mut inner = self.lock();
-        inner.hits += 1;
-        inner.last_run_ms = Some(now_ms());
-        Instant::now()
-    }
-
-    /// Takes metrics through the workflow. Has everything passed?
-    pub(super) async fn flow(
-        &self,
-        session: &Session,
-        mut metrics: Vec<Metric>,
-        begun: Instant,
-    ) -> bool {
-        for tags in &self.tags {
-            tags.apply(&mut metrics);
-        }
-        let metrics: Arc<[Metric]> = metrics.into();
-        self.tell(&"collect".into(), &metrics);
-        self.descend(session, &self.tree.first, metrics, begun).await
-    }
-
-    fn descend<'a>(
-        &'a self,
-        session: &'a Session,
-        steps: &'a [usize],
-        metrics: Arc<[Metric]>,
-        begun: Instant,
-    ) -> Work<'a> {
-        Box::pin(async move {
-            let works = steps.iter().map(|step| self.step(session, *step, &metrics, begun));
-            join_all(works).await.into_iter().all(|passed| passed)
-        })
-    }
-
-    async fn step(
-        &self,
-        session: &Session,
-        index: usize,
-        metrics: &Arc<[Metric]>,
-        begun: Instant,
-    ) -> bool {
-        let Some(step) = self.tree.steps.get(index) else { return true };
-        if let Some(queue) = self.queues.get(index).and_then(Option::as_ref) {
-            if !metrics.is_empty() {
-                queue.push(Arc::clone(metrics), now_ms());
-            }
-            return true;
-        }
-        let deadline = self.manifest.deadline();
-        let outcome = if begun.elapsed() > deadline {
-            self.context.failed(StepError::Overdue(deadline))
-        } else {
-            self.context.process(session, step, metrics).await
-        };
-        self.ran(index, &outcome);
-        let Ok(processed) = outcome.result else { return false };
-        let processed: Arc<[Metric]> = processed.into();
-        self.tell(&step.path, &processed);
-        self.descend(session, &step.below, processed, begun).await
-    }
-
     /// Notes how a step fared, and gives what went wrong.
     pub(super) fn ran<T>(&self, step: usize, outcome: &Outcome<T>) -> Option<String> {
         self.note(Some(step), outcome)
@@ -425,61 +302,11 @@ impl Task {
 
     /// Do publishers that fail count for a task to be disabled? Their metrics are kept, so only if
     /// the manifest says how many failures are too many.
-    fn publishers_count(&self) -> bool {
+    pub(super) fn publishers_count(&self) -> bool {
         self.origin == Origin::Local && matches!(self.manifest.max_failures, MaxFailures::Times(_))
     }
 
-    /// Whether the task goes on after it has fired; comes back when it does.
-    pub(super) async fn go_on(&self, passed: bool) -> bool {
-        match self.judge(passed) {
-            Verdict::Go => true,
-            Verdict::Disabled => {
-                self.halt(State::Disabled, Mode::Drain);
-                false
-            }
-            Verdict::Pause(pause) => {
-                let until = Instant::now() + pause;
-                self.lock().pause_until = Some(until);
-                tokio::select! {
-                    () = sleep_until(until) => {}
-                    () = self.woken() => {}
-                }
-                self.lock().pause_until = None;
-                true
-            }
-        }
-    }
-
-    fn judge(&self, passed: bool) -> Verdict {
-        let mut inner = self.lock();
-        let counted = self.publishers_count();
-        let publishes = |index: usize| self.tree.steps.get(index).is_some_and(|it| it.publishes());
-        let mut states = inner.steps.iter().enumerate();
-        let failing = counted && states.any(|(index, state)| state.failing && publishes(index));
-        if passed && !failing {
-            inner.failed_in_a_row = 0;
-            inner.reason = None;
-            return Verdict::Go;
-        }
-        inner.failed_in_a_row = inner.failed_in_a_row.saturating_add(1);
-        let times = inner.failed_in_a_row;
-        let Some(more) = self.manifest.max_failures.most().and_then(|most| times.checked_sub(most))
-        else {
-            return Verdict::Go;
-        };
-        let last = inner.last_failure.as_ref().map_or("", |failure| failure.text.as_str());
-        let reason = format!("it failed {times} times in a row, the last time: {last}");
-        warn!(task = self.name, id = self.id, reason, "a task fails");
-        inner.reason = Some(reason);
-        match self.origin {
-            Origin::Local => Verdict::Disabled,
-            Origin::Tribe(_) => {
-                Verdict::Pause(FIRST_PAUSE.saturating_mul(1 << more.min(16)).min(LONGEST_PAUSE))
-            }
-        }
-    }
-
-    fn ended(&self) {
+    pub(super) fn ended(&self) {
         info!(task = self.name, id = self.id, "a task has ended");
         let session = {
             let mut inner = self.lock();
@@ -539,7 +366,7 @@ impl Task {
         }
     }
 
-    fn lock(&self) -> MutexGuard<'_, Inner> {
+    pub(super) fn lock(&self) -> MutexGuard<'_, Inner> {
         self.inner.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

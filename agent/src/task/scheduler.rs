@@ -385,5 +385,4 @@ async fn keep_synced(shared: Weak<Shared>) {
 }
 
 #[cfg(test)]
-#[path = "scheduler_tests.rs"]
 mod tests;

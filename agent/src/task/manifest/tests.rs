@@ -413,7 +413,7 @@ fn passwords_are_printed_for_machines_and_hidden_from_eyes() {
 
 #[test]
 fn the_manifests_of_the_documentation_are_read() {
-    let text = include_str!("../../../docs/TASKS.md");
+    let text = include_str!("../../../../docs/TASKS.md");
     let mut found = 0;
     for (mark, format) in [("```yaml\n", Format::Yaml), ("```json\n", Format::Json)] {
         for block in text.split(mark).skip(1) {
