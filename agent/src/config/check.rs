@@ -18,6 +18,7 @@ pub(crate) fn print(settings: &Settings) -> Result<String, fmt::Error> {
         socket,
         data_dir,
         load_timeout,
+        max_running,
         plugin_configs,
         tribe,
         ..
@@ -29,7 +30,8 @@ pub(crate) fn print(settings: &Settings) -> Result<String, fmt::Error> {
     writeln!(out, "plugins:")?;
     let time = duration::show(load_timeout.value);
     line(&mut out, "  load_timeout", time, &load_timeout.origin)?;
-    for (name, config) in plugin_configs {
+    line(&mut out, "  max_running", max_running.value, &max_running.origin)?;
+    for (name, config) in &plugin_configs.names {
         // Without the values, among which passwords may be.
         let keys: Vec<_> = config.keys().map(String::as_str).collect();
         writeln!(out, "  # config of {name}: {}", keys.join(", "))?;

@@ -16,7 +16,7 @@ use zeroize::Zeroizing;
 
 use super::{Given, KeyFrom, Layer, Origin, Problem, Problems, RawFact};
 use crate::{
-    plugin::{Config, ConfigValue},
+    plugin::{Config, ConfigValue, PluginConfigs},
     suggest::nearest,
 };
 
@@ -68,6 +68,7 @@ struct File {
 #[serde(deny_unknown_fields)]
 struct PluginSection {
     load_timeout: Option<Spanned<String>>,
+    max_running: Option<Spanned<u64>>,
     #[serde(default)]
     config: BTreeMap<String, BTreeMap<String, Scalar>>,
 }
@@ -142,7 +143,8 @@ impl Reader<'_> {
             socket: self.given(file.socket),
             data_dir: self.given(file.data_dir),
             load_timeout: self.given(plugins.load_timeout),
-            plugin_configs: plugins.config.into_iter().map(told).collect(),
+            max_running: self.given(plugins.max_running),
+            plugin_configs: PluginConfigs { names: plugins.config.into_iter().map(told).collect() },
             enable: self.given(tribe.enable),
             name: self.given(tribe.name),
             cluster: self.given(tribe.cluster),

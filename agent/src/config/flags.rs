@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use clap::{ArgMatches, parser::ValueSource};
 
 use super::{Given, KeyFrom, Layer, Origin, Problems, RawFact};
-use crate::{args::RunArgs, plugin::Configs};
+use crate::{args::RunArgs, plugin::PluginConfigs};
 
 /// What flags and environment say. A flag covers its variable.
 pub(super) fn layer(args: RunArgs, matches: &ArgMatches, problems: &mut Problems) -> Layer {
@@ -19,7 +19,8 @@ pub(super) fn layer(args: RunArgs, matches: &ArgMatches, problems: &mut Problems
         socket: path("socket", args.socket),
         data_dir: path("data_dir", args.data_dir),
         load_timeout: None,
-        plugin_configs: Configs::new(),
+        max_running: None,
+        plugin_configs: PluginConfigs::default(),
         enable: given(&origin, "tribe", args.tribe),
         name: text("tribe_node_name", args.tribe_node_name),
         cluster: None,

@@ -30,7 +30,7 @@ use crate::{
     args::RunArgs,
     failure::{Exit, Failure},
     log::{self, LogFormat},
-    plugin::Configs,
+    plugin::PluginConfigs,
 };
 
 /// The file that is read if none is named.
@@ -40,6 +40,10 @@ const DEFAULT_DATA_DIR: &str = "/var/lib/snap";
 
 /// How long a plugin may take to start, unless told otherwise. Those in Python take a second or two.
 const DEFAULT_LOAD_TIMEOUT: &str = "10s";
+/// How many instances of one plugin may run, unless told otherwise. As in snap.
+const DEFAULT_MAX_RUNNING: u64 = 3;
+/// What it may be told.
+const MAX_RUNNINGS: RangeInclusive<u64> = 1..=100;
 /// What it may be told. Clients do not wait longer for an answer.
 const LOAD_TIMEOUTS: RangeInclusive<Duration> = Duration::from_secs(1)..=Duration::from_secs(45);
 
@@ -54,8 +58,10 @@ pub(crate) struct Settings {
     pub(crate) data_dir: Given<PathBuf>,
     /// How long a plugin may take to start.
     pub(crate) load_timeout: Given<Duration>,
-    /// What plugins are told, by their name. May hold passwords.
-    pub(crate) plugin_configs: Configs,
+    /// How many instances of one plugin may run.
+    pub(crate) max_running: Given<usize>,
+    /// What plugins are told. May hold passwords.
+    pub(crate) plugin_configs: PluginConfigs,
     pub(crate) tribe: TribeSettings,
 }
 
@@ -94,7 +100,8 @@ struct Layer {
     socket: Option<Given<PathBuf>>,
     data_dir: Option<Given<PathBuf>>,
     load_timeout: Option<Given<String>>,
-    plugin_configs: Configs,
+    max_running: Option<Given<u64>>,
+    plugin_configs: PluginConfigs,
     enable: Option<Given<bool>>,
     name: Option<Given<String>>,
     cluster: Option<Given<String>>,
@@ -175,6 +182,8 @@ fn resolve(file: Option<PathBuf>, layer: Layer, problems: &mut Problems) -> Opti
     let data_dir = or_default(data_dir.clone(), DEFAULT_DATA_DIR.into());
     let load_timeout = or_default(load_timeout.clone(), DEFAULT_LOAD_TIMEOUT.to_owned());
     let load_timeout = problems.parse(load_timeout, |text| parse_load_timeout(text));
+    let max_running = or_default(layer.max_running.clone(), DEFAULT_MAX_RUNNING);
+    let max_running = problems.parse(max_running, |number| check_max_running(*number));
     let plugin_configs = layer.plugin_configs.clone();
     let tribe = tribe_settings::resolve(layer, problems);
     Some(Settings {
@@ -184,6 +193,7 @@ fn resolve(file: Option<PathBuf>, layer: Layer, problems: &mut Problems) -> Opti
         socket,
         data_dir,
         load_timeout: load_timeout?,
+        max_running: max_running?,
         plugin_configs,
         tribe: tribe?,
     })
@@ -197,6 +207,13 @@ fn parse_load_timeout(text: &str) -> Result<Duration, String> {
     let (least, most) =
         (duration::show(*LOAD_TIMEOUTS.start()), duration::show(*LOAD_TIMEOUTS.end()));
     Err(format!("`{text}` is not a time a plugin can be given to start, use {least} to {most}"))
+}
+
+fn check_max_running(number: u64) -> Result<usize, String> {
+    usize::try_from(number).ok().filter(|_| MAX_RUNNINGS.contains(&number)).ok_or_else(|| {
+        let (least, most) = (MAX_RUNNINGS.start(), MAX_RUNNINGS.end());
+        format!("`{number}` is no number of instances of a plugin, use {least} to {most}")
+    })
 }
 
 fn or_default<T>(given: Option<Given<T>>, default: T) -> Given<T> {
@@ -214,6 +231,7 @@ impl Layer {
             socket: self.socket.or(lower.socket),
             data_dir: self.data_dir.or(lower.data_dir),
             load_timeout: self.load_timeout.or(lower.load_timeout),
+            max_running: self.max_running.or(lower.max_running),
             // Only the file has some.
             plugin_configs: lower.plugin_configs,
             enable: self.enable.or(lower.enable),
