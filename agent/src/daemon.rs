@@ -18,7 +18,7 @@ use crate::{
     discover,
     failure::{Exit, Failure},
     log,
-    plugin::Host,
+    plugin::{Host, HostSettings},
     signals::{Signals, Wish},
     socket,
     task::{Scheduler, Spool},
@@ -73,12 +73,7 @@ async fn serve(settings: Settings) -> Result<(), Failure> {
         true => Some(start_node(&settings).await?),
         false => None,
     };
-    let plugins = Host::new(
-        settings.tribe.name.value.clone(),
-        settings.data_dir.value.join("plugins"),
-        settings.plugin_configs.clone(),
-        settings.load_timeout.value,
-    );
+    let plugins = Host::new(host_settings(&settings));
     let tasks = scheduler(&settings, node.clone(), plugins.clone());
     let found = discover(&settings, plugins.clone(), tasks.clone());
     let (stop, stopped) = watch::channel(false);
@@ -143,6 +138,16 @@ fn node_config(tribe: &TribeSettings, settings: &Settings) -> anyhow::Result<tri
     config.hold_down = tribe.hold_down.value;
     config.version = concat!("snapd/", env!("CARGO_PKG_VERSION")).to_owned();
     Ok(config)
+}
+
+fn host_settings(settings: &Settings) -> HostSettings {
+    HostSettings {
+        node: settings.tribe.name.value.clone(),
+        dir: settings.data_dir.value.join("plugins"),
+        configs: settings.plugin_configs.clone(),
+        load_time: settings.load_timeout.value,
+        max_running: settings.max_running.value,
+    }
 }
 
 fn app(

@@ -114,7 +114,11 @@ mod tests {
     use tribe::Facts;
 
     use super::*;
-    use crate::{plugin::Configs, task::Spool, values::Values};
+    use crate::{
+        plugin::{HostSettings, PluginConfigs},
+        task::Spool,
+        values::Values,
+    };
 
     #[tokio::test]
     async fn good_tasks_start_and_bad_files_are_passed_by() {
@@ -132,8 +136,13 @@ mod tests {
         write(".hidden.yaml", &format!("schedule: {{type: streaming}}\n{workflow}"));
         write("plugin.asc", "a signature");
         write("plugin", "not a program");
-        let host =
-            Host::new("i1".into(), dir.path().join("data"), Configs::new(), Duration::from_secs(1));
+        let host = Host::new(HostSettings {
+            node: "i1".into(),
+            dir: dir.path().join("data"),
+            configs: PluginConfigs::default(),
+            load_time: Duration::from_secs(1),
+            max_running: 1,
+        });
         let values = Values::new(Arc::<Facts>::default, None, None);
         let spool = Spool::new(dir.path().join("spool"), 1 << 20);
         let tasks = Scheduler::new("i1".into(), host.clone(), values, &Default::default(), spool);

@@ -20,6 +20,7 @@ pub(crate) fn print(settings: &Settings) -> Result<String, fmt::Error> {
         load_timeout,
         plugin_dir,
         capabilities,
+        max_running,
         plugin_configs,
         tasks,
         tribe,
@@ -49,7 +50,8 @@ pub(crate) fn print(settings: &Settings) -> Result<String, fmt::Error> {
     let time = duration::show(load_timeout.value);
     line(&mut out, "  load_timeout", time, &load_timeout.origin)?;
     line(&mut out, "  dir", plugin_dir.value.display(), &plugin_dir.origin)?;
-    for (name, config) in plugin_configs {
+    line(&mut out, "  max_running", max_running.value, &max_running.origin)?;
+    for (name, config) in &plugin_configs.names {
         // Without the values, among which passwords may be.
         let keys: Vec<_> = config.keys().map(String::as_str).collect();
         writeln!(out, "  # config of {name}: {}", keys.join(", "))?;

@@ -16,7 +16,7 @@ use zeroize::Zeroizing;
 
 use super::{Given, KeyFrom, Layer, Origin, Problem, Problems, RawFact, task_settings::TaskLayer};
 use crate::{
-    plugin::{Config, ConfigValue},
+    plugin::{Config, ConfigValue, PluginConfigs},
     suggest::nearest,
 };
 
@@ -84,6 +84,7 @@ struct CapabilitySection {
 struct PluginSection {
     load_timeout: Option<Spanned<String>>,
     dir: Option<Spanned<PathBuf>>,
+    max_running: Option<Spanned<u64>>,
     #[serde(default)]
     config: BTreeMap<String, BTreeMap<String, Scalar>>,
 }
@@ -175,11 +176,12 @@ impl Reader<'_> {
             socket: self.given(file.socket),
             data_dir: self.given(file.data_dir),
             load_timeout: self.given(plugins.load_timeout),
+            max_running: self.given(plugins.max_running),
             plugin_dir: self.given(plugins.dir),
             load_from_tribes: self.given(capabilities.load_from_tribes),
             allowed_plugins: self.given(capabilities.plugins),
             serve_to: self.given(capabilities.serve_to),
-            plugin_configs: plugins.config.into_iter().map(told).collect(),
+            plugin_configs: PluginConfigs { names: plugins.config.into_iter().map(told).collect() },
             tasks: TaskLayer {
                 discover: self.given(file.auto_discover_path),
                 spool_size: self.given(spool.size),

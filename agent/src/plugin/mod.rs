@@ -8,6 +8,7 @@
 //! made text, its silence has a limit, and its death is followed by another start.
 
 pub(crate) mod batch;
+mod cache;
 mod calls;
 mod catalog;
 mod client;
@@ -15,29 +16,39 @@ mod config;
 mod convert;
 mod host;
 mod identity;
+mod instance;
+mod launch;
 mod loaded;
 mod metric;
 mod once;
 mod output;
+mod pool;
 mod preamble;
 mod process;
 mod rpc;
+mod seats;
 mod session;
 mod start;
 mod store;
+mod stream;
+mod traits;
 
 #[cfg(test)]
 pub(crate) use self::metric::test_metric;
 pub(crate) use self::{
     calls::UseError,
     catalog::{Entry, Request, RequestError},
-    config::{Config, ConfigTree, ConfigValue, Configs},
-    host::{Host, LoadError},
+    config::{Config, ConfigTree, ConfigValue, PluginConfigs},
+    host::{Host, HostSettings, LoadError},
     identity::{IdentityError, Kind, Wanted},
     loaded::Plugin,
     metric::{Data, Metric},
     once::{Once, run as run_once},
     process::{ExecArgs, exec},
-    session::{Collection, Session, StreamOptions},
+    session::{Collection, Session},
     store::StoreError,
+    stream::StreamOptions,
 };
+
+#[cfg(test)]
+mod tests;

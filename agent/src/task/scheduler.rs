@@ -11,14 +11,18 @@ use tokio::{sync::broadcast, task::JoinHandle, time::interval};
 use tracing::info;
 
 use super::{
-    manifest::{Collect, Manifest, Place, Problem},
+    manifest::{Manifest, Place, Problem},
     report::{Flow, Origin, State, TaskReport},
     running::Task,
+    schedule::Schedule,
     spool::{Queue, Spool, SpoolError},
     step::{Context, Step, Tree},
     tags::TagTree,
 };
-use crate::{plugin::Host, values::Values};
+use crate::{
+    plugin::{Host, Session, UseError},
+    values::Values,
+};
 
 /// How many tasks a node may have.
 const TASKS: usize = 5000;
@@ -255,9 +259,10 @@ impl Scheduler {
     /// What keeps a task from running on this node now: plugins that are not loaded, metrics that
     /// there are not, values that it does not have.
     pub(crate) fn check(&self, manifest: &Manifest) -> Vec<Problem> {
-        let mut problems = self.check_collect(&manifest.collect);
+        let session = self.0.host.session("a check");
+        let mut problems = self.check_collect(&session, manifest);
         for step in Tree::new(&manifest.collect.steps).steps {
-            problems.extend(self.check_step(&step));
+            problems.extend(self.check_step(&session, &step));
         }
         problems
     }
@@ -277,7 +282,8 @@ impl Scheduler {
         let _ = tokio::task::spawn_blocking(move || spool.sync()).await;
     }
 
-    fn check_collect(&self, collect: &Collect) -> Vec<Problem> {
+    fn check_collect(&self, session: &Session, manifest: &Manifest) -> Vec<Problem> {
+        let collect = &manifest.collect;
         let catalog = self.0.host.catalog();
         let unknown = collect.metrics.iter().filter_map(|(namespace, request)| {
             let error = catalog.expand(request).err()?;
@@ -289,21 +295,33 @@ impl Scheduler {
             let path = format!("workflow.collect.config[{prefix:?}].{}", error.key);
             Some(Problem { path, message: error.error.to_string() })
         });
-        unknown.chain(unresolved).collect()
+        let problems: Vec<_> = unknown.chain(unresolved).collect();
+        if !problems.is_empty() {
+            return problems;
+        }
+        let (streams, context) = (manifest.schedule == Schedule::Streaming, &self.0.context);
+        let error = context.check(session, collect, streams).err();
+        let path = "workflow.collect".to_owned();
+        error.map(|error| Problem { path, message: error.to_string() }).into_iter().collect()
     }
 
-    fn check_step(&self, step: &Step) -> Option<Problem> {
+    fn check_step(&self, session: &Session, step: &Step) -> Option<Problem> {
         // What other nodes have is not known here.
         if step.place != Place::Here {
             return None;
         }
         let path = format!("workflow.collect.{}", step.path);
-        if let Err(error) = self.0.context.values.resolve(&step.config) {
-            let path = format!("{path}.config.{}", error.key);
-            return Some(Problem { path, message: error.error.to_string() });
-        }
-        let error = self.0.host.plugin(&step.plugin).err()?;
-        Some(Problem { path: format!("{path}.plugin_name"), message: error.to_string() })
+        let resolved = match self.0.context.values.resolve(&step.config) {
+            Ok(resolved) => resolved,
+            Err(error) => {
+                let path = format!("{path}.config.{}", error.key);
+                return Some(Problem { path, message: error.error.to_string() });
+            }
+        };
+        let error = session.check_step(&step.plugin, &resolved.config).err()?;
+        let key = if matches!(error, UseError::Unknown(_)) { "plugin_name" } else { "config" };
+        let message = resolved.secrets().hide(error.to_string());
+        Some(Problem { path: format!("{path}.{key}"), message })
     }
 
     /// A task that does nothing yet.

@@ -157,6 +157,21 @@ impl Context {
         Ok((batches.map_err(|error| StepError::used(&error, &secrets))?, secrets))
     }
 
+    /// Could this be collected now?
+    pub(super) fn check(
+        &self,
+        session: &Session,
+        what: &Collect,
+        streams: bool,
+    ) -> Result<(), StepError> {
+        let (collection, secrets) = self.collection(what)?;
+        let checked = match streams {
+            true => session.check_stream(&collection),
+            false => session.check(&collection),
+        };
+        checked.map_err(|error| StepError::used(&error, &secrets))
+    }
+
     /// What is collected, as this node does it.
     fn collection(&self, what: &Collect) -> Result<(Collection, Secrets), StepError> {
         let mut configs = ConfigTree::default();

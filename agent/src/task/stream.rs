@@ -26,9 +26,12 @@ impl Task {
 
     /// Takes batches until the stream breaks. `false`: the task is not to go on.
     async fn one_stream(&self, session: &Session) -> bool {
+        let usual = StreamOptions::default();
+        let (longest, most) =
+            (self.manifest.max_collect_duration, self.manifest.max_metrics_buffer);
         let options = StreamOptions {
-            max_collect_duration: self.manifest.max_collect_duration,
-            max_metrics_buffer: self.manifest.max_metrics_buffer,
+            max_collect_duration: longest.unwrap_or(usual.max_collect_duration),
+            max_metrics_buffer: most.unwrap_or(usual.max_metrics_buffer),
         };
         let begun = self.context.stream(session, &self.manifest.collect, options).await;
         let (mut batches, secrets) = match begun {
@@ -40,9 +43,14 @@ impl Task {
         };
         while let Some(batch) = batches.recv().await {
             let batch = batch.map_err(|error| StepError::used(&error, &secrets));
-            let Some(metrics) = self.collected(self.context.streamed(batch)) else { return true };
-            let begun = self.hit();
-            let passed = self.flow(session, metrics, begun).await;
+            // After an error the stream goes on, or begins again by itself.
+            let passed = match self.collected(self.context.streamed(batch)) {
+                Some(metrics) => {
+                    let begun = self.hit();
+                    self.flow(session, metrics, begun).await
+                }
+                None => false,
+            };
             if !self.go_on(passed).await {
                 return false;
             }

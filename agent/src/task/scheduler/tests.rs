@@ -11,7 +11,7 @@ use super::{
     },
     *,
 };
-use crate::plugin::Configs;
+use crate::plugin::{HostSettings, PluginConfigs, Wanted};
 
 const SECOND: Duration = Duration::from_secs(1);
 
@@ -29,7 +29,13 @@ impl Play {
 
     fn in_dir(dir: TempDir) -> Self {
         let script = Arc::new(Script::default());
-        let host = Host::new("i1".into(), dir.path().join("plugins"), Configs::new(), SECOND);
+        let host = Host::new(HostSettings {
+            node: "i1".into(),
+            dir: dir.path().join("plugins"),
+            configs: PluginConfigs::default(),
+            load_time: SECOND,
+            max_running: 1,
+        });
         let secrets = dir.path().join("secrets");
         let values = Values::new(Arc::<Facts>::default, Some(secrets), None);
         let spool = Spool::new(dir.path().join("spool"), 1024 * 1024);
@@ -439,6 +445,23 @@ async fn a_streaming_task_takes_what_comes_and_connects_again() {
     play.scheduler.stop("t").unwrap();
     tenths(1).await;
     assert!(second.is_closed());
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_error_in_a_stream_is_a_failure_and_the_stream_goes_on() {
+    let play = Play::new();
+    let stream = play.script.add_stream();
+    let mut more = publish();
+    more["schedule"] = json!({ "type": "streaming" });
+    play.start(Origin::Local, &more);
+    let unknown = UseError::Unknown(Wanted::parse("collector:x").unwrap());
+    stream.send(Err(unknown)).await.unwrap();
+    tenths(1).await;
+    assert_eq!(play.report().failed_in_a_row, 1);
+    stream.send(Ok(vec![metric("/a/b", 1)])).await.unwrap();
+    tenths(1).await;
+    assert_eq!(play.script.published("publish[0]"), [1]);
+    assert_eq!(play.report().failed_in_a_row, 0);
 }
 
 #[tokio::test(start_paused = true)]
