@@ -78,6 +78,30 @@ fn plugins_and_tasks_are_found_and_run_with_the_values_of_the_node() {
 }
 
 #[test]
+fn a_streaming_task_publishes_what_its_collector_sends() {
+    let dir = place("");
+    fs::write(dir.path().join("found/streamer"), plugin("streamer")).unwrap();
+    let file = dir.path().join("out");
+    let text = format!(
+        "version: 1
+schedule: {{type: streaming}}
+max-metrics-buffer: 2
+workflow:
+  collect:
+    metrics: {{/stream/*: }}
+    tags: {{/: {{price: 5$$}}}}
+    publish: [{{plugin_name: file-py, config: {{file: {}}}}}]
+",
+        file.display()
+    );
+    fs::write(dir.path().join("found/stream.yml"), text).unwrap();
+    let daemon = start(dir);
+    wait_until("three batches are published", || lines(&file).len() >= 6);
+    let expected = "stream/number 1 plugin_running_on=i1,price=5$";
+    assert_eq!(lines(&file)[0], expected, "{}", daemon.log());
+}
+
+#[test]
 fn every_interval_of_an_outage_is_published_though_snapd_was_killed() {
     let dir = place("tribe: {facts: {size: 1}}\n");
     let sink = dir.path().join("sink");

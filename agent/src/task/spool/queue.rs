@@ -58,7 +58,6 @@ struct Inner {
 struct Waiting {
     id: u64,
     time_ms: u64,
-    metrics: usize,
     /// Absent when the disk refused.
     place: Option<Slot>,
     memory: Option<Arc<[Metric]>>,
@@ -172,14 +171,7 @@ impl Queue {
             }
         };
         let id = inner.id();
-        let count = metrics.len();
-        inner.waiting.push_back(Waiting {
-            id,
-            time_ms,
-            metrics: count,
-            place,
-            memory: Some(metrics),
-        });
+        inner.waiting.push_back(Waiting { id, time_ms, place, memory: Some(metrics) });
         inner.forget_old();
         drop(inner);
         if refused {
@@ -398,7 +390,7 @@ impl Inner {
                     let place = Slot { segment: number, at: at as u64, bytes: head.bytes };
                     let id = self.id();
                     let place = Some(place);
-                    self.waiting.push_back(Waiting { id, time_ms, metrics, place, memory: None });
+                    self.waiting.push_back(Waiting { id, time_ms, place, memory: None });
                     live += 1;
                 }
                 Fate::Aside => {
