@@ -4,7 +4,7 @@
 //! READY comes when both stand. At the end the node says good-bye while plugins end and requests in
 //! flight are answered, all within [`LEAVE_TIME`]; a second signal ends it at once.
 
-use std::{net::SocketAddr, time::Duration};
+use std::{net::SocketAddr, path::PathBuf, sync::Arc, time::Duration};
 
 use anyhow::Context;
 use sd_notify::NotifyState;
@@ -15,15 +15,20 @@ use tribe::Node;
 use crate::{
     api::{self, App},
     config::{Settings, TribeSettings},
+    discover,
     failure::{Exit, Failure},
     log,
-    plugin::Host,
+    plugin::{Host, HostSettings},
     signals::{Signals, Wish},
     socket,
+    task::{Scheduler, Spool},
+    values::Values,
 };
 
 /// How long a good-bye may take.
 const LEAVE_TIME: Duration = Duration::from_secs(5);
+/// How much of that is for tasks to deliver what they have collected.
+const TASKS_TIME: Duration = Duration::from_secs(2);
 /// How long threads that are busy on the disk may hold up the end after that.
 const THREADS_TIME: Duration = Duration::from_secs(1);
 
@@ -68,12 +73,9 @@ async fn serve(settings: Settings) -> Result<(), Failure> {
         true => Some(start_node(&settings).await?),
         false => None,
     };
-    let plugins = Host::new(
-        settings.tribe.name.value.clone(),
-        settings.data_dir.value.join("plugins"),
-        settings.plugin_configs.clone(),
-        settings.load_timeout.value,
-    );
+    let plugins = Host::new(host_settings(&settings));
+    let tasks = scheduler(&settings, node.clone(), plugins.clone());
+    let found = discover(&settings, plugins.clone(), tasks.clone());
     let (stop, stopped) = watch::channel(false);
     let app = app(&settings, node.clone(), plugins.clone(), stopped);
     let mut server = tokio::spawn(api::serve(listener, app));
@@ -82,14 +84,37 @@ async fn serve(settings: Settings) -> Result<(), Failure> {
     until_stopped(&mut signals, node.as_ref(), &mut server).await?;
     notify(&[NotifyState::Stopping]);
     info!("leaving");
+    found.abort();
     // Nobody listens any more if the server is gone.
     let _ = stop.send(true);
     tokio::select! {
-        () = leave(node.as_ref(), &plugins, server) => info!("stopped"),
+        () = leave(node.as_ref(), &plugins, &tasks, server) => info!("stopped"),
         () = tokio::time::sleep(LEAVE_TIME) => warn!("stopped without a full good-bye: it took too long"),
         () = signals.stop() => warn!("stopped at once: told twice"),
     }
     Ok(())
+}
+
+/// The tasks of this node; none yet.
+fn scheduler(settings: &Settings, node: Option<Node>, plugins: Host) -> Scheduler {
+    let given = Arc::new(settings.tribe.facts.clone());
+    let facts = move || {
+        let member = |node: &Node| Some(Arc::clone(&node.view().members.get(&node.id())?.facts));
+        node.as_ref().and_then(member).unwrap_or_else(|| Arc::clone(&given))
+    };
+    let dir = settings.tasks.secrets_dir.value.clone();
+    let credentials = std::env::var_os("CREDENTIALS_DIRECTORY").map(PathBuf::from);
+    let values = Values::new(facts, Some(dir), credentials);
+    let spool = Spool::new(settings.tasks.spool_dir.value.clone(), settings.tasks.spool_size.value);
+    let name = settings.tribe.name.value.clone();
+    Scheduler::new(name, plugins, values, &settings.tasks.tags, spool)
+}
+
+/// Loads what the configuration says is to be found.
+fn discover(settings: &Settings, plugins: Host, tasks: Scheduler) -> JoinHandle<()> {
+    let dirs = settings.tasks.discover.clone().map(|dirs| dirs.value).unwrap_or_default();
+    // On this thread, the one that plugins are bound to.
+    tokio::spawn(async move { discover::run(&dirs, &plugins, &tasks).await })
 }
 
 async fn start_node(settings: &Settings) -> Result<Node, Failure> {
@@ -113,6 +138,16 @@ fn node_config(tribe: &TribeSettings, settings: &Settings) -> anyhow::Result<tri
     config.hold_down = tribe.hold_down.value;
     config.version = concat!("snapd/", env!("CARGO_PKG_VERSION")).to_owned();
     Ok(config)
+}
+
+fn host_settings(settings: &Settings) -> HostSettings {
+    HostSettings {
+        node: settings.tribe.name.value.clone(),
+        dir: settings.data_dir.value.join("plugins"),
+        configs: settings.plugin_configs.clone(),
+        load_time: settings.load_timeout.value,
+        max_running: settings.max_running.value,
+    }
 }
 
 fn app(
@@ -159,14 +194,26 @@ fn refresh(node: Option<&Node>) {
     });
 }
 
-async fn leave(node: Option<&Node>, plugins: &Host, server: JoinHandle<std::io::Result<()>>) {
+async fn leave(
+    node: Option<&Node>,
+    plugins: &Host,
+    tasks: &Scheduler,
+    server: JoinHandle<std::io::Result<()>>,
+) {
     let good_bye = async {
         let Some(node) = node else { return };
         if let Err(error) = node.leave().await {
             warn!(%error, "cannot say good-bye");
         }
     };
-    let ((), (), served) = tokio::join!(good_bye, plugins.close(), server);
+    let work = async {
+        // What tasks have collected still needs the plugins. The rest waits on disk.
+        if tokio::time::timeout(TASKS_TIME, tasks.close()).await.is_err() {
+            debug!("tasks could not deliver everything");
+        }
+        plugins.close().await;
+    };
+    let ((), (), served) = tokio::join!(good_bye, work, server);
     if let Ok(Err(error)) = served {
         debug!(%error, "the control API ended badly");
     }

@@ -50,6 +50,7 @@
 mod change;
 #[cfg(feature = "client")]
 pub mod client;
+mod environment;
 mod error;
 mod event;
 mod member;
@@ -60,6 +61,7 @@ mod policy;
 mod tribe;
 
 pub use change::{Changed, WaitQuery};
+pub use environment::{EnvironmentError, expand_environment};
 pub use error::{ErrorBody, ErrorReply};
 pub use event::Event;
 pub use member::{FactChange, FactEntry, Member, MemberState};

@@ -151,6 +151,12 @@ impl From<UseError> for ApiError {
             UseError::Config { .. } => Self::bad("bad-config", &error),
             UseError::Down { .. } => Self::new(Status::SERVICE_UNAVAILABLE, "plugin-down", &error)
                 .help("it is started again by itself"),
+            UseError::Gone(_) => Self::new(Status::SERVICE_UNAVAILABLE, "plugin-down", &error),
+            UseError::Full { .. } => Self::new(Status::CONFLICT, "plugin-full", &error)
+                .help("`plugins: {max_running: N}` in snapd.yaml allows more"),
+            UseError::Streams(_) | UseError::NoStream(_) | UseError::StreamOfSeveral(_) => {
+                Self::new(Status::CONFLICT, "wrong-kind", &error)
+            }
             UseError::Call { error: call, .. } => {
                 let mut refusal = Self::new(Status::BAD_GATEWAY, "plugin-failed", &error);
                 refusal.body.detail = call.detail().map(str::to_owned);

@@ -125,8 +125,8 @@ fn detail(plugin: &plugin::Plugin) -> PluginDetail {
     });
     PluginDetail {
         plugin: summary(plugin),
-        file: plugin.file.path().display().to_string(),
-        sha256: plugin.file.sha256().to_owned(),
+        file: plugin.file().path().display().to_string(),
+        sha256: plugin.file().sha256().to_owned(),
         failure: plugin.health().failure,
         config: rules.collect(),
         metrics: plugin.metrics.iter().map(|metric| metric.namespace.to_string()).collect(),

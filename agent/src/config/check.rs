@@ -2,7 +2,7 @@
 
 use std::fmt::{self, Display, Write as _};
 
-use super::{CapabilitySettings, Given, Origin, Settings, duration};
+use super::{CapabilitySettings, Given, Origin, Settings, duration, size};
 
 /// Everything that was read, as YAML with the sources as comments. Of a key only the fingerprint, and
 /// of what plugins are told only the names.
@@ -20,7 +20,9 @@ pub(crate) fn print(settings: &Settings) -> Result<String, fmt::Error> {
         load_timeout,
         plugin_dir,
         capabilities,
+        max_running,
         plugin_configs,
+        tasks,
         tribe,
         ..
     } = settings;
@@ -28,11 +30,28 @@ pub(crate) fn print(settings: &Settings) -> Result<String, fmt::Error> {
     line(&mut out, "log_format", log_format.value.as_str(), &log_format.origin)?;
     line(&mut out, "socket", socket.value.display(), &socket.origin)?;
     line(&mut out, "data_dir", data_dir.value.display(), &data_dir.origin)?;
+    if let Some(Given { value, origin }) = &tasks.discover {
+        let paths: Vec<_> = value.iter().map(|path| path.display().to_string()).collect();
+        line(&mut out, "auto_discover_path", paths.join(":"), origin)?;
+    }
+    writeln!(out, "spool:")?;
+    let size = size::show(tasks.spool_size.value);
+    line(&mut out, "  size", size, &tasks.spool_size.origin)?;
+    line(&mut out, "  dir", tasks.spool_dir.value.display(), &tasks.spool_dir.origin)?;
+    writeln!(out, "secrets:")?;
+    line(&mut out, "  dir", tasks.secrets_dir.value.display(), &tasks.secrets_dir.origin)?;
+    if !tasks.tags.is_empty() {
+        writeln!(out, "tags:")?;
+    }
+    for (prefix, tags) in &tasks.tags {
+        writeln!(out, "  {prefix}: {tags:?}")?;
+    }
     writeln!(out, "plugins:")?;
     let time = duration::show(load_timeout.value);
     line(&mut out, "  load_timeout", time, &load_timeout.origin)?;
     line(&mut out, "  dir", plugin_dir.value.display(), &plugin_dir.origin)?;
-    for (name, config) in plugin_configs {
+    line(&mut out, "  max_running", max_running.value, &max_running.origin)?;
+    for (name, config) in &plugin_configs.names {
         // Without the values, among which passwords may be.
         let keys: Vec<_> = config.keys().map(String::as_str).collect();
         writeln!(out, "  # config of {name}: {}", keys.join(", "))?;

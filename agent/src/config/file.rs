@@ -14,9 +14,9 @@ use serde_saphyr::{Location, Spanned};
 use tribe::Value;
 use zeroize::Zeroizing;
 
-use super::{Given, KeyFrom, Layer, Origin, Problem, Problems, RawFact};
+use super::{Given, KeyFrom, Layer, Origin, Problem, Problems, RawFact, task_settings::TaskLayer};
 use crate::{
-    plugin::{Config, ConfigValue},
+    plugin::{Config, ConfigValue, PluginConfigs},
     suggest::nearest,
 };
 
@@ -59,7 +59,12 @@ struct File {
     log_format: Option<Spanned<String>>,
     socket: Option<Spanned<PathBuf>>,
     data_dir: Option<Spanned<PathBuf>>,
+    auto_discover_path: Option<Spanned<String>>,
     plugins: Option<PluginSection>,
+    spool: Option<SpoolSection>,
+    secrets: Option<SecretsSection>,
+    #[serde(default)]
+    tags: BTreeMap<String, BTreeMap<String, String>>,
     capabilities: Option<CapabilitySection>,
     tribe: Option<TribeSection>,
 }
@@ -79,8 +84,24 @@ struct CapabilitySection {
 struct PluginSection {
     load_timeout: Option<Spanned<String>>,
     dir: Option<Spanned<PathBuf>>,
+    max_running: Option<Spanned<u64>>,
     #[serde(default)]
     config: BTreeMap<String, BTreeMap<String, Scalar>>,
+}
+
+/// The section `spool`.
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct SpoolSection {
+    size: Option<Spanned<String>>,
+    dir: Option<Spanned<PathBuf>>,
+}
+
+/// The section `secrets`.
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct SecretsSection {
+    dir: Option<Spanned<PathBuf>>,
 }
 
 /// A value that a plugin is told.
@@ -141,6 +162,7 @@ struct Reader<'a> {
 impl Reader<'_> {
     fn layer(&self, file: File, problems: &mut Problems) -> Layer {
         let plugins = file.plugins.unwrap_or_default();
+        let spool = file.spool.unwrap_or_default();
         let capabilities = file.capabilities.unwrap_or_default();
         let tribe = file.tribe.unwrap_or_default();
         let keys = [
@@ -154,11 +176,19 @@ impl Reader<'_> {
             socket: self.given(file.socket),
             data_dir: self.given(file.data_dir),
             load_timeout: self.given(plugins.load_timeout),
+            max_running: self.given(plugins.max_running),
             plugin_dir: self.given(plugins.dir),
             load_from_tribes: self.given(capabilities.load_from_tribes),
             allowed_plugins: self.given(capabilities.plugins),
             serve_to: self.given(capabilities.serve_to),
-            plugin_configs: plugins.config.into_iter().map(told).collect(),
+            plugin_configs: PluginConfigs { names: plugins.config.into_iter().map(told).collect() },
+            tasks: TaskLayer {
+                discover: self.given(file.auto_discover_path),
+                spool_size: self.given(spool.size),
+                spool_dir: self.given(spool.dir),
+                secrets_dir: self.given(file.secrets.unwrap_or_default().dir),
+                tags: file.tags,
+            },
             enable: self.given(tribe.enable),
             name: self.given(tribe.name),
             cluster: self.given(tribe.cluster),

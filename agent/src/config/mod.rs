@@ -11,6 +11,8 @@ mod check;
 mod duration;
 mod file;
 mod flags;
+mod size;
+mod task_settings;
 mod tribe_settings;
 
 use std::{
@@ -25,13 +27,13 @@ use tribe::Value;
 use tribe_api::DEFAULT_SOCKET;
 use zeroize::Zeroizing;
 
-pub(crate) use self::{check::print, tribe_settings::TribeSettings};
+pub(crate) use self::{check::print, task_settings::TaskSettings, tribe_settings::TribeSettings};
 use crate::{
     args::RunArgs,
     capability::{Capabilities, Patterns},
     failure::{Exit, Failure},
     log::{self, LogFormat},
-    plugin::Configs,
+    plugin::PluginConfigs,
 };
 
 /// The file that is read if none is named.
@@ -43,6 +45,10 @@ const DEFAULT_PLUGIN_DIR: &str = "/opt/snap/plugins";
 
 /// How long a plugin may take to start, unless told otherwise. Those in Python take a second or two.
 const DEFAULT_LOAD_TIMEOUT: &str = "10s";
+/// How many instances of one plugin may run, unless told otherwise. As in snap.
+const DEFAULT_MAX_RUNNING: u64 = 3;
+/// What it may be told.
+const MAX_RUNNINGS: RangeInclusive<u64> = 1..=100;
 /// What it may be told. Clients do not wait longer for an answer.
 const LOAD_TIMEOUTS: RangeInclusive<Duration> = Duration::from_secs(1)..=Duration::from_secs(45);
 
@@ -57,12 +63,15 @@ pub(crate) struct Settings {
     pub(crate) data_dir: Given<PathBuf>,
     /// How long a plugin may take to start.
     pub(crate) load_timeout: Given<Duration>,
+    /// How many instances of one plugin may run.
+    pub(crate) max_running: Given<usize>,
     /// Where plugins lie that are loaded by name alone.
     pub(crate) plugin_dir: Given<PathBuf>,
     /// What tribes may do on this node.
     pub(crate) capabilities: CapabilitySettings,
-    /// What plugins are told, by their name. May hold passwords.
-    pub(crate) plugin_configs: Configs,
+    /// What plugins are told. May hold passwords.
+    pub(crate) plugin_configs: PluginConfigs,
+    pub(crate) tasks: TaskSettings,
     pub(crate) tribe: TribeSettings,
 }
 
@@ -120,11 +129,14 @@ struct Layer {
     socket: Option<Given<PathBuf>>,
     data_dir: Option<Given<PathBuf>>,
     load_timeout: Option<Given<String>>,
+    max_running: Option<Given<u64>>,
     plugin_dir: Option<Given<PathBuf>>,
     load_from_tribes: Option<Given<Vec<String>>>,
     allowed_plugins: Option<Given<Vec<String>>>,
     serve_to: Option<Given<Vec<String>>>,
-    plugin_configs: Configs,
+    plugin_configs: PluginConfigs,
+    /// Only the file has it.
+    tasks: task_settings::TaskLayer,
     enable: Option<Given<bool>>,
     name: Option<Given<String>>,
     cluster: Option<Given<String>>,
@@ -211,7 +223,10 @@ fn resolve(file: Option<PathBuf>, layer: Layer, problems: &mut Problems) -> Opti
         plugins: patterns(layer.allowed_plugins.clone()),
         serve_to: patterns(layer.serve_to.clone()),
     };
+    let max_running = or_default(layer.max_running.clone(), DEFAULT_MAX_RUNNING);
+    let max_running = problems.parse(max_running, |number| check_max_running(*number));
     let plugin_configs = layer.plugin_configs.clone();
+    let tasks = task_settings::resolve(&layer.tasks, &data_dir.value, problems);
     let tribe = tribe_settings::resolve(layer, problems);
     Some(Settings {
         file,
@@ -222,7 +237,9 @@ fn resolve(file: Option<PathBuf>, layer: Layer, problems: &mut Problems) -> Opti
         load_timeout: load_timeout?,
         plugin_dir,
         capabilities,
+        max_running: max_running?,
         plugin_configs,
+        tasks: tasks?,
         tribe: tribe?,
     })
 }
@@ -241,6 +258,13 @@ fn parse_load_timeout(text: &str) -> Result<Duration, String> {
 fn patterns(given: Option<Given<Vec<String>>>) -> Given<Patterns> {
     let Given { value, origin } = or_default(given, Vec::new());
     Given { value: Patterns::new(value.iter().map(String::as_str)), origin }
+}
+
+fn check_max_running(number: u64) -> Result<usize, String> {
+    usize::try_from(number).ok().filter(|_| MAX_RUNNINGS.contains(&number)).ok_or_else(|| {
+        let (least, most) = (MAX_RUNNINGS.start(), MAX_RUNNINGS.end());
+        format!("`{number}` is no number of instances of a plugin, use {least} to {most}")
+    })
 }
 
 fn or_default<T>(given: Option<Given<T>>, default: T) -> Given<T> {
@@ -262,8 +286,10 @@ impl Layer {
             load_from_tribes: self.load_from_tribes.or(lower.load_from_tribes),
             allowed_plugins: self.allowed_plugins.or(lower.allowed_plugins),
             serve_to: self.serve_to.or(lower.serve_to),
+            max_running: self.max_running.or(lower.max_running),
             // Only the file has some.
             plugin_configs: lower.plugin_configs,
+            tasks: lower.tasks,
             enable: self.enable.or(lower.enable),
             name: self.name.or(lower.name),
             cluster: self.cluster.or(lower.cluster),

@@ -44,8 +44,8 @@ fn an_unknown_key_is_told_with_its_place_and_what_was_meant() {
     check_error(
         "scheduler: []\n",
         "error: /etc/snap/snapd.yaml:1:1: unknown key `scheduler`\n\
-         help: keys here are log_level, log_format, socket, data_dir, plugins, \
-         capabilities, tribe",
+         help: keys here are log_level, log_format, socket, data_dir, auto_discover_path, plugins, \
+         spool, secrets, tags, capabilities, tribe",
     );
 }
 
@@ -75,7 +75,7 @@ fn what_plugins_are_told_keeps_its_types_and_is_not_shown() {
         ("ratio".into(), ConfigValue::Float(0.5)),
         ("skip-verify".into(), ConfigValue::Bool(true)),
     ]);
-    assert_eq!(settings.plugin_configs, [("influxdb".to_owned(), expected)].into());
+    assert_eq!(settings.plugin_configs.names, [("influxdb".to_owned(), expected)].into());
     let shown = print(&settings).unwrap();
     let line = "  # config of influxdb: host, password, port, ratio, skip-verify\n";
     assert!(shown.contains(line), "{shown}");
@@ -90,6 +90,10 @@ fn a_bad_value_is_told_with_its_place() {
         (
             "plugins:\n  load_timeout: 1m",
             "2:17: `1m` is not a time a plugin can be given to start, use 1s to 45s",
+        ),
+        (
+            "plugins:\n  max_running: 0",
+            "2:16: `0` is no number of instances of a plugin, use 1 to 100",
         ),
         ("tribe:\n  bind_addr: here", "2:14: `here` is not an IP address"),
         ("tribe:\n  bind_port: 70000", "2:14: `70000` is not a port, use 0 to 65535"),

@@ -118,6 +118,11 @@ impl Request {
         }
         Ok(Self { elements, version: version.filter(|version| *version >= 1) })
     }
+
+    /// The version of the metrics it asks for; absent: the newest.
+    pub(crate) fn version(&self) -> Option<i64> {
+        self.version
+    }
 }
 
 impl fmt::Display for Request {

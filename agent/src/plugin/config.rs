@@ -6,13 +6,20 @@
 
 use std::{cmp::Ordering, collections::BTreeMap};
 
-use super::rpc;
+use super::{identity::Identity, rpc};
 
 /// What a plugin is told, by key.
 pub(crate) type Config = BTreeMap<String, ConfigValue>;
 
 /// What several plugins are told, by the name of the plugin.
 pub(crate) type Configs = BTreeMap<String, Config>;
+
+/// What this node tells its plugins unless a request says otherwise.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub(crate) struct PluginConfigs {
+    /// By name, whatever the type.
+    pub(crate) names: Configs,
+}
 
 /// What plugins are told, by prefix of the namespaces of metrics. A longer prefix counts more.
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -79,6 +86,13 @@ pub(crate) enum ConfigError {
         /// What the rule allows.
         limit: ConfigValue,
     },
+}
+
+impl PluginConfigs {
+    /// What one plugin is told.
+    pub(super) fn of(&self, plugin: &Identity) -> Config {
+        self.names.get(&plugin.name).cloned().unwrap_or_default()
+    }
 }
 
 impl ConfigTree {

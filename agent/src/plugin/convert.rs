@@ -5,6 +5,8 @@
 
 use std::collections::BTreeMap;
 
+use prost::Message;
+
 use super::{
     config::{Config, ConfigValue},
     metric::{Data, Element, Metric, Namespace, Time},
@@ -72,6 +74,11 @@ pub(super) fn config_to_rpc(config: &Config) -> rpc::ConfigMap {
     map
 }
 
+/// A configuration as bytes: the same for the same, and no two for different ones.
+pub(super) fn config_to_bytes(config: &Config) -> Vec<u8> {
+    config_to_rpc(config).encode_to_vec()
+}
+
 /// Bytes of a plugin as text.
 pub(super) fn text(bytes: &[u8]) -> String {
     String::from_utf8_lossy(bytes).into_owned()
@@ -81,7 +88,7 @@ fn time(raw: rpc::Time) -> Time {
     Time { sec: raw.sec, nsec: raw.nsec }
 }
 
-fn time_to_rpc(time: Time) -> rpc::Time {
+pub(super) fn time_to_rpc(time: Time) -> rpc::Time {
     rpc::Time { sec: time.sec, nsec: time.nsec }
 }
 
@@ -117,8 +124,6 @@ fn data_to_rpc(data: Data) -> rpc::metric::Data {
 
 #[cfg(test)]
 mod tests {
-    use prost::Message;
-
     use super::*;
 
     fn raw() -> rpc::Metric {

@@ -6,7 +6,10 @@
 use std::{
     collections::{BTreeMap, BTreeSet},
     path::PathBuf,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicU64, Ordering},
+    },
     time::Duration,
 };
 
@@ -15,10 +18,12 @@ use tracing::info;
 use super::{
     calls::UseError,
     catalog::{Catalog, CatalogError, Entry, Request},
-    config::{Config, ConfigTree, Configs},
+    config::PluginConfigs,
     identity::{Identity, Wanted},
-    loaded::{Keep, Plugin},
+    launch::Launch,
+    loaded::Plugin,
     metric::Metric,
+    seats::SessionId,
     start::{self, StartError},
     store::{Store, StoreError, Upload},
 };
@@ -33,18 +38,38 @@ pub(crate) struct Host(Arc<Shared>);
 #[derive(Debug)]
 struct Shared {
     node: String,
-    keep: Keep,
+    launch: Arc<Launch>,
     store: Store,
     loaded: Mutex<Loaded>,
+    sessions: AtomicU64,
+}
+
+/// How plugins are run on this node.
+#[derive(Debug)]
+pub(crate) struct HostSettings {
+    /// The name of the node.
+    pub(crate) node: String,
+    /// Where the files of plugins are kept.
+    pub(crate) dir: PathBuf,
+    /// What plugins are told.
+    pub(crate) configs: PluginConfigs,
+    /// How long a plugin may take to start.
+    pub(crate) load_time: Duration,
+    /// How many instances of one plugin may run.
+    pub(crate) max_running: usize,
 }
 
 #[derive(Debug, Default)]
 struct Loaded {
-    plugins: BTreeMap<Identity, Arc<Plugin>>,
+    plugins: Plugins,
+    /// Another one whenever a collector comes or goes.
     catalog: Arc<Catalog>,
     /// Nothing is loaded any more.
     closed: bool,
 }
+
+/// Copied when one is added or removed, so that who reads it holds nobody up.
+type Plugins = Arc<BTreeMap<Identity, Arc<Plugin>>>;
 
 /// Why a plugin was not loaded. Nothing has changed.
 #[derive(Debug, thiserror::Error)]
@@ -73,12 +98,12 @@ pub(crate) enum LoadError {
 }
 
 impl Host {
-    /// A host on this node that keeps files in a directory, tells plugins what `configs` say and
-    /// gives each so long to start.
-    pub(crate) fn new(node: String, dir: PathBuf, configs: Configs, load_time: Duration) -> Self {
-        let keep = Keep { configs: Arc::new(configs), load_time };
-        let store = Store::new(dir);
-        Self(Arc::new(Shared { node, keep, store, loaded: Mutex::default() }))
+    /// A host without plugins.
+    pub(crate) fn new(settings: HostSettings) -> Self {
+        let HostSettings { node, dir, configs, load_time, max_running } = settings;
+        let launch = Arc::new(Launch { configs, load_time, max_running });
+        let (loaded, sessions) = (Mutex::default(), AtomicU64::new(0));
+        Self(Arc::new(Shared { node, launch, store: Store::new(dir), loaded, sessions }))
     }
 
     /// Begins to receive the file of a plugin.
@@ -92,14 +117,14 @@ impl Host {
     /// Loads a plugin from its file.
     pub(crate) async fn load(&self, upload: Upload) -> Result<Arc<Plugin>, LoadError> {
         let file = upload.finish().await?;
-        let keep = self.0.keep.clone();
-        let mut started = start::start(file.path(), &keep.configs, keep.load_time).await?;
+        let launch = Arc::clone(&self.0.launch);
+        let mut started = start::start(&file, &launch).await?;
         for metric in &mut started.metrics {
             self.tag(metric);
         }
         // Until it is kept it is killed when dropped.
         let (identity, metrics) = (started.identity.clone(), started.metrics.clone());
-        let keep = || Plugin::keep(started, file, keep);
+        let keep = || Plugin::keep(started, file, launch);
         let plugin = self.lock().add(identity, &metrics, keep)?;
         info!(plugin = %plugin.identity, metrics = plugin.metrics.len(), "a plugin was loaded");
         Ok(plugin)
@@ -108,7 +133,7 @@ impl Host {
     /// Unloads a plugin; comes back when it has ended.
     pub(crate) async fn unload(&self, plugin: &Arc<Plugin>) {
         self.lock().remove(plugin);
-        plugin.stop().await;
+        plugin.pool.stop().await;
         info!(plugin = %plugin.identity, "a plugin was unloaded");
     }
 
@@ -120,7 +145,7 @@ impl Host {
             loaded.catalog = Arc::default();
             std::mem::take(&mut loaded.plugins)
         };
-        futures_util::future::join_all(plugins.values().map(|plugin| plugin.stop())).await;
+        futures_util::future::join_all(plugins.values().map(|plugin| plugin.pool.stop())).await;
     }
 
     /// All plugins, by type, name and version.
@@ -143,68 +168,40 @@ impl Host {
         Arc::clone(&self.lock().catalog)
     }
 
-    /// Collects what these requests mean, from all plugins at the same time. One that fails spoils
-    /// all.
-    pub(crate) async fn collect(
+    /// The plugins that have what these requests mean, each with its part, and the catalog that
+    /// says so. What two requests mean comes once.
+    pub(super) fn expand(
         &self,
         requests: &[Request],
-        configs: &Configs,
-    ) -> Result<Vec<Metric>, UseError> {
-        let of = |plugin: &Plugin, _: &Metric| {
-            configs.get(&plugin.identity.name).cloned().unwrap_or_default()
+    ) -> Result<(Arc<Catalog>, Vec<(Arc<Plugin>, Vec<Metric>)>), UseError> {
+        let (catalog, plugins) = {
+            let loaded = self.lock();
+            (Arc::clone(&loaded.catalog), Arc::clone(&loaded.plugins))
         };
-        self.collect_with(requests, of).await
-    }
-
-    /// Collects, and tells each metric what the prefixes of its namespace say.
-    pub(super) async fn collect_by_prefix(
-        &self,
-        requests: &[Request],
-        configs: &ConfigTree,
-    ) -> Result<Vec<Metric>, UseError> {
-        self.collect_with(requests, |_, metric| configs.of(metric.namespace.values())).await
-    }
-
-    async fn collect_with(
-        &self,
-        requests: &[Request],
-        config: impl Fn(&Plugin, &Metric) -> Config,
-    ) -> Result<Vec<Metric>, UseError> {
-        let catalog = self.catalog();
         let mut wanted: BTreeMap<Identity, Vec<Metric>> = BTreeMap::new();
         let mut seen = BTreeSet::new();
         for request in requests {
             for Entry { plugin, metric } in catalog.expand(request)? {
-                // What two requests mean is collected once.
                 if seen.insert((metric.namespace.clone(), metric.version)) {
                     wanted.entry(plugin).or_default().push(metric);
                 }
             }
         }
-        let calls = wanted.into_iter().map(|(identity, metrics)| async {
-            let plugin = self.known(identity)?;
-            let metrics = metrics.into_iter().map(|metric| {
-                let config = config(&plugin, &metric);
-                (metric, config)
-            });
-            plugin.collect(metrics.collect()).await
-        });
-        let collected = futures_util::future::try_join_all(calls).await?;
-        let mut metrics: Vec<_> = collected.into_iter().flatten().collect();
-        // Plugins do not give back the tags they got.
-        metrics.iter_mut().for_each(|metric| self.tag(metric));
-        Ok(metrics)
+        let known = |(identity, metrics)| match plugins.get(&identity) {
+            Some(plugin) => Ok((Arc::clone(plugin), metrics)),
+            None => Err(UseError::Gone(identity)),
+        };
+        let wanted = wanted.into_iter().map(known).collect::<Result<_, _>>()?;
+        Ok((catalog, wanted))
     }
 
-    fn known(&self, identity: Identity) -> Result<Arc<Plugin>, UseError> {
-        let found = self.lock().plugins.get(&identity).cloned();
-        found.ok_or_else(|| {
-            let Identity { kind, name, version } = identity;
-            UseError::Unknown(Wanted { kind, name, version: Some(version) })
-        })
+    /// A number for a new session.
+    pub(super) fn next_session(&self) -> SessionId {
+        SessionId(self.0.sessions.fetch_add(1, Ordering::Relaxed))
     }
 
-    fn tag(&self, metric: &mut Metric) {
+    /// Gives a metric the tags of this node.
+    pub(super) fn tag(&self, metric: &mut Metric) {
         metric.tags.insert(NODE_TAG.to_owned(), self.0.node.clone());
     }
 
@@ -232,7 +229,7 @@ impl Loaded {
         }
         self.catalog = Arc::new(catalog);
         let plugin = Arc::new(keep());
-        self.plugins.insert(identity, Arc::clone(&plugin));
+        Arc::make_mut(&mut self.plugins).insert(identity, Arc::clone(&plugin));
         Ok(plugin)
     }
 
@@ -242,7 +239,7 @@ impl Loaded {
         if !self.plugins.get(identity).is_some_and(|known| Arc::ptr_eq(known, plugin)) {
             return;
         }
-        self.plugins.remove(identity);
+        Arc::make_mut(&mut self.plugins).remove(identity);
         let mut catalog = Catalog::clone(&self.catalog);
         catalog.remove(identity);
         self.catalog = Arc::new(catalog);

@@ -7,6 +7,8 @@
 //! Invariant: whatever a plugin does, snapd goes on. Its output is read and bounded, its bytes are
 //! made text, its silence has a limit, and its death is followed by another start.
 
+pub(crate) mod batch;
+mod cache;
 mod calls;
 mod catalog;
 mod client;
@@ -14,22 +16,30 @@ mod config;
 mod convert;
 mod host;
 mod identity;
+mod instance;
+mod launch;
 mod loaded;
 mod metric;
 mod once;
 mod output;
+mod pool;
 mod preamble;
 mod process;
 mod rpc;
+mod seats;
 mod session;
 mod start;
 mod store;
+mod stream;
+mod traits;
 
+#[cfg(test)]
+pub(crate) use self::metric::test_metric;
 pub(crate) use self::{
     calls::UseError,
     catalog::{Entry, Request, RequestError},
-    config::{Config, ConfigTree, ConfigValue, Configs},
-    host::{Host, LoadError},
+    config::{Config, ConfigTree, ConfigValue, PluginConfigs},
+    host::{Host, HostSettings, LoadError},
     identity::{IdentityError, Kind, Wanted},
     loaded::Plugin,
     metric::{Data, Metric},
@@ -37,4 +47,8 @@ pub(crate) use self::{
     process::{ExecArgs, exec},
     session::{Collection, Session},
     store::StoreError,
+    stream::StreamOptions,
 };
+
+#[cfg(test)]
+mod tests;

@@ -16,12 +16,7 @@ use std::{
 
 use clap::Args;
 use rustix::process::{Pid, Signal, getppid, kill_process_group, set_parent_process_death_signal};
-use tokio::{
-    process::{Child, Command},
-    sync::oneshot,
-    task::JoinHandle,
-    time::timeout,
-};
+use tokio::{process::Child, sync::oneshot, task::JoinHandle, time::timeout};
 use tracing::{debug, warn};
 
 use super::{
@@ -71,6 +66,17 @@ pub(crate) fn exec(args: &ExecArgs) -> Failure {
     failed(command.arg0(&args.program).args(&args.arguments).exec())
 }
 
+/// The command by which this program becomes a plugin.
+#[cfg(not(test))]
+fn become_plugin(parent: &str, args: &[&std::ffi::OsStr]) -> tokio::process::Command {
+    let mut command = tokio::process::Command::new("/proc/self/exe");
+    command.arg0("snapd").args(["plugin-exec", "--parent", parent]).args(args);
+    command
+}
+
+#[cfg(test)]
+use super::tests::become_plugin;
+
 /// A running plugin.
 #[derive(Debug)]
 pub(super) struct Process {
@@ -87,12 +93,9 @@ pub(super) struct Process {
 impl Process {
     /// Starts a file. Must be called on the main thread, whose end the plugin is bound to.
     pub(super) fn start(program: &Path) -> io::Result<Self> {
-        let mut command = Command::new("/proc/self/exe");
+        let args = [program.as_os_str(), ARGUMENT.as_ref()];
+        let mut command = become_plugin(&std::process::id().to_string(), &args);
         command
-            .arg0("snapd")
-            .args(["plugin-exec", "--parent", &std::process::id().to_string()])
-            .arg(program)
-            .arg(ARGUMENT)
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())

@@ -1,15 +1,25 @@
 //! From a file to a plugin that runs and has told all there is to know, within one limit of time.
 
-use std::{fmt, io, path::Path, process::ExitStatus, time::Duration};
+use std::{fmt, io, process::ExitStatus, time::Duration};
 
 use super::{
     client::{CallError, Client},
-    config::{ConfigPolicy, Configs},
-    identity::{Identity, Kind},
+    config::ConfigPolicy,
+    identity::Identity,
+    launch::Launch,
     metric::Metric,
     preamble::PreambleError,
     process::Process,
+    store::StoredFile,
+    traits::Traits,
 };
+
+/// The file of a plugin whose identity is known.
+#[derive(Debug)]
+pub(super) struct Program {
+    pub(super) identity: Identity,
+    pub(super) file: StoredFile,
+}
 
 /// A plugin that runs, and what it said of itself.
 #[derive(Debug)]
@@ -20,6 +30,7 @@ pub(super) struct Started {
     pub(super) policy: ConfigPolicy,
     /// What it can collect; nothing unless it is a collector.
     pub(super) metrics: Vec<Metric>,
+    pub(super) traits: Traits,
 }
 
 /// A plugin that did not start. It is not running.
@@ -54,6 +65,9 @@ pub(crate) enum StartReason {
         /// What happened.
         error: CallError,
     },
+    /// It was another plugin when it was loaded.
+    #[error("it says that it is `{0}` now")]
+    Another(Identity),
     /// It took too long.
     #[error("it was not ready within {0:?}")]
     Slow(Duration),
@@ -81,18 +95,27 @@ impl StartError {
 
 impl std::error::Error for StartError {}
 
-/// Starts a file and asks it everything. `configs` may have something to tell it, by its name.
-pub(super) async fn start(
-    program: &Path,
-    configs: &Configs,
-    time: Duration,
+/// Starts a file and asks it everything.
+pub(super) async fn start(file: &StoredFile, launch: &Launch) -> Result<Started, StartError> {
+    run(file, launch, None).await
+}
+
+/// Starts a plugin that was loaded.
+pub(super) async fn start_again(program: &Program, launch: &Launch) -> Result<Started, StartError> {
+    run(&program.file, launch, Some(&program.identity)).await
+}
+
+async fn run(
+    file: &StoredFile,
+    launch: &Launch,
+    expected: Option<&Identity>,
 ) -> Result<Started, StartError> {
-    let mut process = Process::start(program)
+    let mut process = Process::start(file.path())
         .map_err(|error| StartError { reason: error.into(), output: Vec::new() })?;
-    let known = tokio::time::timeout(time, ask(&mut process, configs)).await;
-    match known.unwrap_or(Err(StartReason::Slow(time))) {
-        Ok(Known { client, identity, policy, metrics }) => {
-            Ok(Started { process, client, identity, policy, metrics })
+    let known = tokio::time::timeout(launch.load_time, ask(&mut process, launch, expected)).await;
+    match known.unwrap_or(Err(StartReason::Slow(launch.load_time))) {
+        Ok(Known { client, identity, policy, metrics, traits }) => {
+            Ok(Started { process, client, identity, policy, metrics, traits })
         }
         Err(reason) => Err(StartError { reason, output: process.kill().await }),
     }
@@ -103,9 +126,14 @@ struct Known {
     identity: Identity,
     policy: ConfigPolicy,
     metrics: Vec<Metric>,
+    traits: Traits,
 }
 
-async fn ask(process: &mut Process, configs: &Configs) -> Result<Known, StartReason> {
+async fn ask(
+    process: &mut Process,
+    launch: &Launch,
+    expected: Option<&Identity>,
+) -> Result<Known, StartReason> {
     let preamble = match process.hello().await {
         Some(preamble) => preamble?,
         None => match process.ends_soon().await {
@@ -114,18 +142,21 @@ async fn ask(process: &mut Process, configs: &Configs) -> Result<Known, StartRea
         },
     };
     let identity = preamble.identity;
+    if expected.is_some_and(|expected| *expected != identity) {
+        return Err(StartReason::Another(identity));
+    }
     let failed = |question| move |error| StartReason::Call { question, error };
     let client =
         Client::connect(identity.kind, preamble.address).await.map_err(failed("connecting"))?;
     client.ping().await.map_err(failed("Ping"))?;
     let policy = client.config_policy().await.map_err(failed("GetConfigPolicy"))?;
-    let metrics = if identity.kind == Kind::Collector {
+    let metrics = if identity.kind.collects() {
         let mut told = policy.defaults();
-        told.extend(configs.get(&identity.name).cloned().unwrap_or_default());
+        told.extend(launch.configs.of(&identity));
         let types = client.metric_types(&told, identity.version).await;
         types.map_err(failed("GetMetricTypes"))?
     } else {
         Vec::new()
     };
-    Ok(Known { client, identity, policy, metrics })
+    Ok(Known { client, identity, policy, metrics, traits: preamble.traits })
 }

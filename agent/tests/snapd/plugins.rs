@@ -26,7 +26,7 @@ fn python() -> &'static Path {
 }
 
 /// The text of one of our plugins in Python, as a file that can be run from anywhere.
-fn plugin(name: &str) -> String {
+pub(crate) fn plugin(name: &str) -> String {
     let source = format!("{}/tests/plugins/{name}.py", env!("CARGO_MANIFEST_DIR"));
     format!("#!{}\n{}", python().display(), fs::read_to_string(source).unwrap())
 }

@@ -1,0 +1,15 @@
+//! What it takes to start a plugin, whichever it is.
+
+use std::time::Duration;
+
+use super::config::PluginConfigs;
+
+/// How plugins are started on this node.
+#[derive(Debug)]
+pub(super) struct Launch {
+    pub(super) configs: PluginConfigs,
+    /// How long a plugin may take to start.
+    pub(super) load_time: Duration,
+    /// How many instances of one plugin may run.
+    pub(super) max_running: usize,
+}
