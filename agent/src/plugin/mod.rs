@@ -24,6 +24,7 @@ mod output;
 mod pool;
 mod preamble;
 mod process;
+mod program;
 mod rpc;
 mod seats;
 mod session;
