@@ -123,6 +123,9 @@ impl From<LoadError> for ApiError {
             LoadError::Start(_) | LoadError::Catalog { .. } => {
                 (Status::UNPROCESSABLE_ENTITY, "bad-plugin")
             }
+            LoadError::Other { .. } => (Status::CONFLICT, "other-plugin"),
+            LoadError::Gone(_) => (Status::NOT_FOUND, "unknown-plugin"),
+            LoadError::Store(StoreError::Read { .. }) => (Status::NOT_FOUND, "no-file"),
             LoadError::Loaded(_) => (Status::CONFLICT, "plugin-loaded"),
             LoadError::Closed => (Status::SERVICE_UNAVAILABLE, "closed"),
         };

@@ -57,7 +57,7 @@ pub(super) async fn load(
         let part = part.map_err(|error| ApiError::bad("bad-body", error))?;
         upload.write(&part).await.map_err(plugin::LoadError::from)?;
     }
-    Ok(Json(summary(&*app.0.plugins.load(upload).await?)))
+    Ok(Json(summary(&*app.0.plugins.load(upload, None).await?)))
 }
 
 /// One plugin with its configuration and its metrics.

@@ -5,7 +5,7 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet},
-    path::PathBuf,
+    path::{Path, PathBuf},
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicU64, Ordering},
@@ -25,7 +25,7 @@ use super::{
     metric::Metric,
     seats::SessionId,
     start::{self, StartError},
-    store::{Store, StoreError, Upload},
+    store::{Store, StoreError, StoredFile, Upload},
 };
 
 /// The tag that says where a metric was collected, which snap has always set.
@@ -84,6 +84,17 @@ pub(crate) enum LoadError {
     /// It is there already.
     #[error("plugin `{0}` is loaded already")]
     Loaded(Identity),
+    /// It is no version of the one it was to replace. The user's fault.
+    #[error("the file is plugin `{found}`, which cannot take the place of `{expected}`")]
+    Other {
+        /// Which was to be replaced.
+        expected: Identity,
+        /// What the file is.
+        found: Identity,
+    },
+    /// The one it was to replace was unloaded meanwhile.
+    #[error("plugin `{0}` was unloaded")]
+    Gone(Identity),
     /// Its metrics cannot be in the catalog. Its own fault.
     #[error("plugin `{plugin}` was not loaded: {error}")]
     Catalog {
@@ -97,6 +108,16 @@ pub(crate) enum LoadError {
     Closed,
 }
 
+impl LoadError {
+    /// More about it, in several lines: what the plugin said and what it printed.
+    pub(crate) fn detail(&self) -> Option<String> {
+        match self {
+            Self::Start(error) => error.detail(),
+            _ => None,
+        }
+    }
+}
+
 impl Host {
     /// A host without plugins.
     pub(crate) fn new(settings: HostSettings) -> Self {
@@ -108,16 +129,49 @@ impl Host {
 
     /// Begins to receive the file of a plugin.
     pub(crate) fn upload(&self, name: &str) -> Result<Upload, LoadError> {
-        if self.lock().closed {
-            return Err(LoadError::Closed);
-        }
+        self.check_open()?;
         Ok(self.0.store.upload(name)?)
     }
 
-    /// Loads a plugin from its file.
-    pub(crate) async fn load(&self, upload: Upload) -> Result<Arc<Plugin>, LoadError> {
-        let file = upload.finish().await?;
-        let launch = Arc::clone(&self.0.launch);
+    /// Loads a plugin from its file, with the signature that came with it.
+    pub(crate) async fn load(
+        &self,
+        upload: Upload,
+        signature: Option<Vec<u8>>,
+    ) -> Result<Arc<Plugin>, LoadError> {
+        self.begin(upload.finish(signature).await?, None).await
+    }
+
+    /// Loads a plugin from a file on this host, which it copies under this name.
+    pub(crate) async fn load_file(
+        &self,
+        path: &Path,
+        name: &str,
+        signature: Option<Vec<u8>>,
+    ) -> Result<Arc<Plugin>, LoadError> {
+        self.check_open()?;
+        self.begin(self.0.store.copy(path, name, signature).await?, None).await
+    }
+
+    /// Puts another file in the place of a plugin: mostly a newer version. The old one serves until
+    /// the new one does, and ends after its calls. If the new one fails, the old one stays.
+    pub(crate) async fn replace(
+        &self,
+        old: &Arc<Plugin>,
+        path: &Path,
+        name: &str,
+        signature: Option<Vec<u8>>,
+    ) -> Result<Arc<Plugin>, LoadError> {
+        self.check_open()?;
+        self.begin(self.0.store.copy(path, name, signature).await?, Some(old)).await
+    }
+
+    async fn begin(
+        &self,
+        file: StoredFile,
+        old: Option<&Arc<Plugin>>,
+    ) -> Result<Arc<Plugin>, LoadError> {
+        let (file, launch) = (Arc::new(file), Arc::clone(&self.0.launch));
         let mut started = start::start(&file, &launch).await?;
         for metric in &mut started.metrics {
             self.tag(metric);
@@ -125,8 +179,16 @@ impl Host {
         // Until it is kept it is killed when dropped.
         let (identity, metrics) = (started.identity.clone(), started.metrics.clone());
         let keep = || Plugin::keep(started, file, launch);
-        let plugin = self.lock().add(identity, &metrics, keep)?;
-        info!(plugin = %plugin.identity, metrics = plugin.metrics.len(), "a plugin was loaded");
+        let plugin = self.lock().add(identity, &metrics, old, keep)?;
+        match old {
+            Some(old) => {
+                info!(old = %old.identity, new = %plugin.identity, "a plugin was replaced");
+                old.pool.retire();
+            }
+            None => {
+                info!(plugin = %plugin.identity, metrics = metrics.len(), "a plugin was loaded");
+            }
+        }
         Ok(plugin)
     }
 
@@ -205,43 +267,71 @@ impl Host {
         metric.tags.insert(NODE_TAG.to_owned(), self.0.node.clone());
     }
 
+    fn check_open(&self) -> Result<(), LoadError> {
+        if self.lock().closed { Err(LoadError::Closed) } else { Ok(()) }
+    }
+
     fn lock(&self) -> MutexGuard<'_, Loaded> {
         self.0.loaded.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 impl Loaded {
+    /// Adds a plugin, perhaps in the place of another: in one step, or not at all.
     fn add(
         &mut self,
         identity: Identity,
         metrics: &[Metric],
+        old: Option<&Arc<Plugin>>,
         keep: impl FnOnce() -> Plugin,
     ) -> Result<Arc<Plugin>, LoadError> {
         if self.closed {
             return Err(LoadError::Closed);
         }
-        if self.plugins.contains_key(&identity) {
+        let mut plugins = BTreeMap::clone(&self.plugins);
+        if let Some(old) = old {
+            if (old.identity.kind, &old.identity.name) != (identity.kind, &identity.name) {
+                return Err(LoadError::Other { expected: old.identity.clone(), found: identity });
+            }
+            if !self.is_loaded(old) {
+                return Err(LoadError::Gone(old.identity.clone()));
+            }
+            plugins.remove(&old.identity);
+        }
+        if plugins.contains_key(&identity) {
             return Err(LoadError::Loaded(identity));
         }
-        let mut catalog = Catalog::clone(&self.catalog);
+        let mut catalog = Self::catalog_of(&plugins);
         if let Err(error) = catalog.add(&identity, metrics) {
             return Err(LoadError::Catalog { plugin: identity, error });
         }
-        self.catalog = Arc::new(catalog);
         let plugin = Arc::new(keep());
-        Arc::make_mut(&mut self.plugins).insert(identity, Arc::clone(&plugin));
+        plugins.insert(identity, Arc::clone(&plugin));
+        (self.catalog, self.plugins) = (Arc::new(catalog), Arc::new(plugins));
         Ok(plugin)
     }
 
     fn remove(&mut self, plugin: &Arc<Plugin>) {
-        let identity = &plugin.identity;
         // It may have been unloaded by another, and loaded again since.
-        if !self.plugins.get(identity).is_some_and(|known| Arc::ptr_eq(known, plugin)) {
+        if !self.is_loaded(plugin) {
             return;
         }
-        Arc::make_mut(&mut self.plugins).remove(identity);
-        let mut catalog = Catalog::clone(&self.catalog);
-        catalog.remove(identity);
-        self.catalog = Arc::new(catalog);
+        let mut plugins = BTreeMap::clone(&self.plugins);
+        plugins.remove(&plugin.identity);
+        (self.catalog, self.plugins) = (Arc::new(Self::catalog_of(&plugins)), Arc::new(plugins));
+    }
+
+    fn is_loaded(&self, plugin: &Arc<Plugin>) -> bool {
+        self.plugins.get(&plugin.identity).is_some_and(|known| Arc::ptr_eq(known, plugin))
+    }
+
+    fn catalog_of(plugins: &BTreeMap<Identity, Arc<Plugin>>) -> Catalog {
+        let mut catalog = Catalog::default();
+        for (identity, plugin) in plugins {
+            // What was in a catalog of more plugins is in one of fewer.
+            let added = catalog.add(identity, &plugin.metrics);
+            debug_assert!(added.is_ok(), "{identity} was in the catalog before");
+        }
+        catalog
     }
 }

@@ -32,7 +32,7 @@ pub(crate) struct Plugin {
 
 impl Plugin {
     /// A plugin that was started from this file, kept running from now on.
-    pub(super) fn keep(mut started: Started, file: StoredFile, launch: Arc<Launch>) -> Self {
+    pub(super) fn keep(mut started: Started, file: Arc<StoredFile>, launch: Arc<Launch>) -> Self {
         let identity = started.identity.clone();
         let policy = std::mem::take(&mut started.policy);
         let metrics = std::mem::take(&mut started.metrics);

@@ -25,6 +25,7 @@ mod output;
 mod pool;
 mod preamble;
 mod process;
+mod program;
 mod rpc;
 mod seats;
 mod session;

@@ -134,6 +134,11 @@ impl Pool {
         futures_util::future::join_all(instances.values().map(Instance::stop)).await;
     }
 
+    /// Ends all instances, each after its calls.
+    pub(super) fn retire(&self) {
+        drop(self.close());
+    }
+
     fn close(&self) -> BTreeMap<Number, Instance> {
         let mut state = self.lock();
         state.closed = true;

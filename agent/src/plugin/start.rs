@@ -1,6 +1,6 @@
 //! From a file to a plugin that runs and has told all there is to know, within one limit of time.
 
-use std::{fmt, io, process::ExitStatus, time::Duration};
+use std::{fmt, io, process::ExitStatus, sync::Arc, time::Duration};
 
 use super::{
     client::{CallError, Client},
@@ -10,7 +10,8 @@ use super::{
     metric::Metric,
     preamble::PreambleError,
     process::Process,
-    store::StoredFile,
+    program::{self, HEAD_BYTES, ProgramError},
+    store::{ChangedError, StoredFile},
     traits::Traits,
 };
 
@@ -18,7 +19,7 @@ use super::{
 #[derive(Debug)]
 pub(super) struct Program {
     pub(super) identity: Identity,
-    pub(super) file: StoredFile,
+    pub(super) file: Arc<StoredFile>,
 }
 
 /// A plugin that runs, and what it said of itself.
@@ -65,6 +66,12 @@ pub(crate) enum StartReason {
         /// What happened.
         error: CallError,
     },
+    /// Its file is not what was loaded.
+    #[error(transparent)]
+    Changed(#[from] ChangedError),
+    /// Its file cannot be run here.
+    #[error(transparent)]
+    Program(#[from] ProgramError),
     /// It was another plugin when it was loaded.
     #[error("it says that it is `{0}` now")]
     Another(Identity),
@@ -96,7 +103,7 @@ impl StartError {
 impl std::error::Error for StartError {}
 
 /// Starts a file and asks it everything.
-pub(super) async fn start(file: &StoredFile, launch: &Launch) -> Result<Started, StartError> {
+pub(super) async fn start(file: &Arc<StoredFile>, launch: &Launch) -> Result<Started, StartError> {
     run(file, launch, None).await
 }
 
@@ -106,12 +113,14 @@ pub(super) async fn start_again(program: &Program, launch: &Launch) -> Result<St
 }
 
 async fn run(
-    file: &StoredFile,
+    file: &Arc<StoredFile>,
     launch: &Launch,
     expected: Option<&Identity>,
 ) -> Result<Started, StartError> {
-    let mut process = Process::start(file.path())
-        .map_err(|error| StartError { reason: error.into(), output: Vec::new() })?;
+    let silent = |reason| StartError { reason, output: Vec::new() };
+    check(file).await.map_err(silent)?;
+    let process = Process::start(file.path());
+    let mut process = process.map_err(|error| silent(error.into()))?;
     let known = tokio::time::timeout(launch.load_time, ask(&mut process, launch, expected)).await;
     match known.unwrap_or(Err(StartReason::Slow(launch.load_time))) {
         Ok(Known { client, identity, policy, metrics, traits }) => {
@@ -119,6 +128,18 @@ async fn run(
         }
         Err(reason) => Err(StartError { reason, output: process.kill().await }),
     }
+}
+
+/// Is the file what it was, and can it be run?
+async fn check(file: &Arc<StoredFile>) -> Result<(), StartReason> {
+    let file = Arc::clone(file);
+    let checked = tokio::task::spawn_blocking(move || {
+        let content = file.read()?;
+        program::inspect(content.get(..HEAD_BYTES).unwrap_or(&content))?;
+        Ok(())
+    });
+    // An error means that the runtime ends.
+    checked.await.unwrap_or_else(|error| Err(io::Error::other(error).into()))
 }
 
 struct Known {

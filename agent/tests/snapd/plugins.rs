@@ -342,7 +342,7 @@ fn a_plugin_that_cannot_start_again_is_told_of_and_can_be_unloaded() {
     assert!(Command::new("kill").args(["-KILL", &pid]).status().unwrap().success());
     wait_until("a new start fails", || {
         let shown = daemon.get("/v3/plugins/collector:mock-py").body;
-        shown["failure"].as_str().is_some_and(|failure| failure.contains("before it said"))
+        shown["failure"].as_str().is_some_and(|failure| failure.contains("cannot be read"))
     });
     let reply = collect_one(&daemon, "/tribe/mock/load");
     assert_eq!(reply.refusal(), (503, "plugin-down"));
@@ -437,14 +437,19 @@ fn a_plugin_that_says_nothing_is_refused_and_ended_with_its_children() {
 #[test]
 fn a_file_that_cannot_be_run_is_refused() {
     let daemon = Daemon::start();
-    let failed = |content: &str, expected: &str| {
-        let reply = load(&daemon, "broken", content);
-        assert_eq!(reply.refusal(), (422, "bad-plugin"));
-        let detail = reply.body["error"]["detail"].as_str().unwrap();
-        assert!(detail.contains(expected), "{detail}");
-    };
-    failed("I am a text\n", "I: not found");
-    failed("#!/nowhere/python\n", "No such file or directory");
+    let text = load(&daemon, "broken", "I am a text\n");
+    assert_eq!(text.refusal(), (422, "bad-plugin"));
+    let message = "the plugin was not loaded: wrong architecture or not executable: it is neither \
+                   an ELF program nor a script that begins with `#!`";
+    assert_eq!(text.message(), message);
+    let script = load(&daemon, "broken", "#!/nowhere/python\n");
+    assert_eq!(script.refusal(), (422, "bad-plugin"));
+    let detail = script.body["error"]["detail"].as_str().unwrap();
+    assert!(detail.contains("No such file or directory"), "{detail}");
+    // The head of a program for a mainframe.
+    let foreign = "\x7fELF\x02\x02\x01\0\0\0\0\0\0\0\0\0\0\x02\0\x16";
+    let foreign = load(&daemon, "broken", foreign);
+    assert!(foreign.message().contains("it is built for s390x, this host is "), "{foreign:?}");
 }
 
 #[test]

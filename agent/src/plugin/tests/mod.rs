@@ -1,6 +1,7 @@
 //! Sessions with real plugins, on snap's own library for Python, in processes of their own.
 
 mod pools;
+mod replace;
 mod streams;
 
 use std::{
@@ -99,7 +100,7 @@ Collector("{name}", {version}, {keywords}).start_plugin()
 /// A host in a directory of its own.
 pub(super) struct Place {
     pub(super) host: Host,
-    _dir: TempDir,
+    pub(super) dir: TempDir,
 }
 
 impl Place {
@@ -117,13 +118,13 @@ impl Place {
             max_running: 3,
         };
         change(&mut settings);
-        Self { host: Host::new(settings), _dir: dir }
+        Self { host: Host::new(settings), dir }
     }
 
     pub(super) async fn try_load(&self, text: &str) -> Result<Arc<Plugin>, LoadError> {
         let mut upload = self.host.upload("plugin")?;
         upload.write(text.as_bytes()).await?;
-        self.host.load(upload).await
+        self.host.load(upload, None).await
     }
 
     pub(super) async fn load(&self, text: &str) -> Arc<Plugin> {
