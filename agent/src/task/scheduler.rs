@@ -331,11 +331,12 @@ impl Scheduler {
         }
         let TaskSpec { id, name, manifest, origin, .. } = spec;
         let owner = match origin {
-            Origin::Local => format!("task {name}"),
-            Origin::Tribe(tribe) => format!("task {name} of tribe {tribe}"),
+            Origin::Local => format!("local/{name}"),
+            Origin::Tribe(tribe) => format!("tribe/{tribe}/{name}"),
         };
         let queue = |step: &Step| {
-            let name = format!("{owner}, {} {}", step.path, step.plugin.name);
+            // No name has a slash in it.
+            let name = format!("{owner}/{}/{}", step.path, step.plugin.name);
             step.publishes().then(|| self.0.spool.attach(&name)).transpose()
         };
         let tree = Tree::new(&manifest.collect.steps);
