@@ -91,6 +91,8 @@ pub(crate) struct Swim {
     config: foca::Config,
     timers: Timers,
     outputs: VecDeque<SwimOutput>,
+    /// Grows with each change of who is up.
+    changes: u64,
     dead_calls_at: Duration,
     /// Suspicions of ours that mature, and when the suspect is told next.
     doubts: BTreeMap<(Identity, u16), Duration>,
@@ -125,6 +127,7 @@ impl Swim {
             config,
             timers: Timers::default(),
             outputs: VecDeque::new(),
+            changes: 0,
             dead_calls_at: now + DEAD_CALL_PERIOD,
             doubts: BTreeMap::new(),
             sized_for: 1,
@@ -134,6 +137,11 @@ impl Swim {
     /// This node as others know it.
     pub(crate) fn identity(&self) -> Identity {
         *self.foca.identity()
+    }
+
+    /// Differs whenever [`Swim::active`] or [`Swim::identity`] may have changed.
+    pub(crate) fn revision(&self) -> (u64, u64) {
+        (self.changes, self.identity().generation)
     }
 
     /// Members that are up or merely suspected.
@@ -343,6 +351,7 @@ impl Swim {
             timers: &mut self.timers,
             doubts: &mut self.doubts,
             outputs: &mut self.outputs,
+            changes: &mut self.changes,
         };
         let result = call(&mut self.foca, &mut effects);
         while let Ok((bytes, from)) = self.inbox.try_recv() {
@@ -428,10 +437,12 @@ struct Effects<'a> {
     timers: &'a mut Timers,
     doubts: &'a mut BTreeMap<(Identity, u16), Duration>,
     outputs: &'a mut VecDeque<SwimOutput>,
+    changes: &'a mut u64,
 }
 
 impl Runtime<Identity> for Effects<'_> {
     fn notify(&mut self, notification: Notification<'_, Identity>) {
+        *self.changes += 1;
         self.outputs.extend(match notification {
             Notification::MemberUp(identity) => Some(SwimOutput::Up(*identity)),
             Notification::MemberDown(identity) => Some(SwimOutput::Down(*identity)),

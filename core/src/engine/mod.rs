@@ -15,6 +15,8 @@ mod counters;
 mod event;
 mod items;
 mod leave;
+#[cfg(feature = "sim")]
+mod observe;
 mod output;
 mod own;
 mod peers;
@@ -27,6 +29,7 @@ mod view;
 mod wait;
 
 use std::{
+    cell::RefCell,
     collections::{BTreeMap, BTreeSet, VecDeque},
     net::SocketAddr,
     sync::Arc,
@@ -37,6 +40,8 @@ use rand::{RngExt, SeedableRng, rngs::StdRng};
 
 pub use command::{Command, CommandError, PolicyCreated, Reply, Written};
 pub use event::{Event, EventKind};
+#[cfg(feature = "sim")]
+pub use observe::Backlog;
 pub use output::{Now, Output, Resolved, Saved, StreamEvent, StreamId, Table, Ticket, Write};
 #[cfg(feature = "runtime")]
 pub(crate) use own::check_facts;
@@ -51,7 +56,7 @@ use self::timer::{Timer, Timers};
 use crate::{
     ClusterName, Facts, Keyring, NodeId, NodeName, TribeName, codec,
     membership::{Memberships, Moved},
-    state::{Applied, Change, Key, Kind, Record, Refusal, State, Version, What},
+    state::{Applied, Buckets, Change, Key, Kind, Record, Refusal, State, Version, What},
     swim::Swim,
     wire::{
         frame::{Datagram, SyncRoots},
@@ -123,6 +128,8 @@ pub struct Engine {
     counters: counters::Counters,
     /// What the wall clocks of others showed when our monotonic clock began, in Unix milliseconds.
     clocks: BTreeMap<NodeId, i128>,
+    /// The sums over all members, as of a revision of the failure detector.
+    member_sums: RefCell<Option<((u64, u64), Buckets)>>,
     /// Members that went down and may come back.
     gone: BTreeSet<NodeId>,
     /// A member that was down and has come back: it is the next to compare roots with.
@@ -170,6 +177,7 @@ impl Engine {
             quiet: Quiet::default(),
             counters: counters::Counters::default(),
             clocks: BTreeMap::new(),
+            member_sums: RefCell::default(),
             gone: BTreeSet::new(),
             returned: None,
             moving_until: Duration::ZERO,
@@ -213,6 +221,7 @@ impl Engine {
             StreamEvent::Opened(stream) => self.open_stream(stream, now),
             StreamEvent::Message(stream, bytes) => self.handle_message(stream, &bytes, now),
             StreamEvent::Closed(stream, reason) => self.close_stream(stream, &reason, now),
+            StreamEvent::Reached(_) | StreamEvent::Refused(_) => {}
         }
     }
 

@@ -32,6 +32,10 @@ pub enum StreamEvent {
     Message(StreamId, Vec<u8>),
     /// It is over, or could not be opened.
     Closed(StreamId, String),
+    /// The host of one that the engine dialled has taken the connection; the peer has proved nothing yet.
+    Reached(StreamId),
+    /// The host of one that the engine dialled is there, and nobody on it listens. [`Self::Closed`] follows.
+    Refused(StreamId),
 }
 
 /// A table of the store.

@@ -235,6 +235,15 @@ impl Engine {
 
     /// The buckets of members, by what can be compared between nodes: who is up, as which identity.
     pub(super) fn member_buckets(&self) -> Buckets {
+        let revision = self.swim.revision();
+        let mut sums = self.member_sums.borrow_mut();
+        match &*sums {
+            Some((at, buckets)) if *at == revision => buckets.clone(),
+            _ => sums.insert((revision, self.sum_members())).1.clone(),
+        }
+    }
+
+    fn sum_members(&self) -> Buckets {
         let mut buckets = Buckets::default();
         let me = self.swim.identity();
         for identity in self.swim.active().chain(std::iter::once(me)) {

@@ -62,6 +62,12 @@ impl Store {
         failed
     }
 
+    /// Writes that were not given to the loop.
+    #[cfg(feature = "sim")]
+    pub(super) fn waiting_len(&self) -> usize {
+        self.waiting.len()
+    }
+
     /// Is this a write of ours that nobody may hear of yet?
     pub(super) fn is_unpersisted(&self, version: &Version) -> bool {
         self.pending.values().any(|pending| pending.versions.contains(version))

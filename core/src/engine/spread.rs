@@ -25,6 +25,14 @@ pub(super) struct Wanted {
     pulling: BTreeSet<Version>,
 }
 
+impl Wanted {
+    /// How many are not held yet.
+    #[cfg(feature = "sim")]
+    pub(super) fn len(&self) -> usize {
+        self.waiting.len() + self.pulling.len()
+    }
+}
+
 /// Hinted records are pulled after up to this long, so that not all ask one neighbour at once.
 const PULL_JITTER: Duration = Duration::from_millis(60);
 

@@ -101,6 +101,12 @@ impl Streams {
     fn served(&self) -> usize {
         self.open.len() - self.dialled()
     }
+
+    /// How many are open, in both directions.
+    #[cfg(feature = "sim")]
+    pub(super) fn len(&self) -> usize {
+        self.open.len()
+    }
 }
 
 impl Engine {

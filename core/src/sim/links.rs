@@ -11,7 +11,7 @@ use std::{
 
 use rand::RngExt;
 
-use super::{Happening, Sim, node};
+use super::{Happening, Sim, node, trace::Marked};
 use crate::engine::{StreamEvent, StreamId};
 
 /// The end of a stream.
@@ -42,6 +42,7 @@ pub(super) struct Links {
 struct Link {
     dialler: End,
     acceptor: End,
+    dialled_at: Duration,
 }
 
 #[derive(Debug)]
@@ -57,17 +58,26 @@ struct End {
 
 /// A lost part of a stream is sent again after this long.
 const RESEND: Duration = Duration::from_millis(200);
+/// And the first packet of one, of which the hosts know nothing yet, after this long.
+const DIAL_RESEND: Duration = Duration::from_secs(1);
 /// A dial that nobody answers is given up after this long.
 const DIAL_TIMEOUT: Duration = Duration::from_secs(3);
 /// A stream that stalled for this long is over.
 const STALL_TIMEOUT: Duration = Duration::from_secs(15);
-/// Ways a packet goes before a dialled stream stands: two round trips.
-const DIAL_WAYS: u32 = 4;
 
 impl Links {
     pub(super) fn of_node(&self, node: usize) -> Vec<(u64, Side)> {
         let from = (node, StreamId(0))..=(node, StreamId(u64::MAX));
         self.by_end.range(from).map(|(_, link)| *link).collect()
+    }
+
+    /// The node at one end of a stream.
+    pub(super) fn node_at(&self, link: u64, side: Side) -> Option<usize> {
+        let ends = self.open.get(&link)?;
+        Some(match side {
+            Side::Dialler => ends.dialler.node,
+            Side::Acceptor => ends.acceptor.node,
+        })
     }
 
     fn end(&mut self, link: u64, side: Side) -> Option<&mut End> {
@@ -79,7 +89,7 @@ impl Links {
     }
 
     /// One end knows no more of it.
-    fn forget(&mut self, link: u64, side: Side) {
+    pub(super) fn forget(&mut self, link: u64, side: Side) {
         let Some(end) = self.end(link, side) else { return };
         let end = (end.node, end.stream);
         self.by_end.remove(&end);
@@ -103,35 +113,82 @@ impl Sim {
         let link = self.links.made;
         let target = self.by_address.get(&to).copied().unwrap_or(usize::MAX);
         let accepted = StreamId(1 << 63 | link);
-        let ends = Link { dialler: End::new(node, stream), acceptor: End::new(target, accepted) };
+        let ends = Link {
+            dialler: End::new(node, stream),
+            acceptor: End::new(target, accepted),
+            dialled_at: self.now,
+        };
         self.links.open.insert(link, ends);
         self.links.by_end.insert((node, stream), (link, Side::Dialler));
-        let mut at = self.now;
-        for _ in 0..DIAL_WAYS {
-            at += self.way();
-        }
+        self.trace.mark(self.now, node, Marked::Dialled(target));
+        let at = self.now + self.way_with(node, target, DIAL_RESEND);
         self.schedule(at, Happening::Dialled { link });
     }
 
+    /// The dial has arrived, or would have.
     pub(super) fn answer_dial(&mut self, link: u64) {
         let Some(ends) = self.links.open.get(&link) else { return };
-        let (node, stream) = (ends.dialler.node, ends.dialler.stream);
-        let (target, accepted) = (ends.acceptor.node, ends.acceptor.stream);
+        let (node, target, dialled_at) = (ends.dialler.node, ends.acceptor.node, ends.dialled_at);
         self.trace.note(self.now, 4, node as u64, &link.to_le_bytes());
-        if !self.network.joins(node::address(node), node::address(target)) {
-            let at = self.now + DIAL_TIMEOUT;
-            let reason = "timed out";
-            self.schedule(at, Happening::Closed { link, side: Side::Dialler, reason });
-            return;
+        let host_answers = self.nodes.get(target).is_some_and(|target| target.host_is_up)
+            && self.network.joins(node::address(node), node::address(target));
+        if !host_answers {
+            let (at, reason) = (dialled_at + DIAL_TIMEOUT, "timed out");
+            return self.schedule(at, Happening::Closed { link, side: Side::Dialler, reason });
         }
+        let back = self.now + self.way_with(target, node, DIAL_RESEND);
         if self.engine(target).is_none() {
-            return self.close(link, Side::Dialler, "refused");
+            return self.schedule(back, Happening::Refused { link });
+        }
+        self.schedule(back, Happening::Reached { link });
+        let greeted = back + self.way(node, target) + self.way(target, node);
+        self.schedule(greeted, Happening::Greeted { link });
+    }
+
+    pub(super) fn refuse_dial(&mut self, link: u64) {
+        if let Some((node, stream)) = self.dialler(link) {
+            self.stream_event(node, StreamEvent::Refused(stream));
+            self.close(link, Side::Dialler, "refused");
+        }
+    }
+
+    pub(super) fn reach(&mut self, link: u64) {
+        if let Some((node, stream)) = self.dialler(link) {
+            self.stream_event(node, StreamEvent::Reached(stream));
+        }
+    }
+
+    /// Both have proved the key.
+    pub(super) fn greet(&mut self, link: u64) {
+        let Some((node, stream)) = self.dialler(link) else { return };
+        let Some(ends) = self.links.open.get(&link) else { return };
+        let (target, accepted) = (ends.acceptor.node, ends.acceptor.stream);
+        let last = ends.dialled_at + DIAL_TIMEOUT;
+        let Some(of) = self.nodes.get(target) else { return };
+        if of.engine.is_none() {
+            return self.close(link, Side::Dialler, "the peer is gone");
+        }
+        let may_go_on = of.paused_until().max(self.now);
+        if may_go_on > self.now {
+            let side = Side::Dialler;
+            return if may_go_on > last {
+                self.schedule(last, Happening::Closed { link, side, reason: "no answer" });
+            } else {
+                self.schedule(may_go_on, Happening::Greeted { link });
+            };
         }
         self.links.by_end.insert((target, accepted), (link, Side::Acceptor));
         let mut from = node::address(node);
         from.set_port(self.rng.random_range(32768..=60999));
         self.stream_event(target, StreamEvent::Accepted(accepted, from));
         self.stream_event(node, StreamEvent::Opened(stream));
+    }
+
+    /// The end that dialled, if it still cares.
+    fn dialler(&self, link: u64) -> Option<(usize, StreamId)> {
+        let ends = self.links.open.get(&link)?;
+        let end = (ends.dialler.node, ends.dialler.stream);
+        self.links.by_end.contains_key(&end).then_some(end)
     }
 
     /// Sends a message, or with `None` the end, from one node's end of a stream.
@@ -146,11 +203,10 @@ impl Sim {
 
     /// The end of a stream that a node which is gone held: its peer learns of it.
     pub(super) fn close_far_end(&mut self, link: u64, side: Side, reason: &'static str) {
-        let at = self.now + self.way();
-        let connected = self.links.open.get(&link).is_some_and(|ends| {
-            let (one, other) = (ends.dialler.node, ends.acceptor.node);
-            self.network.joins(node::address(one), node::address(other))
-        });
+        let Some(ends) = self.links.open.get(&link) else { return };
+        let (one, other) = (ends.dialler.node, ends.acceptor.node);
+        let connected = self.network.joins(node::address(one), node::address(other));
+        let at = self.now + self.way(one, other);
         self.links.forget(link, side);
         if connected {
             self.schedule(at, Happening::Closed { link, side: side.other(), reason });
@@ -160,7 +216,9 @@ impl Sim {
     pub(super) fn close(&mut self, link: u64, side: Side, reason: &'static str) {
         let Some(end) = self.links.end(link, side) else { return };
         let (node, stream) = (end.node, end.stream);
+        let other = self.links.node_at(link, side.other()).unwrap_or(usize::MAX);
         if self.links.by_end.contains_key(&(node, stream)) {
+            self.trace.mark(self.now, node, Marked::Closed(other, reason));
             self.links.forget(link, side);
             self.stream_event(node, StreamEvent::Closed(stream, reason.to_owned()));
         }
@@ -187,10 +245,18 @@ impl Sim {
     }
 
     fn pass(&mut self, link: u64, to: Side, message: Option<Vec<u8>>) {
-        let arrival = self.now + self.way();
+        let (Some(node), Some(from)) =
+            (self.links.node_at(link, to), self.links.node_at(link, to.other()))
+        else {
+            return;
+        };
+        let bytes = message.as_ref().map_or(0, Vec::len) as u64;
+        self.network.stream_bytes += bytes;
+        let takes = Duration::from_micros(bytes * 1_000_000 / self.config.stream_rate.max(1));
+        let arrival = self.now + self.way(from, node);
         let Some(end) = self.links.end(link, to) else { return };
         end.coming.push_back(message);
-        end.last_at = end.last_at.max(arrival);
+        end.last_at = (end.last_at + takes).max(arrival + takes);
         let at = end.last_at;
         self.schedule(at, Happening::Delivery { link, to });
     }
@@ -208,10 +274,16 @@ impl Sim {
     }
 
     /// How long a part of a stream is on its way, losses included.
-    fn way(&mut self) -> Duration {
-        let mut time = self.latency();
-        while self.rng.random_bool(self.config.loss.min(0.9)) {
-            time += RESEND;
+    fn way(&mut self, from: usize, to: usize) -> Duration {
+        self.way_with(from, to, RESEND)
+    }
+
+    fn way_with(&mut self, from: usize, to: usize, mut wait: Duration) -> Duration {
+        let (from, to) = (node::address(from), node::address(to));
+        let mut time = self.latency(from, to);
+        while time < STALL_TIMEOUT && self.is_lost(from, to) {
+            time += wait;
+            wait *= 2;
         }
         time
     }

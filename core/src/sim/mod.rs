@@ -17,6 +17,8 @@ mod disk;
 mod links;
 mod network;
 mod node;
+mod play;
+mod scenario;
 #[cfg(test)]
 mod tests;
 mod trace;
@@ -30,18 +32,23 @@ use std::{
 
 use rand::{RngExt, SeedableRng, rngs::StdRng};
 
-pub use self::node::NodePlan;
 use self::{
     links::{Links, Side},
     network::Network,
     node::Node,
-    trace::Trace,
+    trace::{Marked, Trace},
+};
+pub use self::{
+    network::Latency,
+    node::NodePlan,
+    play::{Failed, Ran},
+    scenario::{Scenario, ScenarioError, Step, Ways},
 };
 pub use crate::engine::{
-    Command, Engine, EngineConfig, Now, Output, Reply, Resolved, Saved, StreamEvent, StreamId,
-    Table, Ticket, Write,
+    Backlog, Command, Engine, EngineConfig, Now, Output, Reply, Resolved, Saved, StreamEvent,
+    StreamId, Table, Ticket, Write, Written,
 };
-use crate::{CommandError, Event, MemberState, NodeName, View};
+use crate::{CommandError, Event, MemberState, NodeId, NodeName, View};
 
 /// What a simulation is made with.
 #[derive(Debug, Clone)]
@@ -56,14 +63,16 @@ pub struct SimConfig {
     pub duplication: f64,
     /// Share of datagrams that are overtaken by later ones.
     pub reordering: f64,
-    /// Shortest way of a datagram.
-    pub latency_least: Duration,
-    /// Longest way of a datagram.
-    pub latency_most: Duration,
+    /// How long the way between nodes is.
+    pub latency: Latency,
+    /// A stream carries so many bytes a second.
+    pub stream_rate: u64,
     /// A write is on disk after this long.
     pub disk_delay: Duration,
     /// Seal datagrams with a key.
     pub encrypted: bool,
+    /// Keep the events that nodes tell, for [`Sim::events`].
+    pub events: bool,
     /// Spread records as broadcasts.
     pub broadcasts: bool,
     /// How long a node acts on for a tribe it fell out of.
@@ -80,10 +89,11 @@ impl SimConfig {
             loss: 0.0,
             duplication: 0.0,
             reordering: 0.0,
-            latency_least: Duration::from_millis(1),
-            latency_most: Duration::from_millis(5),
+            latency: Latency::NEAR,
+            stream_rate: 10_000_000,
             disk_delay: Duration::from_millis(2),
             encrypted: true,
+            events: true,
             broadcasts: true,
             hold_down: Duration::from_secs(10),
         }
@@ -100,6 +110,7 @@ pub struct Sim {
     queue: BinaryHeap<Reverse<Scheduled>>,
     nodes: Vec<Node>,
     by_address: BTreeMap<SocketAddr, usize>,
+    by_name: BTreeMap<String, usize>,
     network: Network,
     links: Links,
     trace: Trace,
@@ -119,6 +130,12 @@ enum Happening {
     Datagram { to: SocketAddr, from: SocketAddr, bytes: Vec<u8> },
     /// A dialled stream is answered, or not.
     Dialled { link: u64 },
+    /// A dialled stream is refused.
+    Refused { link: u64 },
+    /// The host of the dialled node has taken the connection.
+    Reached { link: u64 },
+    /// A dialled stream stands.
+    Greeted { link: u64 },
     /// The next message on a stream arrives.
     Delivery { link: u64, to: Side },
     /// A stream is over for one side.
@@ -129,6 +146,10 @@ enum Happening {
     Resolved { node: usize, life: u64 },
     /// A node wants to be woken.
     Wake { node: usize },
+    /// A node is started.
+    Start { node: usize },
+    /// A paused node runs again.
+    Resume { node: usize },
 }
 
 /// Unix milliseconds at the start of every simulation.
@@ -151,6 +172,7 @@ impl Sim {
             queue: BinaryHeap::new(),
             nodes: Vec::new(),
             by_address: BTreeMap::new(),
+            by_name: BTreeMap::new(),
             network: Network::default(),
             links: Links::default(),
             trace: Trace::default(),
@@ -164,14 +186,27 @@ impl Sim {
         sim
     }
 
+    /// Starts one more node a little later.
+    pub fn add_later(&mut self, plan: NodePlan, delay: Duration) -> usize {
+        let node = self.put_up(plan);
+        self.schedule(self.now + delay, Happening::Start { node });
+        node
+    }
+
     /// Starts one more node. Its seed is the first node, unless it is the first itself.
     pub fn add(&mut self, plan: NodePlan) -> usize {
+        let node = self.put_up(plan);
+        self.start(node);
+        node
+    }
+
+    fn put_up(&mut self, plan: NodePlan) -> usize {
         let node = self.nodes.len();
         let address = node::address(node);
         let seeds = self.nodes.first().map(|first| first.address).into_iter().collect();
         self.by_address.insert(address, node);
+        self.by_name.insert(plan.name.to_string(), node);
         self.nodes.push(Node::new(plan, address, seeds, self.rng.random()));
-        self.start(node);
         node
     }
 
@@ -257,6 +292,12 @@ impl Sim {
         self.nodes.get_mut(node).map(|node| std::mem::take(&mut node.events)).unwrap_or_default()
     }
 
+    /// The id of a node, running or not.
+    #[must_use]
+    pub fn id(&self, node: usize) -> Option<NodeId> {
+        self.nodes.get(node).map(|node| node.id)
+    }
+
     /// What a node knows. Empty if it does not run.
     #[must_use]
     pub fn view(&self, node: usize) -> View {
@@ -285,6 +326,33 @@ impl Sim {
         self.config.loss = loss;
     }
 
+    /// From now on nothing gets from one node to another, though back it does. Until [`Sim::heal`].
+    pub fn cut(&mut self, from: usize, to: usize) {
+        self.network.cut(node::address(from), node::address(to));
+    }
+
+    /// Loses a share of all that one node sends and gets, beside the general loss. Until [`Sim::heal`].
+    pub fn set_node_loss(&mut self, node: usize, loss: f64) {
+        self.network.set_lossy(node::address(node), loss);
+    }
+
+    /// A node gets no processor for so long. Its host lives: datagrams wait in the socket, as far as they fit,
+    /// and connections stand, but nobody answers on them.
+    pub fn pause(&mut self, node: usize, time: Duration) {
+        let until = self.now + time;
+        if let Some(of) = self.nodes.get_mut(node) {
+            of.pause(until);
+            self.trace.mark(self.now, node, Marked::Paused(time));
+            self.schedule(until, Happening::Resume { node });
+        }
+    }
+
+    /// Is a node paused?
+    #[must_use]
+    pub fn is_paused(&self, node: usize) -> bool {
+        self.nodes.get(node).is_some_and(|node| node.is_paused(self.now))
+    }
+
     /// Moves a node's wall clock against true time.
     pub fn set_skew_ms(&mut self, node: usize, skew_ms: i64) {
         if let Some(node) = self.nodes.get_mut(node) {
@@ -294,6 +362,7 @@ impl Sim {
 
     /// Stops a node without a good-bye. Its host lives: who dials it is refused.
     pub fn crash(&mut self, node: usize) {
+        self.trace.mark(self.now, node, Marked::Stopped);
         if let Some(node) = self.nodes.get_mut(node) {
             node.stop();
         }
@@ -302,11 +371,23 @@ impl Sim {
         }
     }
 
+    /// Stops a node with its host: nobody refuses who dials it, and streams with it only stall.
+    pub fn power_off(&mut self, node: usize) {
+        self.trace.mark(self.now, node, Marked::Stopped);
+        if let Some(node) = self.nodes.get_mut(node) {
+            node.stop();
+            node.host_is_up = false;
+        }
+        for (link, side) in self.links.of_node(node) {
+            self.links.forget(link, side);
+        }
+    }
+
     /// Starts a node again, after a crash if it runs. Without its disk it is a new node of the same name
     /// at the same address.
     pub fn restart(&mut self, node: usize, with_disk: bool) {
         self.crash(node);
-        let id = crate::NodeId(self.rng.random());
+        let id = NodeId(self.rng.random());
         if let Some(node) = self.nodes.get_mut(node).filter(|_| !with_disk) {
             node.lose_disk(id);
         }
@@ -327,10 +408,44 @@ impl Sim {
         self.trace.hash()
     }
 
-    /// Datagrams delivered so far, and their bytes.
+    /// The last that happened to a node or was told of it, for who wants to know why.
+    #[must_use]
+    pub fn explain(&self, node: usize, most: usize) -> Vec<String> {
+        let name = self.nodes.get(node).map_or("", |node| node.plan.name.as_str());
+        self.trace.about(node, name, most)
+    }
+
+    /// Nodes that this one declared down, though they may not be, since this was asked last.
+    pub fn take_declared_down(&mut self, node: usize) -> Vec<usize> {
+        let names = match self.nodes.get_mut(node) {
+            Some(node) => std::mem::take(&mut node.seen_going),
+            None => Vec::new(),
+        };
+        names.iter().filter_map(|name| self.by_name.get(name).copied()).collect()
+    }
+
+    /// Does every running node see every running node, and nobody else?
+    #[must_use]
+    pub fn all_see_all(&self) -> bool {
+        let running = self.running().count();
+        let mut engines = self.nodes.iter().filter_map(|node| node.engine.as_ref());
+        let Some(first) = engines.clone().next().map(|engine| engine.roots().0) else {
+            return true;
+        };
+        engines.clone().all(|engine| engine.roots().0 == first)
+            && engines.all(|engine| engine.sees() == running)
+    }
+
+    /// Datagrams sent so far, and their bytes.
     #[must_use]
     pub fn traffic(&self) -> (u64, u64) {
         (self.network.packets, self.network.bytes)
+    }
+
+    /// Bytes sent on streams so far.
+    #[must_use]
+    pub fn stream_traffic(&self) -> u64 {
+        self.network.stream_bytes
     }
 
     /// All running nodes hold the same members and records, and each sees all others.
@@ -367,6 +482,7 @@ impl Sim {
         let (now, seed) = (self.clock(node), self.rng.random());
         let Some(of) = self.nodes.get_mut(node) else { return };
         of.start(&self.config, seed, now);
+        self.trace.mark(self.now, node, Marked::Started);
         self.settle(node);
     }
 
@@ -383,14 +499,66 @@ impl Sim {
     }
 
     fn happen(&mut self, happening: Happening) {
+        let happening = match self.hold_back(happening) {
+            Some(happening) => happening,
+            None => return,
+        };
         match happening {
-            Happening::Datagram { to, from, bytes } => self.arrive(to, from, &bytes),
+            Happening::Datagram { to, from, bytes } => self.arrive(to, from, bytes),
             Happening::Dialled { link } => self.answer_dial(link),
+            Happening::Refused { link } => self.refuse_dial(link),
+            Happening::Reached { link } => self.reach(link),
+            Happening::Greeted { link } => self.greet(link),
             Happening::Delivery { link, to } => self.deliver(link, to),
             Happening::Closed { link, side, reason } => self.close(link, side, reason),
             Happening::Persisted { node, life, upto } => self.persisted(node, life, upto),
             Happening::Resolved { node, life } => self.resolved(node, life),
             Happening::Wake { node } => self.wake(node),
+            Happening::Start { node } => self.start(node),
+            Happening::Resume { node } => self.resume(node),
+        }
+    }
+
+    /// What happens to a paused node happens to it when it runs again.
+    fn hold_back(&mut self, happening: Happening) -> Option<Happening> {
+        let node = match &happening {
+            Happening::Persisted { node, .. }
+            | Happening::Resolved { node, .. }
+            | Happening::Wake { node } => *node,
+            Happening::Delivery { link, to } => self.links.node_at(*link, *to)?,
+            Happening::Closed { link, side, .. } => self.links.node_at(*link, *side)?,
+            Happening::Refused { link }
+            | Happening::Reached { link }
+            | Happening::Greeted { link } => self.links.node_at(*link, Side::Dialler)?,
+            _ => return Some(happening),
+        };
+        let now = self.now;
+        match self.nodes.get_mut(node).filter(|node| node.is_paused(now)) {
+            Some(node) => {
+                node.held.push(happening);
+                None
+            }
+            None => Some(happening),
+        }
+    }
+
+    /// As the loop does it: first what waits in the socket, then timers, then streams.
+    fn resume(&mut self, node: usize) {
+        let now = self.now;
+        let Some(of) = self.nodes.get_mut(node) else { return };
+        if of.is_paused(now) {
+            return;
+        }
+        let (socket, held) = of.take_held();
+        self.trace.note(now, 6, node as u64, &[]);
+        self.trace.mark(now, node, Marked::Resumed);
+        for (from, bytes) in socket {
+            self.turn(node, |engine, now| engine.handle_datagram(from, &bytes, now));
+        }
+        let (wakes, others): (Vec<_>, Vec<_>) =
+            held.into_iter().partition(|held| matches!(held, Happening::Wake { .. }));
+        for happening in wakes.into_iter().chain(others) {
+            self.happen(happening);
         }
     }
 
@@ -431,7 +599,13 @@ impl Sim {
             Output::Reply(ticket, reply) => {
                 of.replies.insert(ticket, reply);
             }
-            Output::Event(event) => of.events.push(event),
+            Output::Event(event) => {
+                of.count(&event);
+                self.trace.mark(self.now, node, Marked::Told(event.kind, event.subject.clone()));
+                if self.config.events {
+                    of.events.push(event);
+                }
+            }
             Output::Resolve => {
                 self.schedule(self.now + RESOLVE_DELAY, Happening::Resolved { node, life });
             }

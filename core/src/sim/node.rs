@@ -1,15 +1,15 @@
 //! One simulated node: what outlives its engine, and its engine.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, VecDeque},
     net::{Ipv4Addr, SocketAddr},
     time::Duration,
 };
 
-use super::{SimConfig, disk::Disk};
+use super::{Happening, SimConfig, disk::Disk};
 use crate::{
-    ClusterName, CommandError, Event, FactName, Facts, Key, Keyring, NodeId, NodeName, Source,
-    Value,
+    ClusterName, CommandError, Event, EventKind, FactName, Facts, Key, Keyring, NodeId, NodeName,
+    Source, Value,
     engine::{EPOCH_KEY, Engine, EngineConfig, Now, Output, Reply, Ticket},
 };
 
@@ -53,8 +53,20 @@ pub(super) struct Node {
     pub(super) disk: Disk,
     pub(super) replies: BTreeMap<Ticket, Result<Reply, CommandError>>,
     pub(super) events: Vec<Event>,
+    /// Its host answers for it: who dials a node that does not run is refused.
+    pub(super) host_is_up: bool,
+    /// Names of members it saw go, since anyone asked.
+    pub(super) seen_going: Vec<String>,
+    /// What happened to it while it was paused.
+    pub(super) held: Vec<Happening>,
+    paused_until: Duration,
+    socket: VecDeque<(SocketAddr, Vec<u8>)>,
     alarm: Option<Duration>,
 }
+
+/// What a socket holds for a process that does not read it: Linux gives 208 KiB and counts about 768 bytes
+/// for a small datagram.
+const SOCKET_DATAGRAMS: usize = 277;
 
 /// Where a node is reached, by its number.
 pub(super) fn address(node: usize) -> SocketAddr {
@@ -79,6 +91,11 @@ impl Node {
             disk: Disk::default(),
             replies: BTreeMap::new(),
             events: Vec::new(),
+            host_is_up: true,
+            seen_going: Vec::new(),
+            held: Vec::new(),
+            paused_until: Duration::ZERO,
+            socket: VecDeque::new(),
             alarm: None,
         }
     }
@@ -106,18 +123,52 @@ impl Node {
         };
         self.life += 1;
         self.alarm = None;
+        self.host_is_up = true;
         self.engine = Some(Engine::new(engine_config, seed, self.disk.saved(), now));
     }
 
     pub(super) fn stop(&mut self) {
         self.life += 1;
         self.engine = None;
+        self.paused_until = Duration::ZERO;
+        self.socket.clear();
+        self.held.clear();
         self.disk.lose_pending();
     }
 
     pub(super) fn lose_disk(&mut self, id: NodeId) {
         self.id = id;
         self.disk = Disk::default();
+    }
+
+    pub(super) fn pause(&mut self, until: Duration) {
+        self.paused_until = self.paused_until.max(until);
+    }
+
+    pub(super) fn is_paused(&self, now: Duration) -> bool {
+        now < self.paused_until
+    }
+
+    pub(super) fn paused_until(&self) -> Duration {
+        self.paused_until
+    }
+
+    /// A datagram for a process that does not run now. What does not fit is lost.
+    pub(super) fn keep_in_socket(&mut self, from: SocketAddr, bytes: Vec<u8>) {
+        if self.socket.len() < SOCKET_DATAGRAMS {
+            self.socket.push_back((from, bytes));
+        }
+    }
+
+    /// What came in while it was paused.
+    pub(super) fn take_held(&mut self) -> (VecDeque<(SocketAddr, Vec<u8>)>, Vec<Happening>) {
+        (std::mem::take(&mut self.socket), std::mem::take(&mut self.held))
+    }
+
+    pub(super) fn count(&mut self, event: &Event) {
+        if event.kind == EventKind::MemberLeft && event.body["cause"] == "down" {
+            self.seen_going.push(event.subject.clone());
+        }
     }
 
     pub(super) fn has_reply(&self, ticket: Ticket) -> bool {

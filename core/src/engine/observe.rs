@@ -1,0 +1,55 @@
+//! What a simulation looks at in an engine, cheaper than its view. It changes nothing.
+
+use super::{Engine, MemberState, Written};
+use crate::NodeId;
+
+/// What waits in an engine, and must stay bounded.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Backlog {
+    /// Broadcasts that wait to be spread.
+    pub broadcasts: usize,
+    /// Records that were hinted at and are not held.
+    pub wanted: usize,
+    /// Streams that are open, in both directions.
+    pub streams: usize,
+    /// Writes that were not given to the store.
+    pub unstored: usize,
+}
+
+impl Engine {
+    /// Does this node hold what was written, or something later?
+    #[must_use]
+    pub fn holds(&self, written: &Written) -> bool {
+        self.state.holds(&written.version)
+    }
+
+    /// How many nodes it sees alive, itself included: reachable, and known by name.
+    #[must_use]
+    pub fn sees(&self) -> usize {
+        let known = |id: &NodeId| self.state.owner(*id).is_some_and(|owner| owner.node().is_some());
+        1 + self.reachable.keys().filter(|id| known(id)).count()
+    }
+
+    /// Does it take this node for alive?
+    #[must_use]
+    pub fn sees_node(&self, id: NodeId) -> bool {
+        self.presence(id) == MemberState::Alive
+    }
+
+    /// Is a full digest sync done since its start?
+    #[must_use]
+    pub fn is_synced(&self) -> bool {
+        self.synced
+    }
+
+    /// What waits in it.
+    #[must_use]
+    pub fn backlog(&self) -> Backlog {
+        Backlog {
+            broadcasts: self.swim.backlog(),
+            wanted: self.wanted.len(),
+            streams: self.streams.len(),
+            unstored: self.store.waiting_len(),
+        }
+    }
+}
