@@ -93,6 +93,8 @@ pub const SYNC_BYTES: usize = 8 * 1024 * 1024;
 pub const STREAMS_SERVED: usize = 32;
 /// Streams an engine opens at a time.
 pub const STREAMS_DIALLED: usize = 16;
+/// Members dialled at a time because they answer no datagram.
+pub const PINGS: usize = 32;
 /// A stream that moved nothing for this long is closed.
 pub const STREAM_IDLE: Duration = Duration::from_secs(10);
 /// Connections accepted by the runtime that have not yet proved the key.

@@ -4,12 +4,15 @@
 //! alive and spreads small broadcasts. It does not promise that everyone sees everyone: digest sync
 //! does, through [`Swim::members`] and [`Swim::apply`]. This module also guards against foca's traps:
 //! a suspect must hear of it, a refuted suspicion must not kill, an oversized broadcast must not stick, and a dead host must not
-//! draw packets from the whole cluster.
+//! draw packets from the whole cluster. Whether a member that does not answer is dead is decided in
+//! [`suspicion`], not by foca's clock alone.
 //!
 //! It must not know what a broadcast says, only its [`Version`].
 
+mod suspicion;
+
 use std::{
-    collections::{BTreeMap, VecDeque},
+    collections::{BTreeMap, VecDeque, btree_map::Entry},
     net::SocketAddr,
     num::{NonZeroU8, NonZeroU32, NonZeroUsize},
     sync::mpsc,
@@ -19,15 +22,16 @@ use std::{
 use bytes::{Buf, BufMut};
 use foca::{
     BroadcastHandler, Codec as FocaCodec, Foca, Header, Identity as FocaIdentity, Invalidates,
-    Member, Notification, Runtime, State as MemberState, Timer,
+    Member, Message, Notification, Runtime, State as MemberState, Timer,
 };
-use rand::{RngExt, SeedableRng, rngs::StdRng};
+use rand::{RngExt, SeedableRng, rngs::StdRng, seq::SliceRandom};
 use serde::{Deserialize, Serialize};
 
+use self::suspicion::{SelfDoubt, Suspicion};
 use crate::{
     codec, limits,
     state::Version,
-    wire::peer::{Identity, Peer, Standing},
+    wire::peer::{Finding, Identity, Peer, Standing},
 };
 
 impl FocaIdentity for Identity {
@@ -79,6 +83,10 @@ pub(crate) enum SwimOutput {
     Rejoined(Identity),
     /// Tell this member that it is suspected, in this incarnation, so that it can object.
     Doubt(Identity, u16),
+    /// Dial this member, known in this incarnation: it has not answered a probe.
+    Dial(Identity, u16),
+    /// Have these members dial it too.
+    Ask(Identity, u16, Vec<SocketAddr>),
     /// A broadcast came in from this neighbour, who need not have made it.
     Broadcast(Vec<u8>, SocketAddr),
 }
@@ -94,20 +102,42 @@ pub(crate) struct Swim {
     /// Grows with each change of who is up.
     changes: u64,
     dead_calls_at: Duration,
-    /// Suspicions of ours that mature, and when the suspect is told next.
-    doubts: BTreeMap<(Identity, u16), Duration>,
+    /// Members that we suspect, in this incarnation.
+    suspicions: BTreeMap<(Identity, u16), Accused>,
+    probe: Option<Probe>,
+    self_doubt: SelfDoubt,
     sized_for: usize,
 }
 
 /// How often the dead are called, and how many calls the whole cluster makes for each.
 const DEAD_CALL_PERIOD: Duration = Duration::from_secs(10);
 const CALLS_PER_PERIOD: f64 = 4.0;
-/// How often a suspect is told.
-const DOUBT_PERIOD: Duration = Duration::from_secs(1);
+/// A member that has answered neither us nor those we asked by so long after the latter is dialled.
+const DIAL_AFTER: Duration = Duration::from_millis(150);
 /// So many changes that a sync brings are few.
 const FEW_NEWS: usize = 16;
 const LEAST_TRANSMISSIONS: NonZeroU8 = NonZeroU8::new(6).unwrap();
 const LEAST_SUSPICION: Duration = Duration::from_secs(3);
+
+/// A member that we suspect, and foca's timer that declares it dead.
+#[derive(Debug)]
+struct Accused {
+    suspicion: Suspicion,
+    timer: Timer<Identity>,
+}
+
+/// The probe that is under way.
+#[derive(Debug)]
+struct Probe {
+    target: Identity,
+    number: u8,
+    /// It spoke, to us or to one we asked.
+    heard: bool,
+    /// foca knows that it did.
+    settled: bool,
+    dial_at: Option<Duration>,
+    finding: Option<Finding>,
+}
 
 impl Swim {
     pub(crate) fn new(identity: Identity, seed: u64, now: Duration) -> Self {
@@ -129,7 +159,9 @@ impl Swim {
             outputs: VecDeque::new(),
             changes: 0,
             dead_calls_at: now + DEAD_CALL_PERIOD,
-            doubts: BTreeMap::new(),
+            suspicions: BTreeMap::new(),
+            probe: None,
+            self_doubt: SelfDoubt::default(),
             sized_for: 1,
         }
     }
@@ -162,7 +194,31 @@ impl Swim {
 
     /// Takes a datagram. A bad one is dropped.
     pub(crate) fn handle_datagram(&mut self, bytes: &[u8], now: Duration) -> Result<(), SwimError> {
-        self.run(now, |foca, runtime| foca.handle_data(bytes, runtime))
+        let result = self.run(now, |foca, runtime| foca.handle_data(bytes, runtime));
+        if let (Ok(()), Ok((header, _))) =
+            (&result, codec::decode_prefix::<Header<Identity>>(bytes))
+        {
+            self.hear(&header, now);
+        }
+        result
+    }
+
+    /// Whoever says anything is alive.
+    fn hear(&mut self, header: &Header<Identity>, now: Duration) {
+        self.self_doubt.hear(now);
+        let Some(probe) = &mut self.probe else { return };
+        match &header.message {
+            Message::Ack(number) if *number == probe.number && header.src == probe.target => {
+                (probe.heard, probe.settled) = (true, true);
+            }
+            Message::ForwardedAck { origin, probe_number }
+                if *probe_number == probe.number && *origin == probe.target =>
+            {
+                (probe.heard, probe.settled) = (true, true);
+            }
+            _ if header.src == probe.target => probe.heard = true,
+            _ => {}
+        }
     }
 
     /// Takes what a digest sync brought, `from` whom.
@@ -234,22 +290,218 @@ impl Swim {
     /// When [`Swim::handle_timeout`] wants to be called.
     pub(crate) fn poll_timeout(&self) -> Duration {
         let first = self.timers.first().unwrap_or(Duration::MAX);
-        let doubt = self.doubts.values().min().copied().unwrap_or(Duration::MAX);
-        first.min(doubt).min(self.dead_calls_at)
+        let suspicions = self.suspicions.values().map(|accused| accused.suspicion.next()).min();
+        let dial = self.probe.as_ref().and_then(|probe| probe.dial_at);
+        let soonest = first.min(suspicions.unwrap_or(Duration::MAX)).min(self.dead_calls_at);
+        soonest.min(dial.unwrap_or(Duration::MAX))
     }
 
     /// Runs all timers that are due, in the order foca asks for.
     pub(crate) fn handle_timeout(&mut self, now: Duration) {
-        while let Some(timer) = self.timers.pop_due(now) {
-            if self.is_refuted(&timer) {
-                continue;
-            }
-            self.log(now, |foca, runtime| foca.handle_timer(timer, runtime));
+        let late = now.saturating_sub(self.poll_timeout());
+        let lost = self.self_doubt.turn(late, now);
+        for accused in self.suspicions.values_mut() {
+            accused.suspicion.postpone(lost);
         }
-        self.tell_doubts(now);
+        while let Some(timer) = self.timers.pop_due(now) {
+            match &timer {
+                Timer::SendIndirectProbe { .. } => self.ask_about_probe(timer, now),
+                Timer::ProbeRandomMember(_) => self.next_probe(timer, now),
+                _ => self.log(now, |foca, runtime| foca.handle_timer(timer, runtime)),
+            }
+        }
+        self.dial_probed(now);
+        self.judge(now);
         if now >= self.dead_calls_at {
             self.dead_calls_at = now + DEAD_CALL_PERIOD;
             self.call_the_dead(now);
+        }
+    }
+
+    /// The probed member has not answered us in time: others try.
+    fn ask_about_probe(&mut self, timer: Timer<Identity>, now: Duration) {
+        self.settle_probe(now);
+        self.log(now, |foca, runtime| foca.handle_timer(timer, runtime));
+        if let Some(probe) = self.probe.as_mut().filter(|probe| !probe.heard) {
+            probe.dial_at = Some(now + DIAL_AFTER);
+        }
+    }
+
+    /// And them neither: it is dialled.
+    fn dial_probed(&mut self, now: Duration) {
+        let Some(probe) = &mut self.probe else { return };
+        let Some(_) = probe.dial_at.take_if(|at| *at <= now) else { return };
+        let target = probe.target;
+        if !probe.heard
+            && let Some(incarnation) = self.incarnation_of(&target)
+        {
+            self.outputs.push_back(SwimOutput::Dial(target, incarnation));
+        }
+    }
+
+    /// The probe is over. Whoever did not answer is suspected, unless we doubt ourselves.
+    fn next_probe(&mut self, timer: Timer<Identity>, now: Duration) {
+        if let Some(probe) = &mut self.probe {
+            self.self_doubt.probe_ended(probe.heard);
+            probe.heard |= self.self_doubt.is_on(now);
+        }
+        self.settle_probe(now);
+        let before = self.outputs.len();
+        self.log(now, |foca, runtime| foca.handle_timer(timer, runtime));
+        let ping = |output: &SwimOutput| match output {
+            SwimOutput::Send(_, packet) => codec::decode_prefix::<Header<Identity>>(packet)
+                .ok()
+                .and_then(|(header, _)| match header.message {
+                    Message::Ping(number) => Some((header.dst, number)),
+                    _ => None,
+                }),
+            _ => None,
+        };
+        let pinged = self.outputs.iter().skip(before).find_map(ping);
+        self.probe = pinged.map(|(target, number)| Probe {
+            target,
+            number,
+            heard: false,
+            settled: false,
+            dial_at: None,
+            finding: None,
+        });
+    }
+
+    /// foca believes in acknowledgements only; that the member spoke otherwise is as good.
+    fn settle_probe(&mut self, now: Duration) {
+        let Some(probe) = self.probe.as_mut().filter(|probe| probe.heard && !probe.settled) else {
+            return;
+        };
+        probe.settled = true;
+        let (src, message) = (probe.target, Message::Ack(probe.number));
+        let Some(src_incarnation) = self.incarnation_of(&src) else { return };
+        let header = Header { src, src_incarnation, dst: self.identity(), message };
+        let packet = codec::encode(&header);
+        self.log(now, |foca, runtime| foca.handle_data(&packet, runtime));
+    }
+
+    fn incarnation_of(&self, identity: &Identity) -> Option<u16> {
+        let mut active = self.foca.iter_members().filter(|member| member.id() == identity);
+        active.next().map(Member::incarnation)
+    }
+
+    /// What came of dialling a member ourselves.
+    pub(crate) fn found(&mut self, member: Identity, finding: Finding, now: Duration) {
+        if finding == Finding::Here {
+            self.self_doubt.hear(now);
+        }
+        if let Some(probe) = self.probe.as_mut().filter(|probe| probe.target == member) {
+            probe.finding = Some(finding);
+            probe.heard |= finding == Finding::Here;
+        }
+        let mut suspected = false;
+        for accused in Self::accused_of(&mut self.suspicions, &member) {
+            suspected = true;
+            accused.suspicion.find(finding);
+            if finding == Finding::Here {
+                accused.suspicion.restart(now);
+            }
+        }
+        if finding == Finding::Refused && !suspected {
+            self.declare_dead(&member, now);
+        }
+        self.settle_probe(now);
+        self.judge(now);
+    }
+
+    /// What came of it for a member that was asked.
+    pub(crate) fn reported(
+        &mut self,
+        member: Identity,
+        from: SocketAddr,
+        finding: Finding,
+        now: Duration,
+    ) {
+        for accused in Self::accused_of(&mut self.suspicions, &member) {
+            accused.suspicion.report(from, finding);
+        }
+        self.judge(now);
+    }
+
+    fn accused_of<'a>(
+        suspicions: &'a mut BTreeMap<(Identity, u16), Accused>,
+        member: &Identity,
+    ) -> impl Iterator<Item = &'a mut Accused> {
+        suspicions.range_mut((*member, 0)..=(*member, u16::MAX)).map(|(_, accused)| accused)
+    }
+
+    /// It is dead beyond doubt, before anyone suspected it.
+    fn declare_dead(&mut self, member: &Identity, now: Duration) {
+        if let Some(incarnation) = self.incarnation_of(member) {
+            let dead = Member::new(*member, incarnation, MemberState::Down);
+            self.log(now, |foca, runtime| foca.apply_many(std::iter::once(dead), true, runtime));
+        }
+    }
+
+    /// Declares dead who is, tells the others that they are suspected, and looks for proof.
+    fn judge(&mut self, now: Duration) {
+        let due: Vec<(Identity, u16)> = self
+            .suspicions
+            .iter()
+            .filter(|(_, Accused { suspicion, .. })| {
+                suspicion.next() <= now || suspicion.is_refused() || suspicion.is_mature(now, 1)
+            })
+            .map(|(suspect, _)| *suspect)
+            .collect();
+        for suspect in due {
+            self.judge_one(suspect, now);
+        }
+    }
+
+    fn judge_one(&mut self, suspect: (Identity, u16), now: Duration) {
+        let (identity, incarnation) = suspect;
+        // foca delivers the death of a member even if the suspicion was refuted meanwhile, and so makes a
+        // healthy node renew its identity.
+        if !self.suspects(&identity, incarnation) {
+            self.suspicions.remove(&suspect);
+            return;
+        }
+        let others = self.foca.num_members().saturating_sub(1);
+        let in_doubt = self.self_doubt.is_on(now);
+        let Some(accused) = self.suspicions.get_mut(&suspect) else { return };
+        let suspicion = &mut accused.suspicion;
+        if suspicion.is_refused() || (suspicion.is_mature(now, others) && !in_doubt) {
+            let timer = accused.timer.clone();
+            self.suspicions.remove(&suspect);
+            self.log(now, |foca, runtime| foca.handle_timer(timer, runtime));
+            return;
+        }
+        if now >= suspicion.next() {
+            suspicion.withhold(now);
+        }
+        let telling = suspicion.take_telling(now);
+        let round = suspicion.take_round(now);
+        if telling {
+            self.outputs.push_back(SwimOutput::Doubt(identity, incarnation));
+        }
+        if round {
+            self.look_for_proof(suspect);
+        }
+    }
+
+    /// Dials a suspect again, and has other members dial it.
+    fn look_for_proof(&mut self, suspect: (Identity, u16)) {
+        let (identity, incarnation) = suspect;
+        self.outputs.push_back(SwimOutput::Dial(identity, incarnation));
+        let Some(accused) = self.suspicions.get_mut(&suspect) else { return };
+        let wanted = accused.suspicion.wanted();
+        let mut others: Vec<SocketAddr> = self
+            .foca
+            .iter_members()
+            .filter(|member| member.state() == MemberState::Alive && *member.id() != identity)
+            .map(|member| member.id().address)
+            .filter(|address| !accused.suspicion.was_asked(address))
+            .collect();
+        let asked = others.partial_shuffle(&mut self.rng, wanted).0.to_vec();
+        if !asked.is_empty() {
+            accused.suspicion.ask(asked.iter().copied());
+            self.outputs.push_back(SwimOutput::Ask(identity, incarnation, asked));
         }
     }
 
@@ -275,37 +527,13 @@ impl Swim {
         Some(Peer { identity: suspect, incarnation: next, standing: Standing::Alive })
     }
 
-    /// foca tells a suspect only by gossip, which in a small cluster may never reach it.
-    fn tell_doubts(&mut self, now: Duration) {
-        let due: Vec<(Identity, u16)> = self
-            .doubts
-            .iter()
-            .filter(|(_, at)| **at <= now)
-            .map(|(suspicion, _)| *suspicion)
-            .collect();
-        for (identity, incarnation) in due {
-            if self.suspects(&identity, incarnation) {
-                self.doubts.insert((identity, incarnation), now + DOUBT_PERIOD);
-                self.outputs.push_back(SwimOutput::Doubt(identity, incarnation));
-            } else {
-                self.doubts.remove(&(identity, incarnation));
-            }
-        }
-    }
-
-    fn suspects(&self, identity: &Identity, incarnation: u16) -> bool {
+    /// Is this member suspected, in this incarnation?
+    pub(crate) fn suspects(&self, identity: &Identity, incarnation: u16) -> bool {
         self.foca.iter_membership_state().any(|member| {
             member.id() == identity
                 && member.state() == MemberState::Suspect
                 && member.incarnation() == incarnation
         })
-    }
-
-    /// foca delivers the death of a member even if the suspicion was refuted meanwhile, and so makes a
-    /// healthy node renew its identity.
-    fn is_refuted(&self, timer: &Timer<Identity>) -> bool {
-        let Timer::ChangeSuspectToDown { member_id, incarnation, .. } = timer else { return false };
-        !self.suspects(member_id, *incarnation)
     }
 
     /// A dead host may have come back, or be on the other side of a split. All nodes together call each
@@ -349,7 +577,8 @@ impl Swim {
         let mut effects = Effects {
             now,
             timers: &mut self.timers,
-            doubts: &mut self.doubts,
+            suspicions: &mut self.suspicions,
+            probed: self.probe.as_ref().map(|probe| (probe.target, probe.finding)),
             outputs: &mut self.outputs,
             changes: &mut self.changes,
         };
@@ -435,7 +664,8 @@ impl Timers {
 struct Effects<'a> {
     now: Duration,
     timers: &'a mut Timers,
-    doubts: &'a mut BTreeMap<(Identity, u16), Duration>,
+    suspicions: &'a mut BTreeMap<(Identity, u16), Accused>,
+    probed: Option<(Identity, Option<Finding>)>,
     outputs: &'a mut VecDeque<SwimOutput>,
     changes: &'a mut u64,
 }
@@ -457,10 +687,19 @@ impl Runtime<Identity> for Effects<'_> {
     }
 
     fn submit_after(&mut self, timer: Timer<Identity>, after: Duration) {
-        if let Timer::ChangeSuspectToDown { member_id, incarnation, .. } = &timer {
-            self.doubts.insert((*member_id, *incarnation), self.now);
+        let Timer::ChangeSuspectToDown { member_id, incarnation, .. } = &timer else {
+            return self.timers.add(timer, self.now + after);
+        };
+        let found = self.probed.filter(|(target, _)| target == member_id);
+        let suspicion = Suspicion::new(self.now, after, found.and_then(|(_, finding)| finding));
+        let suspect = (*member_id, *incarnation);
+        match self.suspicions.entry(suspect) {
+            // It failed another probe of ours: the time it has goes on.
+            Entry::Occupied(mut known) => known.get_mut().timer = timer,
+            Entry::Vacant(new) => {
+                new.insert(Accused { suspicion, timer });
+            }
         }
-        self.timers.add(timer, self.now + after);
     }
 }
 

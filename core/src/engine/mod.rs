@@ -21,6 +21,7 @@ mod output;
 mod own;
 mod peers;
 mod persist;
+mod ping;
 mod quiet;
 mod spread;
 mod sync;
@@ -117,6 +118,7 @@ pub struct Engine {
     local_items: items::LocalItems,
     acting: BTreeMap<TribeName, Option<Duration>>,
     streams: sync::Streams,
+    pings: ping::Pings,
     wanted: spread::Wanted,
     store: persist::Store,
     waits: BTreeMap<Ticket, wait::Waiting>,
@@ -168,6 +170,7 @@ impl Engine {
             local_items: items::LocalItems::default(),
             acting: BTreeMap::new(),
             streams: sync::Streams::default(),
+            pings: ping::Pings::default(),
             wanted: spread::Wanted::default(),
             store: persist::Store::default(),
             waits: BTreeMap::new(),
@@ -221,7 +224,8 @@ impl Engine {
             StreamEvent::Opened(stream) => self.open_stream(stream, now),
             StreamEvent::Message(stream, bytes) => self.handle_message(stream, &bytes, now),
             StreamEvent::Closed(stream, reason) => self.close_stream(stream, &reason, now),
-            StreamEvent::Reached(_) | StreamEvent::Refused(_) => {}
+            StreamEvent::Reached(stream) => self.ping_reached(stream),
+            StreamEvent::Refused(stream) => self.ping_refused(stream, now),
         }
     }
 
@@ -337,6 +341,13 @@ impl Engine {
                 self.send(from, &Datagram::Held { nonce, holds }, now);
             }
             Datagram::Held { nonce, holds } => self.handle_held(from, nonce, holds),
+            Datagram::Vouch(suspect, incarnation) => {
+                self.ping(suspect, incarnation, Some(from), now);
+            }
+            Datagram::Vouched(suspect, finding) => {
+                self.swim.reported(suspect, from, finding, now.mono);
+                self.drain_swim(now);
+            }
         }
     }
 
@@ -453,6 +464,7 @@ impl Engine {
             Timer::Horizon => self.move_horizon(now),
             Timer::SaveMembers => self.save_members(),
             Timer::Session => self.renew_session(now),
+            Timer::Pings => self.expire_pings(now),
         }
     }
 

@@ -51,6 +51,12 @@ impl Engine {
                 SwimOutput::Doubt(suspect, incarnation) => {
                     self.send(suspect.address, &Datagram::Doubt(suspect, incarnation), now);
                 }
+                SwimOutput::Dial(member, incarnation) => self.ping(member, incarnation, None, now),
+                SwimOutput::Ask(suspect, incarnation, others) => {
+                    for other in others {
+                        self.send(other, &Datagram::Vouch(suspect, incarnation), now);
+                    }
+                }
                 SwimOutput::Broadcast(bytes, from) => self.hear(&bytes, from, now),
             }
         }

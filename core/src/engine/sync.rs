@@ -76,6 +76,8 @@ enum Role {
     Pull(Vec<Version>),
     /// We dialled to have this node do something.
     Ask(NodeId, Ask),
+    /// We dialled to hear whether it is there.
+    Ping,
     /// We were dialled.
     Served,
 }
@@ -95,11 +97,12 @@ impl Streams {
     }
 
     fn dialled(&self) -> usize {
-        self.open.values().filter(|stream| !matches!(stream.role, Role::Served)).count()
+        let counts = |stream: &&Stream| !matches!(stream.role, Role::Served | Role::Ping);
+        self.open.values().filter(counts).count()
     }
 
     fn served(&self) -> usize {
-        self.open.len() - self.dialled()
+        self.open.values().filter(|stream| matches!(stream.role, Role::Served)).count()
     }
 
     /// How many are open, in both directions.
@@ -162,6 +165,10 @@ impl Engine {
         self.asks.insert(stream, asked);
     }
 
+    pub(super) fn dial_ping(&mut self, of: Identity, now: Now) -> StreamId {
+        self.dial(of.address, Role::Ping, now)
+    }
+
     fn dial(&mut self, to: SocketAddr, role: Role, now: Now) -> StreamId {
         self.streams.made += 1;
         let id = StreamId(self.streams.made);
@@ -194,6 +201,11 @@ impl Engine {
         match role {
             Role::Sync => self.put(id, &Frame::Roots(self.sync_roots())),
             Role::Pull(versions) => self.put(id, &Frame::Pull(versions)),
+            Role::Ping => {
+                if let Some(question) = self.ping_opened(id) {
+                    self.put(id, &question);
+                }
+            }
             // Asked only when it has said who it is.
             Role::Ask(..) | Role::Served => {}
         }
@@ -253,7 +265,7 @@ impl Engine {
                     self.end_stream(id, "the peer's epoch is behind", now);
                 }
             }
-            Role::Pull(_) => {}
+            Role::Pull(_) | Role::Ping => {}
         }
     }
 
@@ -291,6 +303,7 @@ impl Engine {
     }
 
     fn refused(&mut self, id: StreamId, refuse: &Refuse, now: Now) {
+        self.ping_turned_away(id, now);
         let caller = self.streams.open.get(&id).and_then(Stream::caller);
         match refuse {
             Refuse::NameTaken(holder) => self.name_is_taken(*holder),
@@ -343,6 +356,14 @@ impl Engine {
                 self.end_stream(id, "done", now);
             }
             Frame::Done => self.finish(id, now),
+            Frame::Ping(target, suspected) => {
+                let answer = self.answer_ping(target, suspected, now);
+                self.put(id, &answer);
+            }
+            Frame::Pong(peer) => {
+                self.ping_answered(id, peer, now);
+                self.end_stream(id, "done", now);
+            }
             Frame::Hello(_) | Frame::Refuse(_) => self.end_stream(id, "greeted twice", now),
         }
     }
@@ -499,7 +520,7 @@ impl Engine {
                 }
             }
             Role::Served => self.complete_sync(fresh, now),
-            Role::Pull(_) | Role::Ask(..) => {}
+            Role::Pull(_) | Role::Ask(..) | Role::Ping => {}
         }
         self.end_stream(id, "done", now);
     }
@@ -515,7 +536,7 @@ impl Engine {
     }
 
     /// Closes a stream from our side.
-    fn end_stream(&mut self, id: StreamId, reason: &str, now: Now) {
+    pub(super) fn end_stream(&mut self, id: StreamId, reason: &str, now: Now) {
         if self.streams.open.contains_key(&id) {
             self.outputs.push_back(Output::Close { stream: id });
             self.close_stream(id, reason, now);
@@ -529,6 +550,7 @@ impl Engine {
         match stream.role {
             Role::Pull(versions) => self.pull_ended(&versions, now),
             Role::Ask(..) => self.ask_failed(id),
+            Role::Ping => self.ping_closed(id, now),
             Role::Sync | Role::Served => {}
         }
     }

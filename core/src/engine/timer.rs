@@ -33,6 +33,8 @@ pub(super) enum Timer {
     SaveMembers,
     /// Begin a new datagram session.
     Session,
+    /// Give up on members that were dialled and do not answer.
+    Pings,
 }
 
 /// When each timer is due.

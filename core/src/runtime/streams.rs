@@ -149,7 +149,7 @@ pub(super) fn dial(
 ) -> mpsc::UnboundedSender<StreamOrder> {
     let (orders, inbox) = mpsc::unbounded_channel();
     tokio::spawn(async move {
-        let reason = match timeout(CONNECT_TIME, connect(to, seed, &session)).await {
+        let reason = match timeout(CONNECT_TIME, connect(stream, to, seed, &session)).await {
             Ok(Ok(mut pump)) => {
                 let opened = StreamNews::Event(StreamEvent::Opened(stream));
                 if session.news.send(opened).await.is_err() {
@@ -172,11 +172,25 @@ pub(super) fn dial(
 }
 
 async fn connect(
+    stream: StreamId,
     to: SocketAddr,
     seed: [u8; 32],
     session: &Session,
 ) -> Result<Pump, ConnectionError> {
-    let socket = TcpStream::connect(to).await?;
+    let tell = async |event| {
+        // The loop may have ended meanwhile: then nobody wants to know.
+        let _ = session.news.send(StreamNews::Event(event)).await;
+    };
+    let socket = match TcpStream::connect(to).await {
+        Ok(socket) => socket,
+        Err(error) => {
+            if error.kind() == std::io::ErrorKind::ConnectionRefused {
+                tell(StreamEvent::Refused(stream)).await;
+            }
+            return Err(error.into());
+        }
+    };
+    tell(StreamEvent::Reached(stream)).await;
     let noise = NoiseStream::initiator(&session.keyring, &session.cluster, seed)?;
     let mut pump = Pump::new(socket, noise);
     pump.flush().await?;

@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::{
-    peer::{Identity, Peer},
+    peer::{Finding, Identity, Peer},
     seal::SessionId,
 };
 use crate::{
@@ -38,6 +38,10 @@ pub(crate) enum Datagram {
         /// Do I?
         holds: bool,
     },
+    /// Dial this member, known in this incarnation: it does not answer me.
+    Vouch(Identity, u16),
+    /// This came of it.
+    Vouched(Identity, Finding),
 }
 
 /// The roots of all namespaces.
@@ -74,6 +78,10 @@ pub(crate) enum Frame {
     Answer(Result<Version, String>),
     /// All is said.
     Done,
+    /// Are you this one? If an incarnation is told, you are suspected in it.
+    Ping(Identity, Option<u16>),
+    /// I am this one.
+    Pong(Peer),
 }
 
 /// Who is this?

@@ -56,3 +56,16 @@ pub(crate) enum Standing {
     /// It is gone.
     Down,
 }
+
+/// What came of dialling a member.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) enum Finding {
+    /// It spoke.
+    Here,
+    /// Its host is there and refuses: nobody listens.
+    Refused,
+    /// Nobody took the connection.
+    Unanswered,
+    /// Its host took the connection, and it said nothing.
+    Silent,
+}
