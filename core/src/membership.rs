@@ -71,6 +71,9 @@ pub(crate) struct Memberships {
     tribes: BTreeMap<TribeName, BTreeMap<NodeId, Vec<Reason>>>,
     /// The node that holds each name.
     holders: BTreeMap<NodeName, NodeId>,
+    /// All that claim it, and the name each node claims.
+    claimants: BTreeMap<NodeName, BTreeSet<NodeId>>,
+    names: BTreeMap<NodeId, NodeName>,
 }
 
 impl Memberships {
@@ -155,31 +158,47 @@ impl Memberships {
         moves
     }
 
-    /// A node's name, or who holds it, changed.
-    pub(crate) fn update_names(&mut self, state: &State) -> Vec<Moved> {
-        let holders = holders(state);
-        let mut stale: BTreeSet<NodeId> = BTreeSet::new();
-        for (name, id) in &self.holders {
-            if holders.get(name) != Some(id) {
-                stale.insert(*id);
+    /// A node's record changed: its name, or what it claims it with.
+    pub(crate) fn update_name(&mut self, state: &State, node: NodeId) -> Vec<Moved> {
+        let claim = claim_of(state, node);
+        let before = match &claim {
+            Some((name, _)) => self.names.insert(node, name.clone()),
+            None => self.names.remove(&node),
+        };
+        let mut names: BTreeSet<NodeName> = before.into_iter().collect();
+        for name in &names {
+            if let Some(claimants) = self.claimants.get_mut(name) {
+                claimants.remove(&node);
             }
+        }
+        if let Some((name, _)) = claim {
+            self.claimants.entry(name.clone()).or_default().insert(node);
+            names.insert(name);
+        }
+        names.into_iter().flat_map(|name| self.settle(state, &name)).collect()
+    }
+
+    /// Who holds a name now, and what follows.
+    fn settle(&mut self, state: &State, name: &NodeName) -> Vec<Moved> {
+        let claimants = self.claimants.get(name).into_iter().flatten();
+        let claims = claimants.filter_map(|id| Some(claim_of(state, *id)?.1));
+        let after = claims.max().map(|(_, _, id)| id);
+        let before = match after {
+            Some(after) => self.holders.insert(name.clone(), after),
+            None => {
+                self.claimants.remove(name);
+                self.holders.remove(name)
+            }
+        };
+        if before == after {
+            return Vec::new();
         }
         let mut moves = Vec::new();
-        let tribes: Vec<TribeName> = self.tribes.keys().cloned().collect();
-        for id in &stale {
-            for tribe in &tribes {
-                moves.extend(self.set(tribe, *id, Vec::new()));
-            }
+        if let Some(before) = before {
+            let tribes: Vec<TribeName> = self.tribes.keys().cloned().collect();
+            moves.extend(tribes.iter().filter_map(|tribe| self.set(tribe, before, Vec::new())));
         }
-        let fresh: Vec<NodeId> = holders
-            .iter()
-            .filter(|(name, id)| self.holders.get(*name) != Some(*id))
-            .map(|(_, id)| *id)
-            .collect();
-        self.holders = holders;
-        for id in fresh {
-            moves.extend(self.update_facts(state, id));
-        }
+        moves.extend(after.into_iter().flat_map(|after| self.update_facts(state, after)));
         moves
     }
 
@@ -212,15 +231,11 @@ impl Memberships {
     }
 }
 
-/// Who holds each name: of several nodes that claim one, those that have not yielded it, and of these the
-/// one started last: a reinstalled host takes its name over from the id it had before.
-fn holders(state: &State) -> BTreeMap<NodeName, NodeId> {
-    let mut holders: BTreeMap<NodeName, (bool, u64, NodeId)> = BTreeMap::new();
-    for (id, owner) in state.owners() {
-        let Some(node) = owner.node() else { continue };
-        let claim = (!node.yielded, owner.epoch(), id);
-        let held = holders.entry(node.name.clone()).or_insert(claim);
-        *held = (*held).max(claim);
-    }
-    holders.into_iter().map(|(name, (_, _, id))| (name, id)).collect()
+/// A node's name, and what it claims it with. Of several nodes that claim one, those hold it that have not
+/// yielded it, and of these the one started last: a reinstalled host takes its name over from the id it
+/// had before.
+fn claim_of(state: &State, id: NodeId) -> Option<(NodeName, (bool, u64, NodeId))> {
+    let owner = state.owner(id)?;
+    let node = owner.node()?;
+    Some((node.name.clone(), (!node.yielded, owner.epoch(), id)))
 }

@@ -839,7 +839,7 @@ mod tests {
                     SwimOutput::Send(_, packet) => {
                         let (header, _) =
                             codec::decode_prefix::<Header<Identity>>(&packet).unwrap();
-                        kills += usize::from(header.message == foca::Message::TurnUndead);
+                        kills += usize::from(header.message == Message::TurnUndead);
                     }
                     _ => {}
                 }

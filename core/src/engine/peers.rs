@@ -141,7 +141,7 @@ impl Engine {
     /// A node record arrived, ours included.
     pub(super) fn follow_node(&mut self, id: NodeId, now: Now) {
         self.tell_presence(id, now);
-        let moves = self.memberships.update_names(&self.state);
+        let moves = self.memberships.update_name(&self.state, id);
         self.follow_moves(moves, now);
     }
 

@@ -497,7 +497,8 @@ impl Owner {
     /// What changes if these records are replaced by others.
     fn changes_to(&self, after: &Self, id: NodeId) -> Vec<What> {
         let mut changes = Vec::new();
-        if after.node != self.node {
+        // Of two that claim one name the later epoch counts.
+        if after.node != self.node || after.standing != self.standing {
             changes.push(What::Node(id));
         }
         if after.facts != self.facts {
