@@ -104,6 +104,8 @@ pub const HANDSHAKE_TIME: Duration = Duration::from_secs(5);
 
 /// Peers whose datagram session is remembered.
 pub const SESSIONS: usize = 20_000;
+/// Sessions of others told in one sync.
+pub const SESSIONS_TOLD: usize = 4096;
 /// Datagrams held back for one peer until its session is known.
 pub const HELD_DATAGRAMS: usize = 8;
 /// Challenges sent in answer to unknown sessions, per second.

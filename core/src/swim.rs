@@ -105,6 +105,8 @@ pub(crate) struct Swim {
     /// Members that we suspect, in this incarnation.
     suspicions: BTreeMap<(Identity, u16), Accused>,
     probe: Option<Probe>,
+    /// A member that answered no watch and is being dialled.
+    watched: Option<Identity>,
     self_doubt: SelfDoubt,
     sized_for: usize,
 }
@@ -123,7 +125,8 @@ const LEAST_SUSPICION: Duration = Duration::from_secs(3);
 #[derive(Debug)]
 struct Accused {
     suspicion: Suspicion,
-    timer: Timer<Identity>,
+    /// None if a watch began it, and no probe.
+    timer: Option<Timer<Identity>>,
 }
 
 /// The probe that is under way.
@@ -147,7 +150,7 @@ impl Swim {
             identity,
             config.clone(),
             StdRng::seed_from_u64(seed),
-            Codec,
+            Codec { own: identity },
             Inbox(sender),
         );
         Self {
@@ -161,6 +164,7 @@ impl Swim {
             dead_calls_at: now + DEAD_CALL_PERIOD,
             suspicions: BTreeMap::new(),
             probe: None,
+            watched: None,
             self_doubt: SelfDoubt::default(),
             sized_for: 1,
         }
@@ -195,16 +199,14 @@ impl Swim {
     /// Takes a datagram. A bad one is dropped.
     pub(crate) fn handle_datagram(&mut self, bytes: &[u8], now: Duration) -> Result<(), SwimError> {
         let result = self.run(now, |foca, runtime| foca.handle_data(bytes, runtime));
-        if let (Ok(()), Ok((header, _))) =
-            (&result, codec::decode_prefix::<Header<Identity>>(bytes))
-        {
+        if let (Ok(()), Ok((header, _))) = (&result, codec::decode_prefix::<WireHeader>(bytes)) {
             self.hear(&header, now);
         }
         result
     }
 
     /// Whoever says anything is alive.
-    fn hear(&mut self, header: &Header<Identity>, now: Duration) {
+    fn hear(&mut self, header: &WireHeader, now: Duration) {
         self.self_doubt.hear(now);
         let Some(probe) = &mut self.probe else { return };
         match &header.message {
@@ -349,22 +351,25 @@ impl Swim {
         let before = self.outputs.len();
         self.log(now, |foca, runtime| foca.handle_timer(timer, runtime));
         let ping = |output: &SwimOutput| match output {
-            SwimOutput::Send(_, packet) => codec::decode_prefix::<Header<Identity>>(packet)
-                .ok()
-                .and_then(|(header, _)| match header.message {
-                    Message::Ping(number) => Some((header.dst, number)),
+            SwimOutput::Send(to, packet) => {
+                let (header, _) = codec::decode_prefix::<WireHeader>(packet).ok()?;
+                match header.message {
+                    Message::Ping(number) => Some((*to, number)),
                     _ => None,
-                }),
+                }
+            }
             _ => None,
         };
         let pinged = self.outputs.iter().skip(before).find_map(ping);
-        self.probe = pinged.map(|(target, number)| Probe {
-            target,
-            number,
-            heard: false,
-            settled: false,
-            dial_at: None,
-            finding: None,
+        self.probe = pinged.and_then(|(to, number)| {
+            Some(Probe {
+                target: self.known_at(to)?,
+                number,
+                heard: false,
+                settled: false,
+                dial_at: None,
+                finding: None,
+            })
         });
     }
 
@@ -376,7 +381,8 @@ impl Swim {
         probe.settled = true;
         let (src, message) = (probe.target, Message::Ack(probe.number));
         let Some(src_incarnation) = self.incarnation_of(&src) else { return };
-        let header = Header { src, src_incarnation, dst: self.identity(), message };
+        let dst = WireTarget::Whole(self.identity());
+        let header = WireHeader { src, src_incarnation, dst, message };
         let packet = codec::encode(&header);
         self.log(now, |foca, runtime| foca.handle_data(&packet, runtime));
     }
@@ -384,6 +390,32 @@ impl Swim {
     fn incarnation_of(&self, identity: &Identity) -> Option<u16> {
         let mut active = self.foca.iter_members().filter(|member| member.id() == identity);
         active.next().map(Member::incarnation)
+    }
+
+    /// A watch got no answer of this member, which will be dialled. Returns its incarnation, if it is there
+    /// as far as anyone knows.
+    pub(crate) fn expect(&mut self, member: Identity, now: Duration) -> Option<u16> {
+        let incarnation = self.incarnation_of(&member)?;
+        if !self.self_doubt.is_on(now) {
+            self.watched = Some(member);
+        }
+        Some(incarnation)
+    }
+
+    /// Whoever answered neither a watch nor a dial is suspected.
+    fn suspect_watched(&mut self, finding: Finding, now: Duration) {
+        let Some(member) = self.watched.take() else { return };
+        let Some(incarnation) = self.incarnation_of(&member) else { return };
+        if !matches!(finding, Finding::Unanswered | Finding::Silent) {
+            return;
+        }
+        let suspect = Member::new(member, incarnation, MemberState::Suspect);
+        self.log(now, |foca, runtime| foca.apply_many(std::iter::once(suspect), true, runtime));
+        let lasts = self.config.suspect_to_down_after;
+        self.suspicions.entry((member, incarnation)).or_insert_with(|| Accused {
+            suspicion: Suspicion::new(now, lasts, Some(finding)),
+            timer: None,
+        });
     }
 
     /// What came of dialling a member ourselves.
@@ -394,6 +426,9 @@ impl Swim {
         if let Some(probe) = self.probe.as_mut().filter(|probe| probe.target == member) {
             probe.finding = Some(finding);
             probe.heard |= finding == Finding::Here;
+        }
+        if self.watched == Some(member) {
+            self.suspect_watched(finding, now);
         }
         let mut suspected = false;
         for accused in Self::accused_of(&mut self.suspicions, &member) {
@@ -469,7 +504,10 @@ impl Swim {
         if suspicion.is_refused() || (suspicion.is_mature(now, others) && !in_doubt) {
             let timer = accused.timer.clone();
             self.suspicions.remove(&suspect);
-            self.log(now, |foca, runtime| foca.handle_timer(timer, runtime));
+            match timer {
+                Some(timer) => self.log(now, |foca, runtime| foca.handle_timer(timer, runtime)),
+                None => self.declare_dead(&identity, now),
+            }
             return;
         }
         if now >= suspicion.next() {
@@ -631,6 +669,8 @@ fn config_for(size: usize) -> foca::Config {
     config.suspect_to_down_after = config.suspect_to_down_after.max(LEAST_SUSPICION);
     // Every node would call every dead host: we call them at a bounded rate ourselves.
     config.periodic_announce_to_down_members = None;
+    // Digest sync tells of members what this would, and all of it.
+    config.periodic_announce = None;
     config
 }
 
@@ -695,9 +735,9 @@ impl Runtime<Identity> for Effects<'_> {
         let suspect = (*member_id, *incarnation);
         match self.suspicions.entry(suspect) {
             // It failed another probe of ours: the time it has goes on.
-            Entry::Occupied(mut known) => known.get_mut().timer = timer,
+            Entry::Occupied(mut known) => known.get_mut().timer = Some(timer),
             Entry::Vacant(new) => {
-                new.insert(Accused { suspicion, timer });
+                new.insert(Accused { suspicion, timer: Some(timer) });
             }
         }
     }
@@ -748,7 +788,34 @@ impl Announcement {
 }
 
 /// The encoding of foca's packets.
-struct Codec;
+///
+/// The receiver of a packet need not be told at length who it is: a hash of the identity that is meant will
+/// do. Only who is greeted under an identity that it may have left behind is named in full.
+struct Codec {
+    own: Identity,
+}
+
+/// A header on the wire.
+#[derive(Serialize, Deserialize)]
+struct WireHeader {
+    src: Identity,
+    src_incarnation: u16,
+    dst: WireTarget,
+    message: Message<Identity>,
+}
+
+#[derive(Serialize, Deserialize)]
+enum WireTarget {
+    Hash([u8; 4]),
+    Whole(Identity),
+}
+
+impl WireTarget {
+    fn hash(identity: &Identity) -> [u8; 4] {
+        let [a, b, c, d, ..] = crate::state::hash_of(&codec::encode(identity)).to_le_bytes();
+        [a, b, c, d]
+    }
+}
 
 #[derive(Debug, thiserror::Error)]
 enum CodecError {
@@ -783,11 +850,26 @@ impl FocaCodec<Identity> for Codec {
         header: &Header<Identity>,
         buf: impl BufMut,
     ) -> Result<(), CodecError> {
-        Self::put(header, buf)
+        // foca signs with its own identity only, and nobody can know a new one before it did.
+        self.own = header.src;
+        let dst = match header.message {
+            Message::Announce => WireTarget::Whole(header.dst),
+            _ => WireTarget::Hash(WireTarget::hash(&header.dst)),
+        };
+        let (src, src_incarnation, message) =
+            (header.src, header.src_incarnation, header.message.clone());
+        Self::put(&WireHeader { src, src_incarnation, dst, message }, buf)
     }
 
     fn decode_header(&mut self, buf: impl Buf) -> Result<Header<Identity>, CodecError> {
-        Self::take(buf)
+        let WireHeader { src, src_incarnation, dst, message } = Self::take(buf)?;
+        let dst = match dst {
+            WireTarget::Whole(dst) => dst,
+            WireTarget::Hash(hash) if hash == WireTarget::hash(&self.own) => self.own,
+            // Another life of ours is meant, or another node: foca drops it.
+            WireTarget::Hash(_) => Identity::nobody(self.own.address),
+        };
+        Ok(Header { src, src_incarnation, dst, message })
     }
 
     fn encode_member(
@@ -837,8 +919,7 @@ mod tests {
                         swim.apply(vec![peer], Some(identity), now);
                     }
                     SwimOutput::Send(_, packet) => {
-                        let (header, _) =
-                            codec::decode_prefix::<Header<Identity>>(&packet).unwrap();
+                        let (header, _) = codec::decode_prefix::<WireHeader>(&packet).unwrap();
                         kills += usize::from(header.message == Message::TurnUndead);
                     }
                     _ => {}

@@ -28,6 +28,7 @@ mod sync;
 mod timer;
 mod view;
 mod wait;
+mod watch;
 
 use std::{
     cell::RefCell,
@@ -119,6 +120,7 @@ pub struct Engine {
     acting: BTreeMap<TribeName, Option<Duration>>,
     streams: sync::Streams,
     pings: ping::Pings,
+    watch: watch::Watch,
     wanted: spread::Wanted,
     store: persist::Store,
     waits: BTreeMap<Ticket, wait::Waiting>,
@@ -171,6 +173,7 @@ impl Engine {
             acting: BTreeMap::new(),
             streams: sync::Streams::default(),
             pings: ping::Pings::default(),
+            watch: watch::Watch::default(),
             wanted: spread::Wanted::default(),
             store: persist::Store::default(),
             waits: BTreeMap::new(),
@@ -341,6 +344,8 @@ impl Engine {
                 self.send(from, &Datagram::Held { nonce, holds }, now);
             }
             Datagram::Held { nonce, holds } => self.handle_held(from, nonce, holds),
+            Datagram::Watch => self.send(from, &Datagram::Watched, now),
+            Datagram::Watched => self.watch_answered(from, now),
             Datagram::Vouch(suspect, incarnation) => {
                 self.ping(suspect, incarnation, Some(from), now);
             }
@@ -465,6 +470,7 @@ impl Engine {
             Timer::SaveMembers => self.save_members(),
             Timer::Session => self.renew_session(now),
             Timer::Pings => self.expire_pings(now),
+            Timer::Watch => self.watch_next(now),
         }
     }
 

@@ -6,13 +6,14 @@ use serde_json::json;
 
 use super::{Engine, EventKind, MemberState, Now, Output, timer::Timer};
 use crate::{
-    Facts, NodeId, NodeName, Placement, TribeName, codec,
+    Facts, NodeId, NodeName, Placement, TribeName, codec, limits,
     membership::Moved,
     state::{Body, Buckets, Form, ItemBody, Key, Kind, Lost, PolicyBody, TribeBody, node_hash},
     swim::SwimOutput,
     wire::{
         frame::Datagram,
         peer::{Identity, Peer},
+        seal::SessionId,
     },
 };
 
@@ -21,6 +22,8 @@ const SEED_PERIOD: Duration = Duration::from_secs(30);
 /// A member that comes back is compared with this soon.
 const RETURN_LEAST: Duration = Duration::from_millis(100);
 const RETURN_MOST: Duration = Duration::from_millis(1000);
+/// So many buckets of members that differ are many.
+const MANY_BUCKETS: usize = 16;
 /// After a member came or went, roots are compared more often for so long.
 const MOVING: Duration = Duration::from_secs(10);
 
@@ -28,6 +31,8 @@ impl Engine {
     pub(super) fn start_timers(&mut self, now: Now) {
         let delay = self.jitter(Duration::from_secs(5), Duration::from_secs(10));
         self.timers.set(Timer::Check, now.mono + delay);
+        let delay = self.jitter(Duration::from_secs(2), Duration::from_secs(4));
+        self.timers.set(Timer::Watch, now.mono + delay);
         self.timers.set(Timer::Horizon, now.mono);
         self.timers.set(Timer::Session, now.mono + super::SESSION_PERIOD);
         if self.config.has_seeds || !self.saved_members.is_empty() {
@@ -257,6 +262,33 @@ impl Engine {
             buckets.add(node_hash(identity.id), body.hash());
         }
         buckets
+    }
+
+    /// Without the sessions of those it hears of, a newcomer would have to ask each for its own.
+    /// When many members differ, the cluster forms or heals: then it hears of all that we know.
+    pub(super) fn sessions_for(
+        &self,
+        unequal: &[u8],
+        peers: &[Peer],
+    ) -> Vec<(SocketAddr, SessionId)> {
+        let session = |at: SocketAddr| Some((at, self.sealer.session_of(&at)?));
+        if unequal.len() < MANY_BUCKETS {
+            let active = peers.iter().filter(|peer| peer.is_active());
+            return active.filter_map(|peer| session(peer.identity.address)).collect();
+        }
+        let all = self.reachable.values().map(|identity| identity.address);
+        all.filter_map(session).take(limits::SESSIONS_TOLD).collect()
+    }
+
+    pub(super) fn take_sessions(&mut self, sessions: Vec<(SocketAddr, SessionId)>, now: Now) {
+        let (mut sealed, mut opened) = (Vec::new(), Vec::new());
+        for (peer, session) in sessions.into_iter().take(limits::SESSIONS) {
+            let before = opened.len();
+            self.sealer.learn_of(peer, session, super::now_ms(now), &mut sealed, &mut opened);
+            let held = opened.split_off(before);
+            self.take_opened(peer, held, now);
+        }
+        self.outputs.extend(sealed.into_iter().map(|(to, bytes)| Output::Send { to, bytes }));
     }
 
     /// Members in these buckets, dead ones too.

@@ -39,11 +39,11 @@ const CHECK_PERIOD: Duration = Duration::from_secs(10);
 /// And this often in large clusters.
 const CHECK_PERIOD_LARGE: Duration = Duration::from_secs(30);
 /// And this often while members come and go.
-const CHECK_MOVING: Duration = Duration::from_secs(3);
+const CHECK_MOVING: Duration = Duration::from_millis(1500);
 /// Members above which a cluster is large.
 const LARGE: usize = 1000;
 /// A round that moved data is followed by another this soon.
-const CHECK_AGAIN: Duration = Duration::from_secs(2);
+const CHECK_AGAIN: Duration = Duration::from_secs(1);
 /// Who was refused for its epoch and has gone beyond it calls again this soon.
 const RETRY_LEAST: Duration = Duration::from_millis(10);
 const RETRY_MOST: Duration = Duration::from_millis(200);
@@ -356,6 +356,7 @@ impl Engine {
                 self.end_stream(id, "done", now);
             }
             Frame::Done => self.finish(id, now),
+            Frame::Sessions(sessions) => self.take_sessions(sessions, now),
             Frame::Ping(target, suspected) => {
                 let answer = self.answer_ping(target, suspected, now);
                 self.put(id, &answer);
@@ -403,6 +404,10 @@ impl Engine {
             });
         }
         let peers = self.peers_in(&member_buckets);
+        let sessions = self.sessions_for(&member_buckets, &peers);
+        if !sessions.is_empty() {
+            self.put(id, &Frame::Sessions(sessions));
+        }
         frames.push(Entries { member_buckets, peers, last: true, ..Entries::default() });
         for entries in frames {
             self.put(id, &Frame::Entries(entries));
@@ -419,7 +424,9 @@ impl Engine {
         self.take_peers(id, peers, now);
         self.put_records(id, records);
         if !mine.is_empty() {
+            let sessions = self.sessions_for(&member_buckets, &mine);
             self.put(id, &Frame::Peers(mine));
+            self.put(id, &Frame::Sessions(sessions));
         }
         if !want_shared.is_empty() || !want_owned.is_empty() {
             self.put(id, &Frame::Want { shared: want_shared, owned: want_owned });

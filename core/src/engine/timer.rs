@@ -35,6 +35,8 @@ pub(super) enum Timer {
     Session,
     /// Give up on members that were dialled and do not answer.
     Pings,
+    /// Ask the member that we watch.
+    Watch,
 }
 
 /// When each timer is due.

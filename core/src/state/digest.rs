@@ -53,6 +53,11 @@ fn bucket(key_hash: u64) -> usize {
     (key_hash & 0xff) as usize
 }
 
+/// A hash of any bytes.
+pub(crate) fn hash_of(bytes: &[u8]) -> u64 {
+    Hash64::new(6).bytes(bytes).finish()
+}
+
 /// Which of 256 buckets a node's entries fall in.
 pub(crate) fn node_hash(id: NodeId) -> u64 {
     Hash64::new(3).number(id.0).finish()

@@ -25,7 +25,7 @@ pub(crate) use bodies::{
     EnabledBody, FloorBody, Form, ItemBody, NodeBody, PlacementBody, PolicyBody, RunningBody,
     TribeBody,
 };
-pub(crate) use digest::{Buckets, OwnedEntry, OwnedKey, Roots, SharedEntry, node_hash};
+pub(crate) use digest::{Buckets, OwnedEntry, OwnedKey, Roots, SharedEntry, hash_of, node_hash};
 pub(crate) use record::{Body, ItemKey, Key, Kind, Owned, Record, Shared, Version};
 pub(crate) use stamp::{Clock, Stamp};
 

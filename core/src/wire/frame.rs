@@ -1,5 +1,7 @@
 //! What nodes say to each other, inside the seal: datagrams and stream messages.
 
+use std::net::SocketAddr;
+
 use serde::{Deserialize, Serialize};
 
 use super::{
@@ -42,6 +44,10 @@ pub(crate) enum Datagram {
     Vouch(Identity, u16),
     /// This came of it.
     Vouched(Identity, Finding),
+    /// Are you there?
+    Watch,
+    /// I am.
+    Watched,
 }
 
 /// The roots of all namespaces.
@@ -82,6 +88,8 @@ pub(crate) enum Frame {
     Ping(Identity, Option<u16>),
     /// I am this one.
     Pong(Peer),
+    /// Datagram sessions of members, as far as the sender knows them.
+    Sessions(Vec<(SocketAddr, SessionId)>),
 }
 
 /// Who is this?

@@ -24,6 +24,11 @@ impl Identity {
         Self { format: 1, id, address, generation }
     }
 
+    /// Nobody at this address, as no node is.
+    pub(crate) fn nobody(address: SocketAddr) -> Self {
+        Self { format: 0, id: NodeId(0), address, generation: 0 }
+    }
+
     /// The next identity of this node, which wins over this one.
     pub(crate) fn renewed(self) -> Option<Self> {
         Some(Self { generation: self.generation.checked_add(1)?, ..self })

@@ -256,6 +256,26 @@ impl Sealer {
         }
     }
 
+    /// The session a peer has proved, or was told to have.
+    pub(crate) fn session_of(&self, peer: &SocketAddr) -> Option<SessionId> {
+        self.peers.peek(peer).copied()
+    }
+
+    /// Takes note of a session that another member told of over a stream, unless we know better. Should
+    /// it be wrong, the peer says so when we write to it.
+    pub(crate) fn learn_of(
+        &mut self,
+        peer: SocketAddr,
+        session: SessionId,
+        now_ms: u64,
+        out: &mut Vec<(SocketAddr, Vec<u8>)>,
+        deliver: &mut Vec<Vec<u8>>,
+    ) {
+        if self.peers.peek(&peer).is_none() {
+            self.learn(peer, session, now_ms, out, deliver);
+        }
+    }
+
     /// Forgets what is known of this address and held for it. It is learned anew on need.
     pub(crate) fn forget(&mut self, peer: &SocketAddr) {
         self.peers.remove(peer);
