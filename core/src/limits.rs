@@ -34,6 +34,20 @@ pub const POLICY_TOKENS: usize = 512;
 pub const POLICY_DEPTH: usize = 32;
 /// Most elements of a list literal in a policy.
 pub const POLICY_LIST: usize = 256;
+/// Longest pattern of `like` or `matches`, in bytes.
+pub const POLICY_PATTERN_BYTES: usize = 256;
+/// Most memory of one compiled pattern, in bytes.
+pub const POLICY_PATTERN_SIZE: usize = 16 * 1024;
+/// Deepest nesting of groups in a pattern.
+pub const POLICY_PATTERN_DEPTH: u32 = 16;
+/// Most patterns and quantifiers of a policy.
+pub const POLICY_PATTERNS: usize = 16;
+/// Longest text of a fact that a pattern is tried on, in bytes; on a longer one the verdict is unknown.
+pub const POLICY_MATCH_BYTES: usize = 1024;
+/// Deepest nesting of quantifiers in a policy.
+pub const POLICY_QUANTIFIERS: usize = 2;
+/// Most steps that a quantifier takes over all its elements; of one that would take more the verdict is unknown.
+pub const POLICY_STEPS: usize = 100_000;
 
 /// Longest description of a tribe, in bytes. Shared by all peers.
 pub const DESCRIPTION_BYTES: usize = 1024;

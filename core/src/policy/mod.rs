@@ -27,10 +27,12 @@ mod eval;
 mod explain;
 mod literal;
 mod near;
+mod pattern;
 mod print;
 mod schema;
 mod token;
 mod version;
+mod view;
 mod warn;
 
 lalrpop_util::lalrpop_mod!(
@@ -63,7 +65,6 @@ use std::{
 
 use lalrpop_util::ParseError;
 
-use self::{ast::Expr, error::Problem, token::Token};
 pub use self::{
     ast::Span,
     error::{Fix, ParsePolicyError, ParsePolicyErrorKind},
@@ -71,10 +72,16 @@ pub use self::{
     explain::{Explanation, FactRead, Join},
     warn::{PolicyWarning, PolicyWarningKind},
 };
+use self::{
+    ast::{Expr, Operand, Test},
+    error::Problem,
+    token::Token,
+    view::Scope,
+};
 use crate::{fact::Facts, limits, name::FactName};
 
 /// The level of the policy language that this library understands.
-pub const LEVEL: u16 = 1;
+pub const LEVEL: u16 = 2;
 
 /// A condition over the facts of a node.
 ///
@@ -88,6 +95,7 @@ struct Parsed {
     canonical: Box<str>,
     tree: Expr,
     reads: Vec<FactName>,
+    level: u16,
 }
 
 impl Policy {
@@ -104,7 +112,7 @@ impl Policy {
 
     /// Judges the facts of a node.
     pub fn evaluate(&self, facts: &Facts) -> Verdict {
-        eval::evaluate(&self.0.tree, facts)
+        eval::evaluate(&self.0.tree, &Scope::new(facts))
     }
 
     /// Judges the facts of a node, and says why.
@@ -128,7 +136,7 @@ impl Policy {
     /// The lowest level of the language that has all this policy uses.
     #[must_use]
     pub fn level(&self) -> u16 {
-        LEVEL
+        self.0.level
     }
 
     /// The canonical text.
@@ -161,11 +169,69 @@ fn parse(text: &str) -> Result<Policy, Problem> {
         };
         return Err(Problem::new(kind, Span::new(0, 0)));
     }
+    costs(&tree)?;
     let mut reads = Vec::new();
-    tree.paths(&mut |path| reads.push(path.name.clone()));
+    tree.paths(&mut |path| {
+        if path.variable.is_none() {
+            reads.push(path.name.clone());
+        }
+    });
     reads.sort();
     reads.dedup();
-    Ok(Policy(Arc::new(Parsed { source: text.into(), canonical: canonical.into(), tree, reads })))
+    let level = level(&tree);
+    let (source, canonical) = (text.into(), canonical.into());
+    Ok(Policy(Arc::new(Parsed { source, canonical, tree, reads, level })))
+}
+
+/// Patterns and quantifiers cost more than anything else in a policy: their number is limited.
+fn costs(tree: &Expr) -> Result<(), Problem> {
+    let (mut count, mut too_many) = (0, None);
+    let mut add = |span| {
+        count += 1;
+        if count == limits::POLICY_PATTERNS + 1 {
+            too_many = Some(span);
+        }
+    };
+    tree.each(&mut |each| add(each.span));
+    tree.clauses(&mut |clause| {
+        if let Test::Compare(_, _, Operand::Pattern(_)) = clause.test {
+            add(clause.span);
+        }
+    });
+    match too_many {
+        None => Ok(()),
+        Some(span) => {
+            let (what, max) = ("patterns and quantifiers", limits::POLICY_PATTERNS);
+            Err(Problem::new(ParsePolicyErrorKind::TooLarge { what, max }, span))
+        }
+    }
+}
+
+/// The lowest level of the language that has all a tree uses.
+fn level(tree: &Expr) -> u16 {
+    let mut level = 1;
+    tree.each(&mut |_| level = 2);
+    tree.paths(&mut |path| {
+        if path.cast.is_some() {
+            level = 2;
+        }
+    });
+    tree.clauses(&mut |clause| {
+        let literals = match &clause.test {
+            Test::Compare(_, op, _) if op.is_pattern() => {
+                level = 2;
+                return;
+            }
+            Test::Compare(_, _, Operand::One(literal)) => std::slice::from_ref(literal),
+            Test::Compare(_, _, Operand::List(literals)) => literals,
+            _ => return,
+        };
+        // To level 1 they were words.
+        if literals.iter().any(|literal| literal.duration.is_some()) {
+            level = 2;
+        }
+    });
+    level
 }
 
 /// What the generated parser found, in words.
@@ -198,9 +264,13 @@ fn friendly(expected: &[String]) -> &'static str {
     let has = |name: &str| expected.iter().any(|token| token.trim_matches('"') == name);
     match () {
         () if has("]") && has(",") => "`,` or `]`",
+        () if expected.len() == 1 && has("word") => "a name",
+        () if expected.len() == 1 && has("fact") => "a fact",
+        () if expected.len() == 1 && has("(") => "`(`",
         () if has("!") => "a condition",
         () if has("fact") && !has("==") => "a value",
-        () if has("in") && !has("==") => "`in` or `contains`",
+        () if has("in") && has("like") && !has("==") => "`in`, `contains`, `like` or `matches`",
+        () if has("in") && !has("==") => "`in`",
         () if has(",") => "`,` or `)`",
         () if has(")") => "an operator or `)`",
         () => "an operator or the end",

@@ -10,6 +10,8 @@ pub(crate) enum Kind {
     Bool,
     Int,
     Bytes,
+    /// In seconds.
+    Duration,
     Version,
     Text,
     Ip,
@@ -24,6 +26,7 @@ impl Kind {
             Self::Bool => "a yes or no",
             Self::Int => "a number",
             Self::Bytes => "a size in bytes",
+            Self::Duration => "a duration",
             Self::Version => "a version",
             Self::Text => "text",
             Self::Ip => "an IP address",
@@ -34,7 +37,7 @@ impl Kind {
 
     /// Is one value of this type less than another?
     pub(crate) fn is_ordered(self) -> bool {
-        matches!(self, Self::Int | Self::Bytes | Self::Version)
+        matches!(self, Self::Int | Self::Bytes | Self::Duration | Self::Version)
     }
 }
 

@@ -1,8 +1,9 @@
 use proptest::prelude::*;
 
 use super::{
-    ast::{Clause, Expr, Op, Operand, Path, Step, Test},
+    ast::{Cast, Clause, Expr, Op, Operand, Path, Quantifier, Step, Test},
     literal::Literal,
+    pattern::{Glob, Pattern},
     *,
 };
 use crate::fact::{Source, Value, parse_pair};
@@ -46,6 +47,7 @@ fn word(verdict: Verdict) -> &'static str {
         Verdict::Unknown(UnknownReason::Missing) => "U missing",
         Verdict::Unknown(UnknownReason::Kind) => "U kind",
         Verdict::Unknown(UnknownReason::Unordered) => "U unordered",
+        Verdict::Unknown(UnknownReason::Limit) => "U limit",
     }
 }
 
@@ -328,7 +330,11 @@ fn what_is_expected_is_said() {
     check("{{a}})", "expected an operator or the end, found `)`");
     check("{{a}} in [b", "expected `,` or `]`, found the end");
     check("{{a}} in [b,]", "expected a value, found `]`");
-    check("{{a}} not == b", "expected `in` or `contains`, found `==`");
+    check("{{a}} not == b", "expected `in`, `contains`, `like` or `matches`, found `==`");
+    check("any d {{a}} ({{d}})", "expected `in`, found `{{a}}`");
+    check("any in {{a}} ({{d}})", "expected a name, found `in`");
+    check("any d in x ({{d}})", "expected a fact, found `x`");
+    check("any d in {{a}} {{d}}", "expected `(`, found `{{d}}`");
     check("()", "expected a condition, found `)`");
     check("not not {{a}}", "expected a value, found `not`");
 }
@@ -422,6 +428,9 @@ fn values_without_facts_are_refused() {
     );
 }
 
+const COMPARE_VALUES: Option<&str> =
+    Some("compare facts and values, join conditions with `&&` and `||`");
+
 #[test]
 fn functions_are_checked() {
     let check = |text, expected: &str, help| {
@@ -429,11 +438,20 @@ fn functions_are_checked() {
         assert_eq!((error.to_string().as_str(), error.help()), (expected, help), "{text}");
     };
     check("exist({{a}})", "`exist` is not a function", Some("did you mean `exists`?"));
-    check("foo()", "`foo` is not a function", Some("there is only `exists({{fact}})`"));
+    check("versoin({{a}}) > 1", "`versoin` is not a function", Some("did you mean `version`?"));
+    let all =
+        "there are `exists`, `bytes`, `duration`, `ip`, `len`, `lower`, `number` and `version`";
+    check("foo()", "`foo` is not a function", Some(all));
+    check("foo() == 1", "`foo` is not a function", Some(all));
     check("exists(a)", "`exists` takes one fact", Some("did you mean `exists({{a}})`?"));
     check("exists()", "`exists` takes one fact", Some("write `exists({{fact}})`"));
     check("exists({{a}}, {{b}})", "`exists` takes one fact", Some("write `exists({{fact}})`"));
-    check("len({{a}}) > 1", "`len` is not supported by this version", None);
+    check("len(a) > 1", "`len` takes one fact", Some("did you mean `len({{a}})`?"));
+    check("len() > 1", "`len` takes one fact", Some("write `len({{fact}})`"));
+    check("len({{a}})", "`len({{a}})` is not a condition", Some("compare it: `len({{a}}) == …`"));
+    check("exists({{a}}) == 1", "`exists({{a}})` is a condition, not a value", COMPARE_VALUES);
+    let missing = "say what a missing fact means: `({{fact}} == … || not exists({{fact}}))`";
+    check("default({{a}}, b) == c", "`default` is not supported by this version", Some(missing));
 }
 
 #[test]
@@ -442,12 +460,6 @@ fn later_levels_are_not_supported_yet() {
         let expected = format!("`{expected}` is not supported by this version");
         assert_eq!(Policy::parse(text).unwrap_err().to_string(), expected, "{text}");
     };
-    check("{{a}} like b*", "like");
-    check("{{a}} matches /b/", "matches");
-    check("{{a}} =~ /b/", "=~");
-    check("{{a}} !~ /b/", "!~");
-    check("{{a}} == /b/", "/b/");
-    check("any d in {{devices}} ({{d.size}} > 1TiB)", "any");
     check("count d in {{devices}} ({{d.virtual}}) > 1", "count");
     check("{{a}} contains_all [b, c]", "contains_all");
     check("{{a}} + 1 > 2", "+");
@@ -455,6 +467,167 @@ fn later_levels_are_not_supported_yet() {
     check("{{a}} ? b", "?");
     check("{{a}} == @b", "@");
     check("{{a}} in [{{b}}]", "{{b}}");
+}
+
+#[test]
+fn patterns_and_quantifiers_become_canonical() {
+    check("{{a}} like b*", "{{a}} like b*");
+    check("{{a}} like 'b *'", "{{a}} like \"b *\"");
+    check("{{a}} like True", "{{a}} like True");
+    check("{{a}} not like \"b\\\\*\"", "{{a}} not like \"b\\\\*\"");
+    check("{{a}} matches '^b/c'", "{{a}} matches /^b\\/c/");
+    check("{{a}} =~ /b+/i", "{{a}} matches /b+/i");
+    check("{{a}} !~ b", "{{a}} not matches /b/");
+    check(
+        "any d in {{ devices }} ({{d.size}}>1TiB and not {{d.rotational}})",
+        "any d in {{devices}} ({{d.size}} > 1TiB && not {{d.rotational}})",
+    );
+    check("not any d in {{x}} ({{d}} == 1)", "not (any d in {{x}} ({{d}} == 1))");
+    check("{{a}} && none d in {{x}} ({{d}})", "{{a}} && none d in {{x}} ({{d}})");
+    check(
+        "all d in {{x}} (any p in {{d.parts}} ({{p.size}} > 1 || {{d._key}} == sda))",
+        "all d in {{x}} (any p in {{d.parts}} ({{p.size}} > 1 || {{d._key}} == sda))",
+    );
+    check("2 < version({{x.y}})", "version({{x.y}}) > 2");
+    check("duration({{x}}) >= 1.5h", "duration({{x}}) >= 1.5h");
+}
+
+#[test]
+fn patterns_are_checked() {
+    let check = |text, expected: &str, help| {
+        let error = Policy::parse(text).unwrap_err();
+        assert_eq!((error.to_string().as_str(), error.help()), (expected, help), "{text}");
+    };
+    check(
+        "{{a}} == /b/",
+        "`==` needs a value",
+        Some("use `matches`, or quote the value if it is text"),
+    );
+    check("{{a}} like /b/", "`like` needs text with `*` and `?`", Some("use `matches`"));
+    check(
+        "{{a}} matches {{b}}",
+        "`matches` needs a pattern on its right",
+        Some("the value of a fact is never a pattern"),
+    );
+    check("b* like {{a}}", "`like` needs a fact on its left and a pattern on its right", None);
+    check(
+        "{{a}} like [b, c]",
+        "`like` needs one pattern on its right",
+        Some("join several with `||`, `[b, c]` is none"),
+    );
+    check("{{a}} matches /[/", "`[` is not a pattern", Some("found unclosed character class"));
+    check(
+        "{{a}} matches //",
+        "nothing is not a pattern",
+        Some("an empty pattern would match every text"),
+    );
+    check(
+        "{{a}} like \"b\\\\\"",
+        "a lone `\\` is not a pattern",
+        Some("write `\\\\` for a backslash, `\\*` for a star"),
+    );
+    check(
+        "{{a}} == /etc/fstab",
+        "`/etc/fstab` is not a pattern",
+        Some("behind a pattern may only be `i`; quote it if it is text"),
+    );
+    check(
+        "{{a}} == /etc",
+        "the pattern is never closed",
+        Some("add `/`, or quote it if it is text"),
+    );
+    check(
+        "{{memtotal}} like 16*",
+        "`like` does not work on `memtotal`, which is a size in bytes",
+        Some("compare it with `==` or `<`"),
+    );
+    check(
+        "{{processor_features}} like avx*",
+        "`like` does not work on `processor_features`, which is a list",
+        Some("write `any x in {{processor_features}} ({{x}} like …)`"),
+    );
+    check(
+        "{{default_ipv4}} like 10.*",
+        "`like` does not work on `default_ipv4`, which is an IP address",
+        Some("use `in` with a network"),
+    );
+    check("{{a}} glob b*", "`glob` is not an operator", Some("use `like`"));
+}
+
+#[test]
+fn quantifiers_are_checked() {
+    let check = |text, expected: &str, help| {
+        let error = Policy::parse(text).unwrap_err();
+        assert_eq!((error.to_string().as_str(), error.help()), (expected, help), "{text}");
+    };
+    check(
+        "any d in {{memtotal}} ({{d}} == 1)",
+        "`any` does not work on `memtotal`, which is a size in bytes",
+        Some("only lists and maps have elements"),
+    );
+    check(
+        "any memtotal in {{x}} ({{memtotal}} == 1)",
+        "`memtotal` cannot be the name of an element",
+        Some("there is a fact of this name"),
+    );
+    check(
+        "any x in {{x}} ({{x}} == 1)",
+        "`x` cannot be the name of an element",
+        Some("there is a fact of this name"),
+    );
+    check(
+        "any 7 in {{x}} ({{y}} == 1)",
+        "`7` cannot be the name of an element",
+        Some("use letters, digits, `_` and `-`"),
+    );
+    check(
+        "any d in {{devices}} ({{d.size}})",
+        "`{{d.size}}` is not a condition",
+        Some("compare it: `{{d.size}} == …`"),
+    );
+    check(
+        "any d in {{devices}} ({{d.size}} > 16G)",
+        "`d.size` is a size in bytes, `16G` is not",
+        Some("write `16GB` for powers of 1000, `16GiB` for powers of 1024"),
+    );
+    check(
+        "any d in {{x}} (all e in {{y}} ({{d}} == {{e}}))",
+        "`all` needs a part of the outer element here",
+        Some("write `{{d.…}}`"),
+    );
+    check(
+        "any d in {{x}} (all d in {{d.y}} ({{d}} == 1))",
+        "`d` cannot be the name of an element",
+        Some("there is a fact of this name"),
+    );
+    check(
+        "any d in {{x}} (any e in {{d.y}} (any f in {{e.z}} ({{f}} == 1)))",
+        "the policy is too large: more than 2 quantifiers inside each other",
+        None,
+    );
+    check(
+        "any d in {{x}} (true)",
+        "`any d in {{x}} (true)` is the same on every node",
+        Some("`true` alone is the policy of every node"),
+    );
+    check(
+        "any d in {{x}} ({{d}}) == b",
+        "`any d in {{x}} ({{d}})` is a condition, not a value",
+        COMPARE_VALUES,
+    );
+}
+
+#[test]
+fn a_policy_has_the_lowest_level_that_understands_it() {
+    let check = |text, level| assert_eq!(Policy::parse(text).unwrap().level(), level, "{text}");
+    check("true", 1);
+    check("{{a}} == b && {{c}} in [1, 16GiB] || not exists({{d}})", 1);
+    check("{{a}} == '5m' && {{b}} in 10.0.0.0/8", 1);
+    check("{{a}} == 5m", 2);
+    check("{{a}} like b", 2);
+    check("{{a}} || not ({{b}} not matches /c/)", 2);
+    check("none d in {{x}} ({{d}})", 2);
+    check("version({{a}}) > 2", 2);
 }
 
 #[test]
@@ -559,6 +732,9 @@ fn everything_has_a_limit() {
     check(format!("{{{{a}}}}{}", "||{{a}}".repeat(256)), "512 tokens");
     check(format!("{{{{a}}}} in [x{}]", ",x".repeat(256)), "512 tokens");
     check(format!("{{{{a}}}} == '{}'", "\u{1b}".repeat(1000)), "4096 bytes in canonical form");
+    let pattern = "{{a}} matches /b/";
+    check([pattern; 17].join(" || "), "16 patterns and quantifiers");
+    check(format!("{{{{a}}}} like {}", "b".repeat(257)), "256 bytes of a pattern");
     let (open, close) = ("(".repeat(32), ")".repeat(32));
     assert_eq!(printed(&format!("{open}{{{{a}}}}{close}")), "{{a}}");
 }
@@ -635,6 +811,110 @@ fn versions_adapt() {
     judge(&facts, "{{version}} == 20.04", "T");
     judge(&facts, "{{version}} == 20.4", "F");
     judge(&facts, "{{version}} > 9", "U unordered");
+}
+
+#[test]
+fn durations_adapt() {
+    let facts = json(r#"{"n": 300, "f": 0.25, "text": "5m", "word": "soon"}"#);
+    judge(&facts, "{{n}} == 5m", "T");
+    judge(&facts, "{{n}} < 1h", "T");
+    judge(&facts, "{{f}} == 250ms", "T");
+    judge(&facts, "{{text}} == 5m", "T");
+    judge(&facts, "{{text}} == 300s", "F");
+    judge(&facts, "duration({{text}}) == 300s", "T");
+    judge(&facts, "duration({{n}}) > 4m", "T");
+    judge(&facts, "duration({{word}}) > 4m", "U kind");
+    judge(&facts, "duration({{x}}) > 4m", "U missing");
+}
+
+#[test]
+fn functions_read_values_as_another_type() {
+    let facts = json(
+        r#"{"v": "2.10", "n": "007", "s": "16GiB", "h": "Web-1", "ip": "10.0.0.5", "i": 9,
+            "f": 2.5, "l": [1, 2], "m": {"a": 1}, "t": true}"#,
+    );
+    judge(&facts, "version({{v}}) > 2.9", "T");
+    judge(&facts, "version({{i}}) == 9.0", "T");
+    judge(&facts, "version({{h}}) == 9.0", "U kind");
+    judge(&facts, "version({{h}}) != 9.0", "U kind");
+    judge(&facts, "version({{f}}) > 2.9", "U kind");
+    judge(&facts, "version({{v}}) > version({{i}})", "F");
+    judge(&facts, "{{i}} == version({{h}})", "U kind");
+    judge(&facts, "number({{n}}) == 7", "U kind");
+    judge(&facts, "number({{v}}) == 2.1", "T");
+    judge(&facts, "bytes({{s}}) >= 16GiB", "T");
+    judge(&facts, "bytes({{i}}) == 9B", "T");
+    judge(&facts, "lower({{h}}) == web-1", "T");
+    judge(&facts, "lower({{h}}) like web-*", "T");
+    judge(&facts, "lower({{i}}) == 9", "U kind");
+    judge(&facts, "ip({{ip}}) in 10.0.0.0/8", "T");
+    judge(&facts, "ip({{h}}) in 10.0.0.0/8", "U kind");
+    judge(&facts, "len({{l}}) == 2", "T");
+    judge(&facts, "len({{m}}) == 1", "T");
+    judge(&facts, "len({{h}}) == 5", "T");
+    judge(&facts, "len({{t}}) == 5", "U kind");
+    judge(&facts, "len({{x}}) == 0", "U missing");
+}
+
+#[test]
+fn patterns_judge_text() {
+    let long = "x".repeat(1025);
+    let facts = json(&format!(
+        r#"{{"os_dist_version": "22.04", "h": "web-1", "n": 22, "t": true, "l": ["a"], "long": "{long}"}}"#
+    ));
+    judge(&facts, "{{h}} like web-*", "T");
+    judge(&facts, "{{h}} like web", "F");
+    judge(&facts, "{{h}} not like db*", "T");
+    judge(&facts, "{{h}} like WEB*", "F");
+    judge(&facts, "{{os_dist_version}} like 22.*", "T");
+    judge(&facts, "{{h}} matches /^web-[0-9]+$/", "T");
+    judge(&facts, "{{h}} matches eb", "T");
+    judge(&facts, "{{h}} matches /^WEB/i", "T");
+    judge(&facts, "{{h}} not matches /^db/", "T");
+    judge(&facts, "{{n}} like 22", "U kind");
+    judge(&facts, "{{t}} matches t", "U kind");
+    judge(&facts, "{{l}} like a", "U kind");
+    judge(&facts, "{{x}} not like a", "U missing");
+    judge(&facts, "{{long}} like x*", "U limit");
+    judge(&facts, "{{long}} not matches y", "U limit");
+}
+
+#[test]
+fn quantifiers_judge_elements() {
+    let facts = json(
+        r#"{"devices": {"sda": {"size": 2000, "rotational": true},
+                        "sdb": {"size": 9000, "rotational": false}},
+            "tags": ["a", "b", 7], "none": [], "m": {"x": {"ports": [{"up": true}, {}]}}, "t": "a"}"#,
+    );
+    judge(&facts, "any d in {{devices}} ({{d.size}} > 5kB && not {{d.rotational}})", "T");
+    judge(&facts, "any d in {{devices}} ({{d.size}} > 5kB && {{d.rotational}})", "F");
+    judge(&facts, "all d in {{devices}} ({{d.size}} > 1kB)", "T");
+    judge(&facts, "none d in {{devices}} ({{d.size}} > 1TB)", "T");
+    judge(&facts, "any d in {{devices}} ({{d._key}} like sd?)", "T");
+    judge(&facts, "any d in {{devices}} ({{d.model}} == X)", "U missing");
+    judge(&facts, "all d in {{devices}} ({{d.model}} == X && {{d.size}} > 5kB)", "F");
+    judge(&facts, "any t in {{tags}} ({{t}} == b)", "T");
+    judge(&facts, "any g in {{tags}} ({{g}} == {{t}})", "T");
+    judge(&facts, "any g in {{tags}} ({{g._key}} == 2 && {{g}} == 7)", "T");
+    judge(&facts, "any g in {{tags}} (exists({{g._key}}) && exists({{g.x}}))", "F");
+    judge(&facts, "any g in {{tags}} ({{g}} > 5)", "T");
+    judge(&facts, "all g in {{tags}} ({{g}} > 5)", "U unordered");
+    judge(&facts, "any d in {{none}} ({{d}} == 1)", "F");
+    judge(&facts, "all d in {{none}} ({{d}} == 1)", "T");
+    judge(&facts, "none d in {{none}} ({{d}} == 1)", "T");
+    judge(&facts, "any d in {{t}} ({{d}} == 1)", "U kind");
+    judge(&facts, "all d in {{x}} ({{d}} == 1)", "U missing");
+    judge(&facts, "any i in {{m}} (any p in {{i.ports}} ({{p.up}} && {{i._key}} == x))", "T");
+    judge(&facts, "any i in {{m}} (all p in {{i.ports}} ({{p.up}}))", "U missing");
+}
+
+#[test]
+fn a_quantifier_that_would_take_too_long_is_unknown() {
+    let many = serde_json::to_string(&vec![1; 4000]).unwrap();
+    let facts = json(&format!(r#"{{"many": {many}}}"#));
+    judge(&facts, "any d in {{many}} ({{d}} == 2)", "F");
+    judge(&facts, "any d in {{many}} ({{many}} contains {{d}})", "U limit");
+    judge(&facts, "any d in {{many}} ({{d}} matches x)", "U limit");
 }
 
 #[test]
@@ -830,12 +1110,30 @@ fn explanations_are_json() {
 
 const NOWHERE: Span = Span { start: 0, end: 0 };
 
-fn any_path() -> impl Strategy<Value = Path> {
+fn any_steps() -> impl Strategy<Value = Vec<Step>> {
     let step = prop_oneof![
         "[a-z]{1,3}|[0-9]{1,2}|.{0,4}".prop_map(|key| Step::Key(key.into())),
         (0..9_usize).prop_map(Step::Index),
     ];
-    ("[a-f]|x[.-]y", prop::collection::vec(step, 0..3))
+    prop::collection::vec(step, 0..3)
+}
+
+fn any_path() -> impl Strategy<Value = Path> {
+    let cast = prop::sample::select(Cast::ALL.to_vec());
+    ("[a-f]|x[.-]y", any_steps(), prop::option::weighted(0.2, cast)).prop_map(
+        |(name, steps, cast)| {
+            let path = Path::new(FactName::parse(&name).unwrap(), steps, NOWHERE);
+            match cast {
+                Some(cast) => path.cast(cast, NOWHERE),
+                None => path,
+            }
+        },
+    )
+}
+
+/// A path as it stands alone, without a function around it.
+fn plain_path() -> impl Strategy<Value = Path> {
+    ("[a-f]|x[.-]y", any_steps())
         .prop_map(|(name, steps)| Path::new(FactName::parse(&name).unwrap(), steps, NOWHERE))
 }
 
@@ -858,14 +1156,29 @@ fn any_test() -> impl Strategy<Value = Test> {
         .prop_map(|text| Operand::One(Literal::bare(text, NOWHERE).unwrap()));
     let one = || any_literal().prop_map(Operand::One);
     let fact = || any_path().prop_map(Operand::Fact);
+    let glob = "[a-c*?]{0,4}|.{0,4}";
+    let glob = glob.prop_filter_map("a glob", |text| Glob::new(&text, NOWHERE).ok());
+    let like = prop::sample::select(vec![Op::Like, Op::NotLike]);
+    let regex = ("[a-c.^$*/]{1,4}|[a-c]{1,3}|\\PC{1,4}|.{1,3}", prop::bool::ANY);
+    let regex =
+        regex.prop_filter_map("a pattern", |(text, case)| Pattern::new(&text, case, NOWHERE).ok());
+    let matches = prop::sample::select(vec![Op::Matches, Op::NotMatches]);
+    let pattern = prop_oneof![
+        (like, glob.prop_map(Operand::Glob)),
+        (matches, regex.prop_map(Operand::Pattern)),
+    ];
     let compare = |(path, op, operand)| Test::Compare(path, op, operand);
-    prop_oneof![
-        any_path().prop_map(Test::Holds),
-        any_path().prop_map(Test::Exists),
+    let tests = prop_oneof![
+        plain_path().prop_map(Test::Holds),
+        plain_path().prop_map(Test::Exists),
         (any_path(), order(), prop_oneof![one(), fact()]).prop_map(compare),
         (any_path(), among(), prop_oneof![list, network, fact()]).prop_map(compare),
         (any_path(), holds, prop_oneof![one(), fact()]).prop_map(compare),
-    ]
+        (any_path(), pattern).prop_map(|(path, (op, operand))| Test::Compare(path, op, operand)),
+    ];
+    tests.prop_filter("of fitting types", |test| {
+        check::test(&Clause { test: test.clone(), span: NOWHERE }).is_ok()
+    })
 }
 
 /// Any normal tree that the grammar can make.
@@ -873,10 +1186,23 @@ fn any_expr() -> impl Strategy<Value = Expr> {
     let leaf = any_test().prop_map(|test| Expr::Clause(Clause { test, span: NOWHERE }));
     leaf.prop_recursive(4, 24, 3, |inner| {
         let parts = || prop::collection::vec(inner.clone(), 2..4);
+        let quantifier =
+            prop::sample::select(vec![Quantifier::Any, Quantifier::All, Quantifier::None]);
         prop_oneof![
-            parts().prop_map(|parts| build::and("", NOWHERE, parts).unwrap()),
-            parts().prop_map(|parts| build::or("", NOWHERE, parts).unwrap()),
-            inner.clone().prop_map(|inner| Expr::Not(Box::new(inner))),
+            3 => parts().prop_map(|parts| build::and("", NOWHERE, parts).unwrap()),
+            3 => parts().prop_map(|parts| build::or("", NOWHERE, parts).unwrap()),
+            2 => inner.clone().prop_map(|inner| Expr::Not(Box::new(inner))),
+            2 => (quantifier, plain_path(), "[a-f]", inner.clone()).prop_filter_map(
+                "bound",
+                |(quantifier, over, name, body)| {
+                    let each =
+                        build::each("", NOWHERE, quantifier, (NOWHERE, &name), over, body).ok()?;
+                    match each {
+                        build::Item::Group(_, expr) => Some(expr),
+                        build::Item::Words(_) => None,
+                    }
+                },
+            ),
         ]
     })
 }
@@ -937,7 +1263,16 @@ fn almost_a_policy() -> impl Strategy<Value = String> {
         "true",
         "10.0.0.0/8",
         "exists",
+        "version(",
         "like",
+        "b*",
+        "matches",
+        "/b/",
+        "/",
+        "any",
+        "all d in {{a}} (",
+        "{{d}}",
+        "5m",
         "“",
         "—",
         "ü",
@@ -955,6 +1290,10 @@ fn almost_a_policy() -> impl Strategy<Value = String> {
     prop::collection::vec((part, prop::bool::ANY), 0..24).prop_map(|parts| {
         parts.iter().flat_map(|(part, space)| [*part, if *space { " " } else { "" }]).collect()
     })
+}
+
+fn ask(expr: &Expr, facts: &Facts) -> Verdict {
+    eval::evaluate(expr, &Scope::new(facts))
 }
 
 proptest! {
@@ -998,7 +1337,7 @@ proptest! {
 
     #[test]
     fn explanations_agree_with_verdicts(tree in any_expr(), facts in any_facts()) {
-        let verdict = eval::evaluate(&tree, &facts);
+        let verdict = eval::evaluate(&tree, &Scope::new(&facts));
         let explanation = explain::explain(&tree, &facts);
         prop_assert_eq!(explanation.verdict, verdict);
         prop_assert!(explanation.decisive().next().is_some());
@@ -1012,7 +1351,7 @@ proptest! {
         let backward: Vec<_> = parts.iter().rev().cloned().collect();
         for join in [Expr::And, Expr::Or] {
             let (forward, backward) = (join(parts.clone()), join(backward.clone()));
-            prop_assert_eq!(eval::evaluate(&forward, &facts), eval::evaluate(&backward, &facts));
+            prop_assert_eq!(ask(&forward, &facts), ask(&backward, &facts));
         }
     }
 
@@ -1021,13 +1360,16 @@ proptest! {
         let not = |expr: &Expr| Expr::Not(Box::new(expr.clone()));
         let outside = not(&Expr::And(vec![left.clone(), right.clone()]));
         let inside = Expr::Or(vec![not(&left), not(&right)]);
-        prop_assert_eq!(eval::evaluate(&outside, &facts), eval::evaluate(&inside, &facts));
+        prop_assert_eq!(ask(&outside, &facts), ask(&inside, &facts));
     }
 
     #[test]
     fn opposite_operators_give_opposite_verdicts(test in any_test(), facts in any_facts()) {
         if let Test::Compare(path, op, operand) = test {
-            let ask = |op| eval::test(&Test::Compare(path.clone(), op, operand.clone()), &facts);
+            let ask = |op| {
+                let test = Test::Compare(path.clone(), op, operand.clone());
+                eval::test(&test, &Scope::new(&facts))
+            };
             prop_assert_eq!(ask(op.negated()), !ask(op));
         }
     }

@@ -3,7 +3,7 @@
 use std::{collections::BTreeSet, fmt, sync::Arc};
 
 use super::{
-    ast::{Expr, Op, Operand, Path, Span, Test},
+    ast::{Clause, Expr, Op, Operand, Path, Span, Test},
     caret,
     error::Fix,
     near,
@@ -112,6 +112,9 @@ pub(crate) fn warnings<'a>(
 
 fn unknown_fact(path: &Path, text: &Arc<str>, known: &BTreeSet<&str>) -> Option<PolicyWarning> {
     let name = path.name.as_str();
+    if path.variable.is_some() {
+        return None;
+    }
     if known.contains(name) {
         return None;
     }
@@ -123,14 +126,10 @@ fn unknown_fact(path: &Path, text: &Arc<str>, known: &BTreeSet<&str>) -> Option<
 }
 
 fn quoted_booleans(tree: &Expr, text: &Arc<str>, found: &mut Vec<PolicyWarning>) {
-    let clause = match tree {
-        Expr::Everything => return,
-        Expr::Or(parts) | Expr::And(parts) => {
-            return parts.iter().for_each(|part| quoted_booleans(part, text, found));
-        }
-        Expr::Not(inner) => return quoted_booleans(inner, text, found),
-        Expr::Clause(clause) => clause,
-    };
+    tree.clauses(&mut |clause| quoted_boolean(clause, text, found));
+}
+
+fn quoted_boolean(clause: &Clause, text: &Arc<str>, found: &mut Vec<PolicyWarning>) {
     if let Test::Compare(path, Op::Eq | Op::Ne, Operand::One(literal)) = &clause.test
         && path.kind.is_none()
         && literal.quoted
