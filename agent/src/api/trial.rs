@@ -8,8 +8,7 @@ use super::{convert, error::ApiError};
 /// Tries a policy on all nodes of a view.
 pub(super) fn run(view: &View, test: &TestPolicy) -> Result<PolicyTest, ApiError> {
     let policy = Policy::parse(&test.text).map_err(CommandError::from)?;
-    let known = view.members.values().flat_map(|member| member.facts.iter());
-    let warnings = policy.warnings(known.map(|(name, _)| name.as_str()));
+    let warnings = policy.check(nodes(view).map(|member| &*member.facts));
     let mut result = PolicyTest {
         warnings: warnings.iter().map(convert::warning).collect(),
         ..PolicyTest::default()

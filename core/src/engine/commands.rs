@@ -137,7 +137,7 @@ impl Engine {
             let tribe = read.tribe.clone();
             return Err(CommandError::PolicyExists { policy: policy.clone(), tribe });
         }
-        let warnings = parsed.warnings(self.known_facts().iter().map(String::as_str));
+        let warnings = parsed.check(self.facts_of_nodes());
         let tribe_created = !self.state.reading().tribes.contains_key(tribe);
         if tribe_created {
             let version = self.write_tribe(tribe, String::new(), now)?;
@@ -275,12 +275,9 @@ impl Engine {
         CommandError::UnknownNode { name: name.to_owned(), near }
     }
 
-    /// Names of facts that some node has.
-    fn known_facts(&self) -> std::collections::BTreeSet<String> {
-        let facts = self.state.owners().map(|(_, owner)| owner.facts());
-        facts
-            .flat_map(|facts| facts.iter().map(|(name, _)| name.to_string()).collect::<Vec<_>>())
-            .collect()
+    /// What all nodes say of themselves.
+    fn facts_of_nodes(&self) -> impl Iterator<Item = &Facts> {
+        self.state.owners().map(|(_, owner)| &**owner.facts())
     }
 }
 

@@ -22,6 +22,7 @@ mod ast;
 mod build;
 mod caret;
 mod check;
+mod domain;
 mod error;
 mod eval;
 mod explain;
@@ -121,11 +122,19 @@ impl Policy {
         explain::explain(&self.0.tree, facts)
     }
 
-    /// What is probably a mistake: among others, facts that are neither built in nor `known`,
-    /// but have almost the name of one that is.
+    /// What is probably a mistake, judged by itself and by the facts of the nodes there are.
+    ///
+    /// ```
+    /// # use tribe::{Facts, Policy, Source};
+    /// let policy = Policy::parse("{{os_dsit}} == Ubuntu")?;
+    /// let warnings = policy.check([]);
+    /// assert_eq!(warnings[0].to_string(), "`os_dsit` is not a known fact");
+    /// # Ok::<(), tribe::ParsePolicyError>(())
+    /// ```
     #[must_use]
-    pub fn warnings<'a>(&self, known: impl IntoIterator<Item = &'a str>) -> Vec<PolicyWarning> {
-        warn::warnings(&self.0.tree, &self.0.source, known.into_iter())
+    pub fn check<'a>(&self, nodes: impl IntoIterator<Item = &'a Facts>) -> Vec<PolicyWarning> {
+        let nodes: Vec<&Facts> = nodes.into_iter().collect();
+        warn::warnings(&self.0.tree, &self.0.source, &nodes)
     }
 
     /// The facts that are read, each once, by name.

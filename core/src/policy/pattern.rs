@@ -150,17 +150,6 @@ impl Pattern {
     pub(crate) fn is_match(&self, text: &str) -> bool {
         self.regex.is_match(text)
     }
-
-    /// Is it bound to the start or the end of the text?
-    pub(crate) fn is_anchored(&self) -> bool {
-        self.source.contains(['^', '$'])
-            || self.source.contains("\\A")
-            || self.source.contains("\\z")
-    }
-
-    pub(crate) fn source(&self) -> &str {
-        &self.source
-    }
 }
 
 impl Display for Pattern {

@@ -83,3 +83,50 @@ fn device_field(field: &str) -> Option<Kind> {
         _ => return None,
     })
 }
+
+/// Values of built-in facts that people are likely to spell otherwise.
+const OS_DIST: &[&str] = &[
+    "AlmaLinux",
+    "Alpine",
+    "Amazon",
+    "Archlinux",
+    "CentOS",
+    "Debian",
+    "Fedora",
+    "Flatcar",
+    "RedHat",
+    "Rocky",
+    "SLES",
+    "Ubuntu",
+    "openSUSE Leap",
+];
+
+/// Other names of architectures.
+const ARCHITECTURES: &[(&str, &str)] = &[
+    ("amd64", "x86_64"),
+    ("arm64", "aarch64"),
+    ("armv8", "aarch64"),
+    ("i486", "i386"),
+    ("i586", "i386"),
+    ("i686", "i386"),
+    ("x64", "x86_64"),
+    ("x86", "i386"),
+    ("x86-64", "x86_64"),
+];
+
+/// The value that a built-in fact has where people may write another.
+pub(crate) fn known_value(name: &str, value: &str) -> Option<&'static str> {
+    let same = |known: &str| known.eq_ignore_ascii_case(value);
+    match name {
+        "os_dist" => {
+            let bare = value.replace(' ', "");
+            let known =
+                OS_DIST.iter().find(|known| same(known) || bare.eq_ignore_ascii_case(known));
+            known.copied().filter(|known| *known != value)
+        }
+        "architecture" => {
+            ARCHITECTURES.iter().find(|(other, _)| same(other)).map(|(_, known)| *known)
+        }
+        _ => None,
+    }
+}

@@ -1015,31 +1015,195 @@ fn facts_that_are_read_are_named_once() {
     assert_eq!(policy.level(), 1);
 }
 
+#[track_caller]
+fn check_warnings(nodes: &[Facts], text: &str, expected: &[&str]) {
+    let warnings = Policy::parse(text).unwrap_or_else(|error| panic!("{}", error.render()));
+    let warnings = warnings.check(nodes);
+    let found: Vec<_> = warnings.iter().map(PolicyWarning::render).collect();
+    assert_eq!(found, expected, "{text}");
+}
+
+/// Checks the messages alone.
+#[track_caller]
+fn check_warned(nodes: &[Facts], text: &str, expected: &[&str]) {
+    let warnings = Policy::parse(text).unwrap_or_else(|error| panic!("{}", error.render()));
+    let found: Vec<_> = warnings.check(nodes).iter().map(ToString::to_string).collect();
+    assert_eq!(found, expected, "{text}");
+}
+
 #[test]
 fn unknown_facts_with_a_near_name_are_warned_about() {
-    let check = |text, expected: &[&str]| {
-        let warnings = Policy::parse(text).unwrap().warnings(["storage_tier"]);
-        let found: Vec<_> = warnings.iter().map(PolicyWarning::render).collect();
-        assert_eq!(found, expected);
-    };
-    check("{{storage_tier}} && {{os_dist}} == Ubuntu && {{rack}} == 7", &[]);
-    check(
-        "{{os_dsit}} == Ubuntu && {{storage-tier.x}}",
+    let nodes = [json(r#"{"storage_tier": true, "storage-tier": {"x": true}}"#)];
+    check_warnings(&nodes, "{{storage_tier}} && {{os_dist}} == Ubuntu && {{rack}} == 7", &[]);
+    check_warnings(
+        &nodes[..0],
+        "{{os_dsit}} == Ubuntu && {{storage_tier}}",
+        &["warning[P021]: `os_dsit` is not a known fact\n  \
+             {{os_dsit}} == Ubuntu && {{storage_tier}}\n  \
+             ^^^^^^^^^^^ did you mean `{{os_dist}}`?"],
+    );
+    check_warnings(&nodes, "any os_dsit in {{storage-tier}} ({{os_dsit}})", &[]);
+    check_warnings(
+        &nodes,
+        "{{storage_teir}} == \"true\"",
         &[
-            "warning[P021]: `os_dsit` is not a known fact\n  \
-             {{os_dsit}} == Ubuntu && {{storage-tier.x}}\n  \
-             ^^^^^^^^^^^ did you mean `{{os_dist}}`?",
-            "warning[P021]: `storage-tier` is not a known fact\n  \
-             {{os_dsit}} == Ubuntu && {{storage-tier.x}}\n                           \
-             ^^^^^^^^^^^^^^^^^^ did you mean `{{storage_tier.x}}`?",
+            "warning[P021]: `storage_teir` is not a known fact\n  \
+           {{storage_teir}} == \"true\"\n  \
+           ^^^^^^^^^^^^^^^^ did you mean `{{storage_tier}}`?",
+            "warning[P101]: `\"true\"` in quotes matches this spelling only\n  \
+           {{storage_teir}} == \"true\"\n                      \
+           ^^^^^^ write `true` for any spelling",
         ],
     );
-    check(
-        "{{storage_tier}} == \"true\"",
-        &["warning[P101]: `\"true\"` in quotes matches this spelling only\n  \
-           {{storage_tier}} == \"true\"\n                      \
-           ^^^^^^ write `true` for any spelling"],
+}
+
+#[test]
+fn values_that_differ_by_case_are_warned_about() {
+    let ubuntu = || json(r#"{"os_dist": "Ubuntu", "tags": ["Web", "db"], "rack": "A"}"#);
+    let nodes = [ubuntu(), ubuntu(), ubuntu()];
+    check_warnings(
+        &nodes,
+        "{{os_dist}} == ubuntu",
+        &["warning[P102]: `ubuntu`, but 3 members report `Ubuntu`\n  \
+           {{os_dist}} == ubuntu\n                 \
+           ^^^^^^ did you mean `Ubuntu`?"],
     );
+    check_warned(
+        &nodes,
+        "{{os_dist}} in [Debian, UBUNTU]",
+        &["`UBUNTU`, but 3 members report `Ubuntu`"],
+    );
+    check_warned(&nodes[..1], "{{tags}} contains web", &["`web`, but 1 member reports `Web`"]);
+    check_warned(&nodes, "{{rack}} != a", &["`a`, but 3 members report `A`"]);
+    check_warned(&nodes, "{{rack}} != B && {{tags}} contains db", &[]);
+    check_warned(
+        &[],
+        "{{os_dist}} == ubuntu",
+        &["`os_dist` is never `ubuntu`, it can be `Ubuntu`"],
+    );
+    check_warned(
+        &[],
+        "{{os_dist}} == 'Red Hat'",
+        &["`os_dist` is never `Red Hat`, it can be `RedHat`"],
+    );
+    check_warned(
+        &[],
+        "{{architecture}} == amd64",
+        &["`architecture` is never `amd64`, it can be `x86_64`"],
+    );
+    check_warned(&[], "{{os_dist}} == Ubuntu && {{architecture}} != aarch64", &[]);
+}
+
+#[test]
+fn values_of_another_type_are_warned_about() {
+    let node = || json(r#"{"rack": 7, "tier": true, "v": "2.10", "tags": ["a"]}"#);
+    let nodes = [node(), node()];
+    check_warned(
+        &nodes,
+        "{{rack}} == seven",
+        &["2 members have a number as `rack`, which this never matches"],
+    );
+    check_warned(
+        &nodes,
+        "{{rack}} like 7*",
+        &["2 members have a number as `rack`, which this never matches"],
+    );
+    check_warned(
+        &nodes[1..],
+        "{{tier}} == gold",
+        &["1 member has a yes or no as `tier`, which this never matches"],
+    );
+    check_warned(
+        &nodes,
+        "{{rack}}",
+        &["2 members have a number as `rack`, which this never matches"],
+    );
+    check_warned(&nodes, "{{tags}} == a", &[]);
+    check_warnings(
+        &nodes,
+        "{{v}} > 2.9",
+        &["warning[P103]: 2 members have text as `v`, which this never matches\n  \
+           {{v}} > 2.9\n  \
+           ^^^^^^^^^^^ text has no order: write `version({{v}})` or `number({{v}})`"],
+    );
+    check_warned(&nodes, "version({{v}}) > 2.9 && {{rack}} == 7 && {{tier}} == true", &[]);
+    // Where one member has a fitting value, others may be mended.
+    let nodes = [node(), json(r#"{"rack": "seven"}"#)];
+    check_warned(&nodes, "{{rack}} == seven", &[]);
+}
+
+#[test]
+fn conditions_that_are_never_or_always_true_are_warned_about() {
+    let never = |text: &str| {
+        let canonical = printed(text);
+        check_warned(&[], text, &[&format!("`{canonical}` is true for no node")]);
+    };
+    let always = |text: &str| {
+        let canonical = printed(text);
+        let expected = format!("`{canonical}` is true for every node that has these facts");
+        check_warned(&[], text, &[&expected]);
+    };
+    let neither = |text: &str| check_warned(&[], text, &[]);
+    never("{{a}} == b && {{a}} == c");
+    never("{{a}} == b && {{a}} != b");
+    never("{{a}} && not {{a}}");
+    never("{{a}} == b && {{c}} == d && {{a}} in [e, f]");
+    never("{{n}} > 5 && {{n}} < 3");
+    never("{{n}} > 5 && {{n}} <= 5");
+    never("{{memtotal}} > 16GB && {{memtotal}} < 1GB");
+    never("{{kernel}} > 6 && {{kernel}} < 5.15");
+    never("{{default_ipv4}} in 10.0.0.0/8 && {{default_ipv4}} in 192.168.0.0/16");
+    never("{{default_ipv4}} in 10.1.0.0/16 && {{default_ipv4}} not in 10.0.0.0/8");
+    never("{{tags}} contains a && {{tags}} not contains a");
+    never("exists({{a}}) && not exists({{a}})");
+    never("not exists({{a}}) && {{a}} == b");
+    always("{{a}} != b || {{a}} != c");
+    always("exists({{a}}) || not exists({{a}})");
+    always("{{n}} > 3 || {{n}} < 5 || {{n}} == x || {{n}} != x");
+    always("{{devices.sda.rotational}} == true || {{devices.sda.rotational}} == false");
+    always("{{memtotal}} > 1GB || {{memtotal}} <= 1GB");
+    neither("{{a}} == b || {{a}} == c");
+    neither("{{a}} != b && {{a}} != c");
+    neither("{{a}} == b && {{c}} == d");
+    neither("{{n}} > 5 && {{n}} < 6");
+    neither("{{n}} >= 5 && {{n}} <= 5");
+    neither("{{kernel}} > 5.15 && {{kernel}} < 5.15.1");
+    neither("{{kernel}} > 5.15 && {{kernel}} < 6");
+    neither("{{default_ipv4}} in 10.0.0.0/8 && {{default_ipv4}} not in 10.1.0.0/16");
+    neither("{{tags}} contains a && {{tags}} not contains b");
+    check_warned(
+        &[],
+        "{{a}} == true && {{a}} == 'True'",
+        &["`\"True\"` in quotes matches this spelling only"],
+    );
+    neither("{{a}} like a* && {{a}} like b*");
+    neither("{{a}} == {{b}} && {{a}} != {{b}}");
+    neither("{{a}} == b || not exists({{a}})");
+    check_warned(
+        &[],
+        "{{x}} == y || {{a}} == b && {{a}} == c",
+        &["`{{a}} == b && {{a}} == c` is true for no node"],
+    );
+    check_warned(
+        &[],
+        "{{x}} == y && ({{a}} != b || {{a}} != c)",
+        &["`{{a}} != b || {{a}} != c` is true for every node that has these facts"],
+    );
+}
+
+#[test]
+fn other_mistakes_are_warned_about() {
+    check_warned(&[], "{{a}} like web", &["`web` has neither `*` nor `?`"]);
+    check_warned(&[], "{{a}} like web*", &[]);
+    check_warnings(
+        &[],
+        "{{memtotal}} >= 16GiB",
+        &["warning[P107]: a machine with 16GiB has a little less as `memtotal`\n  \
+           {{memtotal}} >= 16GiB\n                  \
+           ^^^^^ leave it room: `{{memtotal}} > 15GiB`"],
+    );
+    check_warned(&[], "{{memtotal}} > 15GiB && {{memtotal}} >= 16GB", &[]);
+    check_warned(&[], "any d in {{x}} ({{y}} == 1)", &["the condition does not look at `d`"]);
 }
 
 #[track_caller]
@@ -1302,7 +1466,7 @@ proptest! {
         match Policy::parse(&text) {
             Ok(policy) => {
                 prop_assert_eq!(&Policy::parse(policy.as_str()).unwrap(), &policy);
-                let _ = policy.warnings(["b"]);
+                let _ = policy.check([&json(r#"{"a": "B", "b": [1]}"#)]);
             }
             Err(error) => {
                 prop_assert!(text.get(error.span().range()).is_some());
@@ -1333,6 +1497,18 @@ proptest! {
         let policy = policy.unwrap();
         prop_assert_eq!(&policy.0.tree, &tree, "{}", text);
         prop_assert_eq!(policy.as_str(), text);
+    }
+
+    /// What is said to be never true is not true, and what is always true is true or unknown.
+    #[test]
+    fn constants_are_constant(tree in any_expr(), facts in any_facts()) {
+        let verdict = ask(&tree, &facts);
+        if domain::is_never(&tree) {
+            prop_assert_ne!(verdict, Verdict::True, "{}", tree);
+        }
+        if domain::is_always(&tree) {
+            prop_assert_ne!(verdict, Verdict::False, "{}", tree);
+        }
     }
 
     #[test]

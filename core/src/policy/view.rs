@@ -243,6 +243,21 @@ impl<'a> View<'a> {
         }
     }
 
+    /// Has the literal a reading of this value's type?
+    pub(crate) fn reads(&self, literal: &Literal) -> bool {
+        match self {
+            Self::Bool(_) => literal.boolean.is_some() || literal.quoted,
+            Self::Number(_) => literal.quantity().is_some(),
+            Self::Version(_) => literal.is_version(),
+            Self::Text(_) => true,
+            Self::Ip(_) | Self::Net(_) => literal.ip.is_some() || literal.net.is_some(),
+            Self::List(list) => {
+                list.is_empty() || list.iter().any(|value| View::new(value, None).reads(literal))
+            }
+            Self::Map(_) | Self::Unreadable => false,
+        }
+    }
+
     pub(crate) fn order(&self, literal: &Literal) -> Option<Ordering> {
         match self {
             Self::Number(number) => Some(number.compare(literal.quantity()?)),

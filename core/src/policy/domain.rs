@@ -1,0 +1,245 @@
+//! Can a condition be true at all? Looks for facts that make it true, among all that could matter.
+//!
+//! A condition is split into alternatives of clauses. What the clauses of one alternative ask of the
+//! same fact is tried on every value that their literals name, between them and beyond. Where no value
+//! passes, the alternative is never true. Clauses that compare facts, patterns and quantifiers are taken
+//! to be true or false as needed: they never make a condition impossible.
+//!
+//! Invariant: "never" is said only if no value was found; "don't know" is `false`.
+
+use std::net::IpAddr;
+
+use ipnet::IpNet;
+
+use super::{
+    ast::{Clause, Expr, Op, Operand, Path, Test},
+    eval,
+    literal::{Literal, Number},
+    schema::Kind,
+    version,
+    view::{Scope, View},
+};
+use crate::fact::{Facts, Value};
+
+/// More alternatives than this are not looked at.
+const ALTERNATIVES: usize = 64;
+
+/// Is there no node for which the condition is true?
+pub(crate) fn is_never(expr: &Expr) -> bool {
+    impossible(expr, true)
+}
+
+/// Is the condition true for every node whose facts it can judge?
+pub(crate) fn is_always(expr: &Expr) -> bool {
+    *expr != Expr::Everything && impossible(expr, false)
+}
+
+fn impossible(expr: &Expr, wanted: bool) -> bool {
+    alternatives(expr, wanted).is_some_and(|terms| terms.iter().all(|term| !is_possible(term)))
+}
+
+/// A clause, and what it shall be.
+type Wanted<'a> = (&'a Clause, bool);
+
+/// The ways in which a condition can be true, or false. `None` if there are too many.
+fn alternatives(expr: &Expr, wanted: bool) -> Option<Vec<Vec<Wanted<'_>>>> {
+    match (expr, wanted) {
+        (Expr::Everything, _) | (Expr::Each(_), _) => Some(vec![Vec::new()]),
+        (Expr::Not(inner), _) => alternatives(inner, !wanted),
+        (Expr::Clause(clause), _) => Some(vec![vec![(clause, wanted)]]),
+        (Expr::Or(parts), true) | (Expr::And(parts), false) => {
+            let mut all = Vec::new();
+            for part in parts {
+                all.extend(alternatives(part, wanted)?);
+            }
+            (all.len() <= ALTERNATIVES).then_some(all)
+        }
+        (Expr::And(parts), true) | (Expr::Or(parts), false) => {
+            let mut all = vec![Vec::new()];
+            for part in parts {
+                let part = alternatives(part, wanted)?;
+                let joined = all.iter().flat_map(|left: &Vec<Wanted<'_>>| {
+                    part.iter().map(|right| [&**left, &**right].concat())
+                });
+                all = joined.collect();
+                if all.len() > ALTERNATIVES {
+                    return None;
+                }
+            }
+            Some(all)
+        }
+    }
+}
+
+/// Is there a value for each fact that makes all its clauses what they shall be?
+fn is_possible(term: &[Wanted<'_>]) -> bool {
+    term.iter().all(|(clause, _)| {
+        let Some(path) = subject(clause) else { return true };
+        let of_path: Vec<Wanted<'_>> =
+            term.iter().filter(|(clause, _)| subject(clause) == Some(path)).copied().collect();
+        candidates(path, &of_path).iter().any(|value| {
+            of_path.iter().all(|(clause, wanted)| holds(clause, value.as_ref(), *wanted))
+        })
+    })
+}
+
+/// The fact that a clause asks about, if it asks about one only and not by a pattern.
+fn subject(clause: &Clause) -> Option<&Path> {
+    match &clause.test {
+        Test::Holds(path) | Test::Exists(path) => Some(path),
+        Test::Compare(path, _, Operand::One(_) | Operand::List(_)) => Some(path),
+        Test::Compare(..) => None,
+    }
+}
+
+fn holds(clause: &Clause, value: Option<&Value>, wanted: bool) -> bool {
+    let facts = Facts::new();
+    let Some(value) = value else {
+        // All but this are unknown without a value.
+        return matches!(clause.test, Test::Exists(_)) && !wanted;
+    };
+    let verdict = match &clause.test {
+        Test::Exists(_) => true.into(),
+        Test::Holds(path) => match View::at(path, value) {
+            View::Bool(boolean) => boolean.value.into(),
+            _ => return false,
+        },
+        Test::Compare(path, op, operand) => {
+            eval::compare(path, &View::at(path, value), *op, operand, &Scope::new(&facts))
+        }
+    };
+    verdict == wanted.into()
+}
+
+/// Every value that could matter to some clauses on a fact; `None` is a missing fact.
+fn candidates(path: &Path, clauses: &[Wanted<'_>]) -> Vec<Option<Value>> {
+    let mut found = Found::default();
+    for (clause, wanted) in clauses {
+        let Test::Compare(_, op, operand) = &clause.test else { continue };
+        let literals = match operand {
+            Operand::One(literal) => std::slice::from_ref(literal),
+            Operand::List(literals) => literals,
+            _ => continue,
+        };
+        let inside = (*op == Op::Contains) == *wanted;
+        for literal in literals {
+            found.literal(literal, matches!(op, Op::Contains | Op::NotContains) && inside);
+        }
+    }
+    let values = found.values(path);
+    std::iter::once(None).chain(values.into_iter().map(Some)).collect()
+}
+
+#[derive(Default)]
+struct Found {
+    texts: Vec<String>,
+    numbers: Vec<Number>,
+    addresses: Vec<IpAddr>,
+    networks: Vec<IpNet>,
+    /// What a list shall contain.
+    elements: Vec<Value>,
+}
+
+impl Found {
+    fn literal(&mut self, literal: &Literal, is_element: bool) {
+        self.texts.push(literal.text.to_string());
+        self.numbers.extend(literal.quantity());
+        self.addresses.extend(literal.ip);
+        if let Some(network) = literal.net {
+            self.networks.push(network);
+            self.addresses.extend([network.network(), network.broadcast()]);
+            self.addresses.extend(beside(network));
+        }
+        if is_element {
+            self.elements.push(match literal.boolean {
+                Some(value) => Value::from(value),
+                None => Value::from(&*literal.text),
+            });
+        }
+    }
+
+    fn values(mut self, path: &Path) -> Vec<Value> {
+        let text = |text: &String| Value::from(text.as_str());
+        let mut values: Vec<Value> = self.texts.iter().map(text).collect();
+        for text in self.texts.iter().filter(|text| version::is_version(text)) {
+            values.extend([Value::from(format!("{text}~")), Value::from(format!("{text}.1"))]);
+        }
+        values.push(Value::from("another text"));
+        values.push(Value::from("0"));
+        values.extend([true, false].map(Value::from));
+        values.extend(self.numbers().into_iter().map(|number| match number {
+            Number::Int(number) => Value::Int(number),
+            Number::Float(number) => Value::Float(number),
+        }));
+        self.addresses.push(IpAddr::from([203, 0, 113, 77]));
+        values.extend(self.addresses.into_iter().map(Value::Ip));
+        values.extend(self.networks.into_iter().map(Value::Net));
+        values.extend([Value::List(self.elements), Value::List(Vec::new())]);
+        values.push(Value::Map(Default::default()));
+        values.retain(|value| fits(path, value));
+        values
+    }
+
+    /// The numbers that literals name, between them and beyond.
+    fn numbers(&mut self) -> Vec<Number> {
+        self.numbers.sort_by(|left, right| left.compare(*right));
+        let float = |number: &Number| match number {
+            Number::Int(number) => *number as f64,
+            Number::Float(number) => *number,
+        };
+        let mut all = self.numbers.clone();
+        for pair in self.numbers.windows(2) {
+            if let [low, high] = pair {
+                all.push(Number::Float(float(low).midpoint(float(high))));
+            }
+        }
+        for number in &self.numbers {
+            all.push(match number {
+                Number::Int(number) => Number::Int(number.saturating_sub(1)),
+                Number::Float(number) => Number::Float(number - 1.0),
+            });
+            all.push(match number {
+                Number::Int(number) => Number::Int(number.saturating_add(1)),
+                Number::Float(number) => Number::Float(number + 1.0),
+            });
+        }
+        all.push(Number::Int(0));
+        all
+    }
+}
+
+/// The addresses just outside of a network.
+fn beside(network: IpNet) -> Vec<IpAddr> {
+    match network {
+        IpNet::V4(network) => {
+            let (low, high) = (u32::from(network.network()), u32::from(network.broadcast()));
+            let beside = [low.checked_sub(1), high.checked_add(1)].into_iter().flatten();
+            beside.map(|address| IpAddr::from(address.to_be_bytes())).collect()
+        }
+        IpNet::V6(network) => {
+            let (low, high) = (u128::from(network.network()), u128::from(network.broadcast()));
+            let beside = [low.checked_sub(1), high.checked_add(1)].into_iter().flatten();
+            beside.map(|address| IpAddr::from(address.to_be_bytes())).collect()
+        }
+    }
+}
+
+/// Can a fact have this value, by what it is declared to be?
+fn fits(path: &Path, value: &Value) -> bool {
+    if path.cast.is_some() {
+        return !matches!(View::at(path, value), View::Unreadable);
+    }
+    match (path.kind, value) {
+        (None, _)
+        | (Some(Kind::Bool), Value::Bool(_))
+        | (Some(Kind::Int | Kind::Bytes | Kind::Duration), Value::Int(_) | Value::Float(_))
+        | (Some(Kind::Text | Kind::Version), Value::Text(_))
+        | (Some(Kind::Version), Value::Int(_))
+        | (Some(Kind::Ip), Value::Ip(_))
+        | (Some(Kind::List), Value::List(_))
+        | (Some(Kind::Map), Value::Map(_)) => true,
+        // The mask, the network and the like of an address.
+        (Some(Kind::Ip), Value::Net(_)) => path.primary.is_none(),
+        (Some(_), _) => false,
+    }
+}
