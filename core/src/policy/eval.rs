@@ -1,6 +1,6 @@
 //! Tree and facts → verdict. Three-valued: what cannot be known is unknown, and only true satisfies.
 //!
-//! This is the meaning of the language, told plainly; `program` does the same faster.
+//! This is the meaning of the language, told plainly; `program` says the same faster.
 
 use std::{cmp::Ordering, fmt, ops::Not};
 
@@ -135,7 +135,7 @@ pub(crate) fn any(mut verdicts: impl Iterator<Item = Verdict>) -> Verdict {
     verdicts.try_fold(Verdict::False, step).unwrap_or_else(|decided| decided)
 }
 
-fn quantified(each: &Each, scope: &Scope<'_>) -> Verdict {
+pub(crate) fn quantified(each: &Each, scope: &Scope<'_>) -> Verdict {
     let (scope, value) = match elements(each, scope) {
         Ok(found) => found,
         Err(reason) => return Verdict::Unknown(reason),

@@ -1,8 +1,8 @@
 //! Policies: conditions over facts that put nodes into tribes.
 //!
 //! Text → tokens (`token`) → tree (`grammar`, built by `build`, checked against the built-in facts
-//! by `check`) → verdict (`eval`), with reasons (`explain`). This module must not know nodes,
-//! tribes or where facts come from.
+//! by `check`) → program (`program`) → verdict. What a tree means is told plainly by `eval`, and with
+//! reasons by `explain`. This module must not know nodes, tribes or where facts come from.
 //!
 //! Invariant: a [`Policy`] has been parsed; its canonical text fits [`limits::POLICY_BYTES`] and parses to an
 //! equal policy. Nothing in a text can make it panic, and a fact's value is never read as policy.
@@ -30,6 +30,7 @@ mod literal;
 mod near;
 mod pattern;
 mod print;
+mod program;
 mod schema;
 mod token;
 mod version;
@@ -76,8 +77,8 @@ pub use self::{
 use self::{
     ast::{Expr, Operand, Test},
     error::Problem,
+    program::Program,
     token::Token,
-    view::Scope,
 };
 use crate::{fact::Facts, limits, name::FactName};
 
@@ -95,6 +96,7 @@ struct Parsed {
     source: Arc<str>,
     canonical: Box<str>,
     tree: Expr,
+    program: Program,
     reads: Vec<FactName>,
     level: u16,
 }
@@ -113,7 +115,7 @@ impl Policy {
 
     /// Judges the facts of a node.
     pub fn evaluate(&self, facts: &Facts) -> Verdict {
-        eval::evaluate(&self.0.tree, &Scope::new(facts))
+        self.0.program.evaluate(facts)
     }
 
     /// Judges the facts of a node, and says why.
@@ -188,8 +190,9 @@ fn parse(text: &str) -> Result<Policy, Problem> {
     reads.sort();
     reads.dedup();
     let level = level(&tree);
+    let program = Program::new(&tree);
     let (source, canonical) = (text.into(), canonical.into());
-    Ok(Policy(Arc::new(Parsed { source, canonical, tree, reads, level })))
+    Ok(Policy(Arc::new(Parsed { source, canonical, tree, program, reads, level })))
 }
 
 /// Patterns and quantifiers cost more than anything else in a policy: their number is limited.

@@ -4,6 +4,7 @@ use super::{
     ast::{Cast, Clause, Expr, Op, Operand, Path, Quantifier, Step, Test},
     literal::Literal,
     pattern::{Glob, Pattern},
+    view::Scope,
     *,
 };
 use crate::fact::{Source, Value, parse_pair};
@@ -1387,7 +1388,9 @@ fn any_value() -> impl Strategy<Value = Value> {
 }
 
 fn any_facts() -> impl Strategy<Value = Facts> {
-    prop::collection::btree_map("[a-f]|os_dist_version|memtotal|default_ipv4", any_value(), 0..8)
+    let texts = prop::collection::vec("[a-c]{1,2}".prop_map(Value::from), 8..12);
+    let value = prop_oneof![9 => any_value(), 1 => texts.prop_map(Value::List)];
+    prop::collection::btree_map("[a-f]|os_dist_version|memtotal|default_ipv4", value, 0..8)
         .prop_map(|values| {
             let mut facts = Facts::new();
             for (name, value) in values {
@@ -1497,6 +1500,11 @@ proptest! {
         let policy = policy.unwrap();
         prop_assert_eq!(&policy.0.tree, &tree, "{}", text);
         prop_assert_eq!(policy.as_str(), text);
+    }
+
+    #[test]
+    fn programs_say_what_their_trees_mean(tree in any_expr(), facts in any_facts()) {
+        prop_assert_eq!(Program::new(&tree).evaluate(&facts), ask(&tree, &facts), "{}", tree);
     }
 
     /// What is said to be never true is not true, and what is always true is true or unknown.
