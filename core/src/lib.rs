@@ -31,8 +31,8 @@ pub use name::{
     PolicyName, TribeName,
 };
 pub use policy::{
-    Explanation, LEVEL, ParsePolicyError, ParsePolicyErrorKind, Policy, PolicyWarning,
-    PolicyWarningKind, UnknownReason, Verdict,
+    Elements, Explanation, LEVEL, ParsePolicyError, ParsePolicyErrorKind, Policy, PolicyWarning,
+    PolicyWarningKind, Proposal, UnknownReason, Verdict, Would,
 };
 #[cfg(feature = "runtime")]
 pub use runtime::{Config, Events, Node, StartError};

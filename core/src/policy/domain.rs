@@ -39,10 +39,10 @@ fn impossible(expr: &Expr, wanted: bool) -> bool {
 }
 
 /// A clause, and what it shall be.
-type Wanted<'a> = (&'a Clause, bool);
+pub(crate) type Wanted<'a> = (&'a Clause, bool);
 
 /// The ways in which a condition can be true, or false. `None` if there are too many.
-fn alternatives(expr: &Expr, wanted: bool) -> Option<Vec<Vec<Wanted<'_>>>> {
+pub(crate) fn alternatives(expr: &Expr, wanted: bool) -> Option<Vec<Vec<Wanted<'_>>>> {
     match (expr, wanted) {
         (Expr::Everything, _) | (Expr::Each(_), _) => Some(vec![Vec::new()]),
         (Expr::Not(inner), _) => alternatives(inner, !wanted),
@@ -77,8 +77,10 @@ fn is_possible(term: &[Wanted<'_>]) -> bool {
         let Some(path) = subject(clause) else { return true };
         let of_path: Vec<Wanted<'_>> =
             term.iter().filter(|(clause, _)| subject(clause) == Some(path)).copied().collect();
-        candidates(path, &of_path).iter().any(|value| {
-            of_path.iter().all(|(clause, wanted)| holds(clause, value.as_ref(), *wanted))
+        let (facts, none) = (Facts::new(), None);
+        candidates(path, &of_path, none).iter().any(|value| {
+            let scope = Scope::new(&facts);
+            of_path.iter().all(|(clause, wanted)| holds(clause, value.as_ref(), &scope, *wanted))
         })
     })
 }
@@ -92,8 +94,13 @@ fn subject(clause: &Clause) -> Option<&Path> {
     }
 }
 
-fn holds(clause: &Clause, value: Option<&Value>, wanted: bool) -> bool {
-    let facts = Facts::new();
+/// Is a clause what it shall be if its fact has this value, and others are as they are?
+pub(crate) fn holds(
+    clause: &Clause,
+    value: Option<&Value>,
+    scope: &Scope<'_>,
+    wanted: bool,
+) -> bool {
     let Some(value) = value else {
         // All but this are unknown without a value.
         return matches!(clause.test, Test::Exists(_)) && !wanted;
@@ -105,29 +112,51 @@ fn holds(clause: &Clause, value: Option<&Value>, wanted: bool) -> bool {
             _ => return false,
         },
         Test::Compare(path, op, operand) => {
-            eval::compare(path, &View::at(path, value), *op, operand, &Scope::new(&facts))
+            eval::compare(path, &View::at(path, value), *op, operand, scope)
         }
     };
     verdict == wanted.into()
 }
 
-/// Every value that could matter to some clauses on a fact; `None` is a missing fact.
-fn candidates(path: &Path, clauses: &[Wanted<'_>]) -> Vec<Option<Value>> {
+/// Every value that could matter to some clauses on a fact, the likeliest first; `None` is a missing
+/// fact.
+pub(crate) fn candidates(
+    path: &Path,
+    clauses: &[Wanted<'_>],
+    now: Option<&Value>,
+) -> Vec<Option<Value>> {
     let mut found = Found::default();
     for (clause, wanted) in clauses {
         let Test::Compare(_, op, operand) = &clause.test else { continue };
         let literals = match operand {
             Operand::One(literal) => std::slice::from_ref(literal),
             Operand::List(literals) => literals,
-            _ => continue,
+            Operand::Glob(glob) => {
+                found.texts.extend([glob.example(), String::new()]);
+                continue;
+            }
+            Operand::Pattern(pattern) => {
+                let source = pattern.source();
+                let inner = source.strip_prefix('^').unwrap_or(source);
+                let inner = inner.strip_suffix('$').unwrap_or(inner);
+                found.texts.extend([inner.to_owned(), String::new()]);
+                continue;
+            }
+            Operand::Fact(_) => continue,
         };
-        let inside = (*op == Op::Contains) == *wanted;
         for literal in literals {
-            found.literal(literal, matches!(op, Op::Contains | Op::NotContains) && inside);
+            found.literal(literal);
+            let element = || Value::from_text(&literal.text);
+            match op {
+                Op::Contains if *wanted => found.inside.push(element()),
+                Op::NotContains if !*wanted => found.inside.push(element()),
+                Op::Contains | Op::NotContains => found.outside.push(element()),
+                _ => {}
+            }
         }
     }
-    let values = found.values(path);
-    std::iter::once(None).chain(values.into_iter().map(Some)).collect()
+    let values = found.values(path, now);
+    values.into_iter().map(Some).chain([None]).collect()
 }
 
 #[derive(Default)]
@@ -136,13 +165,17 @@ struct Found {
     numbers: Vec<Number>,
     addresses: Vec<IpAddr>,
     networks: Vec<IpNet>,
+    booleans: Vec<bool>,
     /// What a list shall contain.
-    elements: Vec<Value>,
+    inside: Vec<Value>,
+    /// What it shall not contain.
+    outside: Vec<Value>,
 }
 
 impl Found {
-    fn literal(&mut self, literal: &Literal, is_element: bool) {
+    fn literal(&mut self, literal: &Literal) {
         self.texts.push(literal.text.to_string());
+        self.booleans.extend(literal.boolean);
         self.numbers.extend(literal.quantity());
         self.addresses.extend(literal.ip);
         if let Some(network) = literal.net {
@@ -150,34 +183,50 @@ impl Found {
             self.addresses.extend([network.network(), network.broadcast()]);
             self.addresses.extend(beside(network));
         }
-        if is_element {
-            self.elements.push(match literal.boolean {
-                Some(value) => Value::from(value),
-                None => Value::from(&*literal.text),
-            });
-        }
     }
 
-    fn values(mut self, path: &Path) -> Vec<Value> {
-        let text = |text: &String| Value::from(text.as_str());
-        let mut values: Vec<Value> = self.texts.iter().map(text).collect();
-        for text in self.texts.iter().filter(|text| version::is_version(text)) {
-            values.extend([Value::from(format!("{text}~")), Value::from(format!("{text}.1"))]);
+    fn values(mut self, path: &Path, now: Option<&Value>) -> Vec<Value> {
+        let mut values: Vec<Value> = self.booleans.iter().copied().map(Value::from).collect();
+        if self.texts.is_empty() {
+            values.push(Value::from(true));
         }
-        values.push(Value::from("another text"));
-        values.push(Value::from("0"));
-        values.extend([true, false].map(Value::from));
         values.extend(self.numbers().into_iter().map(|number| match number {
             Number::Int(number) => Value::Int(number),
             Number::Float(number) => Value::Float(number),
         }));
-        self.addresses.push(IpAddr::from([203, 0, 113, 77]));
-        values.extend(self.addresses.into_iter().map(Value::Ip));
-        values.extend(self.networks.into_iter().map(Value::Net));
-        values.extend([Value::List(self.elements), Value::List(Vec::new())]);
+        values.extend(self.texts.iter().map(|text| Value::from(text.as_str())));
+        for text in self.texts.iter().filter(|text| version::is_version(text)) {
+            values.extend([Value::from(format!("{text}~")), Value::from(format!("{text}.1"))]);
+        }
+        if path.kind.is_some() || !self.addresses.is_empty() {
+            self.addresses.push(IpAddr::from([203, 0, 113, 77]));
+        }
+        values.extend(self.addresses.iter().copied().map(Value::Ip));
+        values.extend(self.networks.iter().copied().map(Value::Net));
+        let of_list = !self.inside.is_empty() || !self.outside.is_empty();
+        if of_list {
+            values.extend(self.lists(now));
+        }
+        values.extend([Value::from("another text"), Value::from("0")]);
+        values.extend([true, false].map(Value::from));
+        values.extend([Value::Int(0), Value::Ip(IpAddr::from([203, 0, 113, 77]))]);
+        values.extend(self.lists(now));
         values.push(Value::Map(Default::default()));
         values.retain(|value| fits(path, value));
         values
+    }
+
+    /// A list that has what it shall have, and nothing it shall not have.
+    fn lists(&self, now: Option<&Value>) -> [Value; 2] {
+        let mut list = match now {
+            Some(Value::List(list)) => list.clone(),
+            _ => Vec::new(),
+        };
+        list.retain(|value| !self.outside.contains(value));
+        let missing = self.inside.iter().filter(|value| !list.contains(value));
+        let missing: Vec<Value> = missing.cloned().collect();
+        list.extend(missing);
+        [Value::List(list), Value::List(self.inside.clone())]
     }
 
     /// The numbers that literals name, between them and beyond.
@@ -190,7 +239,12 @@ impl Found {
         let mut all = self.numbers.clone();
         for pair in self.numbers.windows(2) {
             if let [low, high] = pair {
-                all.push(Number::Float(float(low).midpoint(float(high))));
+                all.push(match (low, high) {
+                    (Number::Int(low), Number::Int(high)) if low.abs_diff(*high) > 1 => {
+                        Number::Int(low.midpoint(*high))
+                    }
+                    _ => Number::Float(float(low).midpoint(float(high))),
+                });
             }
         }
         for number in &self.numbers {
@@ -203,7 +257,6 @@ impl Found {
                 Number::Float(number) => Number::Float(number + 1.0),
             });
         }
-        all.push(Number::Int(0));
         all
     }
 }

@@ -8,6 +8,7 @@ use super::{
     ast::{Clause, Each, Expr, Operand, Path, Span, Test},
     eval::{self, UnknownReason, Verdict},
     view::{self, Element, Scope},
+    would::{self, Would},
 };
 use crate::fact::{Facts, Source};
 
@@ -46,6 +47,9 @@ pub struct Explanation {
     /// What a quantifier's condition is for the elements of its list or map.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub elements: Option<Elements>,
+    /// What would change the verdict of the policy. Only the whole has it, if it was found.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub would: Option<Would>,
 }
 
 /// The elements that a quantifier looked at, by key or index.
@@ -135,6 +139,7 @@ impl Explanation {
 pub(crate) fn explain(expr: &Expr, facts: &Facts) -> Explanation {
     let mut explanation = tree(expr, &Scope::new(facts));
     blame(&mut explanation);
+    explanation.would = would::would(expr, facts, explanation.verdict);
     explanation
 }
 
@@ -177,6 +182,7 @@ fn part(expr: &Expr, verdict: Verdict, join: Option<Join>, parts: Vec<Explanatio
         parts,
         facts: Vec::new(),
         elements: None,
+        would: None,
     }
 }
 
@@ -233,7 +239,7 @@ fn read(path: &Path, facts: &Facts, value: Option<&crate::fact::Value>) -> FactR
 }
 
 /// A value as people see it: text in quotes, a boolean as spelled, never too long.
-fn shown(value: &crate::fact::Value) -> String {
+pub(crate) fn shown(value: &crate::fact::Value) -> String {
     use crate::fact::Value;
     let full = match value {
         Value::Text(text) => format!("{text:?}"),
@@ -262,7 +268,8 @@ impl Display for Explanation {
         let all = self.leaves().all(|leaf| leaf.decides);
         let tree = Tree { width: self.width(0).min(SHOWN_CLAUSE), mark: !all };
         tree.line(f, self, "", "")?;
-        tree.parts(f, self, "")
+        tree.parts(f, self, "")?;
+        self.would.as_ref().map_or(Ok(()), |would| write!(f, "\n{would}"))
     }
 }
 

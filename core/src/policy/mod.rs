@@ -36,6 +36,7 @@ mod token;
 mod version;
 mod view;
 mod warn;
+mod would;
 
 lalrpop_util::lalrpop_mod!(
     #[allow(
@@ -71,8 +72,9 @@ pub use self::{
     ast::Span,
     error::{Fix, ParsePolicyError, ParsePolicyErrorKind},
     eval::{UnknownReason, Verdict},
-    explain::{Explanation, FactRead, Join},
+    explain::{Elements, Explanation, FactRead, Join},
     warn::{PolicyWarning, PolicyWarningKind},
+    would::{Proposal, Would},
 };
 use self::{
     ast::{Expr, Operand, Test},

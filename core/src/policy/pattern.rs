@@ -147,6 +147,10 @@ impl Pattern {
         Ok(Self { source: source.into(), ignores_case, regex })
     }
 
+    pub(crate) fn source(&self) -> &str {
+        &self.source
+    }
+
     pub(crate) fn is_match(&self, text: &str) -> bool {
         self.regex.is_match(text)
     }

@@ -39,7 +39,7 @@ enum Node {
 /// What is asked of the facts at once.
 #[derive(Debug)]
 enum Atom {
-    Test { hash: u64, test: Test, fast: Fast },
+    Test { hash: u64, test: Box<Test>, fast: Fast },
     Each(Box<Each>),
 }
 
@@ -162,12 +162,12 @@ impl Atom {
             Test::Compare(path, op, Operand::One(literal)) => Fast::new(path, *op, literal),
             _ => Fast::None,
         };
-        Self::Test { hash: index::hash(path.name.as_str()), test: test.clone(), fast }
+        Self::Test { hash: index::hash(path.name.as_str()), test: Box::new(test.clone()), fast }
     }
 
     fn judge(&self, facts: &Facts) -> Verdict {
         let (hash, test, fast) = match self {
-            Self::Test { hash, test, fast } => (*hash, test, fast),
+            Self::Test { hash, test, fast } => (*hash, &**test, fast),
             Self::Each(each) => return eval::quantified(each, &Scope::new(facts)),
         };
         let (Test::Holds(path) | Test::Exists(path) | Test::Compare(path, ..)) = test;

@@ -1222,6 +1222,7 @@ fn explanations_are_trees() {
             "U and",
             "|- T {{os_dist}} == Ubuntu     os_dist = \"Ubuntu\" (host)",
             "`- U {{storage_tier}} == true  missing: no source sets storage_tier  <- decides",
+            "would be true if storage_tier were true",
         ],
     );
     check_explained(
@@ -1236,9 +1237,55 @@ fn explanations_are_trees() {
             "`- F and",
             "   |- U {{a}} > 5       a = \"x\" (host): text has no order",
             "   `- F {{n}} == {{a}}  n = 1 (host), a = \"x\" (host)  <- decides",
+            "would be true if a were \"another text\" and m.k were 5",
         ],
     );
     check_explained("{}", "true", &["T true"]);
+}
+
+#[test]
+fn explanations_propose_what_would_change_the_verdict() {
+    let check = |facts: &str, text, expected: Option<&str>| {
+        let explanation = Policy::parse(text).unwrap().explain(&json(facts));
+        let found = explanation.would.as_ref().map(ToString::to_string);
+        assert_eq!(found.as_deref(), expected, "{text}");
+    };
+    let ubuntu = r#"{"os_dist": "Ubuntu", "tags": ["db"], "n": 3, "v": "1.9"}"#;
+    check(ubuntu, "{{os_dist}} == Debian", Some("would be true if os_dist were \"Debian\""));
+    check(ubuntu, "{{os_dist}} == Ubuntu", Some("would be false if os_dist were \"another text\""));
+    check(ubuntu, "{{n}} > 5 && {{n}} < 7", Some("would be true if n were 6"));
+    check(ubuntu, "{{n}} > 5 || {{os_dist}} == Debian && {{x}}", Some("would be true if n were 6"));
+    check(ubuntu, "{{tags}} contains web", Some("would be true if tags were [\"db\",\"web\"]"));
+    check(ubuntu, "{{tags}} contains db", Some("would be false if tags were []"));
+    check(ubuntu, "exists({{x}})", Some("would be true if x were true"));
+    check(ubuntu, "exists({{n}})", Some("would be false if n were not there"));
+    check(ubuntu, "version({{v}}) >= 2", Some("would be true if version(v) were 2"));
+    check(ubuntu, "{{h}} like web-*", Some("would be true if h were \"web-\""));
+    check(ubuntu, "{{h}} matches /^web$/", Some("would be true if h were \"web\""));
+    check(ubuntu, "{{memtotal}} > 1GB", Some("would be true if memtotal were 1000000001"));
+    check(
+        ubuntu,
+        "{{default_ipv4}} in 10.0.0.0/8",
+        Some("would be true if default_ipv4 were 10.0.0.0"),
+    );
+    check(
+        ubuntu,
+        "{{devices.sda.rotational}}",
+        Some("would be true if devices.sda.rotational were true"),
+    );
+    check(ubuntu, "{{a}} == b && {{a}} == c", None);
+    check(ubuntu, "true", None);
+}
+
+#[test]
+fn explanations_tell_the_elements_of_a_quantifier() {
+    check_explained(
+        r#"{"devices": {"sda": {"size": 9}, "sdb": {"size": 5}, "sdc": {}}}"#,
+        "any d in {{devices}} ({{d.size}} > 7)",
+        &[
+            "T any d in {{devices}} ({{d.size}} > 7)  devices = {\"sda\":{\"size\":9},\"sdb\":{\"size\":5},\"sdc\":{}} (host): true for sda; unknown for sdc; false for sdb",
+        ],
+    );
 }
 
 #[test]
@@ -1250,6 +1297,7 @@ fn explanations_are_json() {
         "reason": "missing",
         "decides": true,
         "join": "and",
+        "would": {"verdict": "true", "changes": [{"path": "storage_tier", "value": true}]},
         "parts": [
             {
                 "text": "{{os_dist}} == Ubuntu",
@@ -1525,6 +1573,45 @@ proptest! {
         let explanation = explain::explain(&tree, &facts);
         prop_assert_eq!(explanation.verdict, verdict);
         prop_assert!(explanation.decisive().next().is_some());
+    }
+
+    /// Changing what an explanation proposes, and only that, changes the verdict as it says.
+    #[test]
+    fn proposals_change_the_verdict(tree in any_expr(), facts in any_facts()) {
+        let explanation = explain::explain(&tree, &facts);
+        let Some(would) = explanation.would else { return Ok(()) };
+        let changed = would.apply(&facts);
+        let program = Program::new(&tree);
+        prop_assert_eq!(program.evaluate(&changed), would.verdict, "{}", tree);
+        prop_assert_ne!(explanation.verdict, would.verdict);
+        prop_assert!(!would.changes.is_empty());
+        let mut read = Vec::new();
+        tree.paths(&mut |path| read.push(path.bare().to_string()));
+        prop_assert!(would.changes.iter().all(|change| read.contains(&change.path)));
+        let names: Vec<_> = would.changes.iter().map(|change| change.path.clone()).collect();
+        for name in facts.changed(&changed) {
+            prop_assert!(names.iter().any(|path| path.contains(name.as_str())), "{name}");
+        }
+    }
+
+    /// For conditions that ask of every fact one thing only, there is always a proposal.
+    #[test]
+    fn simple_conditions_have_proposals(
+        values in prop::collection::vec(("[a-z]{1,3}|[0-9]{1,3}", 0..6_usize), 1..6),
+        or in prop::bool::ANY,
+        facts in any_facts(),
+    ) {
+        let ops = ["==", "!=", "<", ">", "contains", "like"];
+        let parts: Vec<String> = values
+            .iter()
+            .enumerate()
+            .filter(|(_, (value, op))| !(2..4).contains(op) || value.parse::<i64>().is_ok_and(|n| n.to_string() == *value))
+            .map(|(at, (value, op))| format!("{{{{x{at}}}}} {} \"{value}\"", ops[*op]))
+            .collect();
+        prop_assume!(!parts.is_empty());
+        let policy = Policy::parse(&parts.join(if or { " || " } else { " && " })).unwrap();
+        let explanation = policy.explain(&facts);
+        prop_assert!(explanation.would.is_some(), "{}\n{}", policy, explanation);
     }
 
     #[test]
