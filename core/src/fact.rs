@@ -133,7 +133,8 @@ pub enum Value {
     Map(BTreeMap<String, Value>),
 }
 
-/// Where a fact came from. A later variant covers an earlier one.
+/// Where a fact came from. Of facts of one name that of the host stands, and else that set at run time
+/// before that given at start before that of a file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Source {
@@ -143,6 +144,8 @@ pub enum Source {
     Start,
     /// Set while the node runs.
     Runtime,
+    /// A file of the directory of external facts.
+    File,
 }
 
 impl Source {
@@ -153,6 +156,7 @@ impl Source {
             Self::Host => "host",
             Self::Start => "start",
             Self::Runtime => "runtime",
+            Self::File => "file",
         }
     }
 }

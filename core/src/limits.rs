@@ -26,6 +26,15 @@ pub const HOST_ELEMENTS: usize = 512;
 /// Room for the host's block devices within [`FACTS_BYTES`]; physical ones come first.
 pub const HOST_DEVICES_BYTES: usize = 10 * 1024;
 
+/// Most files of a directory of external facts.
+pub const FACTS_FILES: usize = 64;
+/// Longest file of external facts, and output of a program that prints some, in bytes.
+pub const FACTS_FILE_BYTES: usize = 64 * 1024;
+/// How long a program may take that prints external facts.
+pub const FACTS_PROGRAM_TIME: Duration = Duration::from_secs(5);
+/// No further program is run after this time for all external facts.
+pub const FACTS_DIR_TIME: Duration = Duration::from_secs(20);
+
 /// Longest policy text, in bytes. Shared by all peers.
 pub const POLICY_BYTES: usize = 4096;
 /// Most tokens of a policy.

@@ -47,6 +47,7 @@ pub(crate) fn print(settings: &Settings) -> Result<String, fmt::Error> {
     line(&mut out, "  seeds", seeds, &tribe.seeds.origin)?;
     let hold_down = duration::show(tribe.hold_down.value);
     line(&mut out, "  hold_down", hold_down, &tribe.hold_down.origin)?;
+    line(&mut out, "  facts_dir", tribe.facts_dir.value.display(), &tribe.facts_dir.origin)?;
     if let Some(Given { value, origin }) = &tribe.keys {
         match value.fingerprint() {
             Some(fingerprint) => writeln!(out, "  # key {fingerprint} from {origin}")?,

@@ -92,6 +92,7 @@ struct TribeSection {
     key: Option<Spanned<String>>,
     plaintext: Option<Spanned<bool>>,
     facts: Option<BTreeMap<String, RawValue>>,
+    facts_dir: Option<Spanned<PathBuf>>,
     hold_down: Option<Spanned<String>>,
 }
 
@@ -151,6 +152,7 @@ impl Reader<'_> {
             advertise: self.given(tribe.advertise),
             seeds: tribe.seeds.map(|seeds| self.map(seeds, |seeds| seeds.0)),
             key: only_key(keys.into_iter().flatten(), problems),
+            facts_dir: self.given(tribe.facts_dir),
             hold_down: self.given(tribe.hold_down),
             facts: self.facts(tribe.facts.unwrap_or_default(), problems),
         }

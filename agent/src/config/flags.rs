@@ -32,6 +32,7 @@ pub(super) fn layer(args: RunArgs, matches: &ArgMatches, problems: &mut Problems
             given(&origin, "tribe_plaintext", args.tribe_plaintext.then_some(())),
             problems,
         ),
+        facts_dir: None,
         hold_down: None,
         facts: args
             .fact

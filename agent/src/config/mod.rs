@@ -103,6 +103,7 @@ struct Layer {
     advertise: Option<Given<String>>,
     seeds: Option<Given<Vec<String>>>,
     key: Option<Given<KeyFrom>>,
+    facts_dir: Option<Given<PathBuf>>,
     hold_down: Option<Given<String>>,
     /// Lower sources first.
     facts: Vec<Given<RawFact>>,
@@ -224,6 +225,7 @@ impl Layer {
             advertise: self.advertise.or(lower.advertise),
             seeds: self.seeds.or(lower.seeds),
             key: self.key.or(lower.key),
+            facts_dir: self.facts_dir.or(lower.facts_dir),
             hold_down: self.hold_down.or(lower.hold_down),
             facts,
         }

@@ -4,12 +4,15 @@
 //! under a mount point, can point elsewhere. This module must not know policies or the engine.
 //!
 //! Invariant: collecting never fails. A source that is missing, unreadable or not as expected
-//! leaves its fact out; every name is one of [`fact::BUILT_IN`](crate::fact::BUILT_IN).
+//! leaves its fact out; every name is one of [`fact::BUILT_IN`](crate::fact::BUILT_IN). Facts of the
+//! administrator's own files are read by `external`.
 
 mod disk;
+pub(crate) mod external;
 mod net;
 mod os;
 mod processor;
+mod program;
 
 use std::{
     collections::BTreeMap,
