@@ -67,8 +67,8 @@ pub use metric::{CollectOnce, Measured, MetricQuery, MetricRequest, MetricType};
 pub use node::{Acting, NodeInfo, Version};
 pub use plugin::{ConfigRule, LoadQuery, Plugin, PluginDetail, PluginState};
 pub use policy::{
-    CreatePolicy, Explanation, Policy, PolicyChange, PolicyCreated, PolicyQuery, PolicyTest,
-    TestPolicy, UnknownNode,
+    CreatePolicy, Explanation, ForceQuery, Policy, PolicyChange, PolicyCreated, PolicyQuery,
+    PolicyTest, TestPolicy, UnknownNode,
 };
 pub use tribe::{
     CreateTribe, Place, PlacedNode, Placement, Reason, StatusMember, Tribe, TribeMember,
