@@ -227,6 +227,9 @@ async fn test(session: &Session, test: TestPolicy, strict: bool) -> Result<Exit,
     let reply = session.snapd.test_policy(&test).await?;
     warn(&reply.warnings);
     output::show(session.format, &reply, test_text)?;
+    if let (Some(enters), Some(leaves)) = (&reply.enters, &reply.leaves) {
+        output::tell(&format!("{} would enter, {} would leave", enters.len(), leaves.len()));
+    }
     if strict && !reply.warnings.is_empty() {
         return Err(Failure::new("the policy may be a mistake, and --strict was asked for"));
     }
@@ -297,13 +300,9 @@ fn policy_text(policy: &Policy) -> String {
 
 /// A line for each node: first those it is true for, then those it cannot be decided for.
 fn test_text(test: &PolicyTest) -> String {
-    let table = test_table(test);
-    match (&test.explanation, &test.enters, &test.leaves) {
-        (Some(explanation), ..) => sanitize::block(explanation.trim_end()),
-        (None, Some(enters), Some(leaves)) => {
-            format!("{table}\n\n{} would enter, {} would leave", enters.len(), leaves.len())
-        }
-        _ => table,
+    match &test.explanation {
+        Some(explanation) => sanitize::block(explanation.trim_end()),
+        None => test_table(test),
     }
 }
 
@@ -362,9 +361,7 @@ NODE  MATCH    CHANGE  REASON
 i1    yes      -       -
 i2    yes      enters  -
 i3    unknown  leaves  no fact `tier`
-i4    no       leaves  -
-
-1 would enter, 2 would leave";
+i4    no       leaves  -";
         let test = PolicyTest {
             enters: Some(vec!["i2".into()]),
             leaves: Some(vec!["i3".into(), "i4".into()]),

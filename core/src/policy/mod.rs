@@ -57,6 +57,8 @@ lalrpop_util::lalrpop_mod!(
 );
 
 #[cfg(test)]
+mod hostile;
+#[cfg(test)]
 mod tests;
 
 use std::{
