@@ -26,27 +26,51 @@ use crate::{
 };
 
 /// Facts that the host itself answers for: only the collector may say them.
-/// The RFC's ten, and those of the same sources.
+/// The RFC's ten, and what policies of other systems ask of a Linux host.
 pub const BUILT_IN: &[&str] = &[
+    "all_ipv4_addresses",
+    "all_ipv6_addresses",
     "architecture",
+    "bios_version",
+    "cgroup_version",
     "default_ipv4",
     "default_ipv6",
     "devices",
+    "dns_nameservers",
+    "efi",
+    "fips",
+    "gpus",
     "hostname",
+    "interfaces",
     "kernel",
     "kernel_name",
+    "meminstalled",
     "memtotal",
     "node_name",
+    "numa_nodes",
     "os_dist",
     "os_dist_id",
     "os_dist_like",
     "os_dist_release",
     "os_dist_version",
     "os_family",
+    "pkg_mgr",
+    "processor_cores",
     "processor_count",
     "processor_features",
+    "processor_level",
+    "processor_threads_per_core",
     "processor_type",
+    "processor_vcpus",
     "processor_vendor",
+    "product_name",
+    "product_vendor",
+    "service_mgr",
+    "shard",
+    "swaptotal",
+    "timezone",
+    "virtualization_role",
+    "virtualization_type",
 ];
 
 /// Is this the name of a fact that only the host's collector may say?

@@ -23,6 +23,12 @@ pub const HOST_FILE_BYTES: u64 = 16 * 1024 * 1024;
 pub const HOST_TEXT_BYTES: usize = 256;
 /// Most elements of a list the fact collector takes from the host.
 pub const HOST_ELEMENTS: usize = 512;
+/// Most graphics cards and accelerators the fact collector takes from the host.
+pub const HOST_GPUS: usize = 16;
+/// Most addresses of one family the fact collector takes from the host.
+pub const HOST_ADDRESSES: usize = 32;
+/// Room for the host's network interfaces within [`FACTS_BYTES`].
+pub const HOST_INTERFACES_BYTES: usize = 1024;
 /// Room for the host's block devices within [`FACTS_BYTES`]; physical ones come first.
 pub const HOST_DEVICES_BYTES: usize = 10 * 1024;
 

@@ -48,6 +48,13 @@ pub(crate) fn declared(name: &str, steps: &[Step]) -> (Option<Kind>, Option<&'st
         ("default_ipv4" | "default_ipv6", [Step::Key(field)]) => address_field(field),
         ("devices", [] | [_]) => Some(Kind::Map),
         ("devices", [_, Step::Key(field)]) => device_field(field),
+        ("interfaces", [] | [_]) | ("gpus", [_]) => Some(Kind::Map),
+        ("interfaces", [_, Step::Key(field)]) => interface_field(field),
+        ("gpus", [_, Step::Key(field)]) if matches!(&**field, "vendor" | "device") => {
+            Some(Kind::Text)
+        }
+        ("all_ipv4_addresses" | "all_ipv6_addresses" | "dns_nameservers", [_]) => Some(Kind::Ip),
+        ("os_dist_like" | "processor_features", [_]) => Some(Kind::Text),
         (_, []) => scalar(name),
         _ => None,
     };
@@ -56,12 +63,37 @@ pub(crate) fn declared(name: &str, steps: &[Step]) -> (Option<Kind>, Option<&'st
 
 fn scalar(name: &str) -> Option<Kind> {
     Some(match name {
-        "architecture" | "hostname" | "kernel_name" | "node_name" | "os_dist" | "os_dist_id"
-        | "os_dist_release" | "os_family" | "processor_type" | "processor_vendor" => Kind::Text,
+        "architecture"
+        | "bios_version"
+        | "hostname"
+        | "kernel_name"
+        | "node_name"
+        | "os_dist"
+        | "os_dist_id"
+        | "os_dist_release"
+        | "os_family"
+        | "pkg_mgr"
+        | "processor_type"
+        | "processor_vendor"
+        | "product_name"
+        | "product_vendor"
+        | "service_mgr"
+        | "timezone"
+        | "virtualization_role"
+        | "virtualization_type" => Kind::Text,
         "kernel" | "os_dist_version" => Kind::Version,
-        "memtotal" => Kind::Bytes,
-        "os_dist_like" | "processor_features" => Kind::List,
-        "processor_count" => Kind::Int,
+        "meminstalled" | "memtotal" | "swaptotal" => Kind::Bytes,
+        "all_ipv4_addresses" | "all_ipv6_addresses" | "dns_nameservers" | "gpus"
+        | "os_dist_like" | "processor_features" => Kind::List,
+        "cgroup_version"
+        | "numa_nodes"
+        | "processor_cores"
+        | "processor_count"
+        | "processor_level"
+        | "processor_threads_per_core"
+        | "processor_vcpus"
+        | "shard" => Kind::Int,
+        "efi" | "fips" => Kind::Bool,
         _ => return None,
     })
 }
@@ -71,6 +103,15 @@ fn address_field(field: &str) -> Option<Kind> {
         "address" | "gateway" | "netmask" | "network" => Kind::Ip,
         "interface" | "macaddress" => Kind::Text,
         "mtu" | "prefix" => Kind::Int,
+        _ => return None,
+    })
+}
+
+fn interface_field(field: &str) -> Option<Kind> {
+    Some(match field {
+        "macaddress" => Kind::Text,
+        "mtu" | "speed" => Kind::Int,
+        "up" => Kind::Bool,
         _ => return None,
     })
 }

@@ -76,6 +76,26 @@ fn the_policies_of_the_rfc() {
     judge(&json(r#"{"os_dist": "Debian", "storage_tier": true}"#), STORAGE, "F");
 }
 
+/// The policies in docs/POLICY.md are as they are printed, and without a warning.
+#[test]
+fn the_policies_of_the_guide() {
+    let guide = include_str!("../../../docs/POLICY.md");
+    let (_, table) = guide.split_once("## Ten policies").unwrap();
+    let (table, _) = table.split_once("\n## ").unwrap();
+    let policies: Vec<String> = table
+        .lines()
+        .filter_map(|line| line.split_once(" | `")?.1.strip_suffix("` |"))
+        .map(|policy| policy.replace("\\|", "|"))
+        .collect();
+    assert_eq!(policies.len(), 10);
+    for text in &policies {
+        let policy = Policy::parse(text).unwrap_or_else(|error| panic!("{}", error.render()));
+        assert_eq!(policy.check([]), [], "{text}");
+        let spelled = text.replace("== True", "== true");
+        assert_eq!(policy.as_str(), spelled);
+    }
+}
+
 #[test]
 fn text_becomes_canonical() {
     check("true", "true");
@@ -923,6 +943,7 @@ fn text_is_spelled_exactly() {
     let facts = pairs("a=Ubuntu id=007 sci=1e3 empty=");
     judge(&facts, "{{a}} == Ubuntu", "T");
     judge(&facts, "{{a}} == ubuntu", "F");
+    judge(&json(r#"{"architecture": "x86_64"}"#), "{{architecture}} == amd64", "F");
     judge(&facts, "{{id}} == 007", "T");
     judge(&facts, "{{id}} == 7", "F");
     judge(&facts, "{{sci}} == 1000", "F");
@@ -960,6 +981,7 @@ fn addresses_adapt() {
     judge(&facts, "{{net}} contains {{ip}}", "T");
     judge(&facts, "{{ip}} in {{net}}", "T");
     judge(&facts, "{{ip}} == {{default_ipv4}}", "T");
+    judge(&facts, "{{ip}} in [10.0.0.0/8, ::1]", "T");
     judge(&facts, "{{text}} in 10.0.0.0/8", "U kind");
 }
 
@@ -973,6 +995,7 @@ fn lists_contain() {
     judge(&facts, "{{a}} in {{tags}}", "T");
     judge(&facts, "{{tags}} contains {{b}}", "F");
     judge(&facts, "{{tags}} == a", "F");
+    judge(&facts, "{{tags}} like a", "U kind");
     judge(&facts, "{{tags[1]}} == 7", "T");
     judge(&facts, "{{tags.1}} == 7", "T");
     judge(&facts, "{{m.k[0].x}} == 1", "T");
