@@ -31,8 +31,8 @@ pub use name::{
     PolicyName, TribeName,
 };
 pub use policy::{
-    Elements, Explanation, LEVEL, ParsePolicyError, ParsePolicyErrorKind, Policy, PolicyWarning,
-    PolicyWarningKind, Proposal, UnknownReason, Verdict, Would,
+    Elements, Explanation, LEVEL, ParsePolicyError, ParsePolicyErrorKind, Policy, PolicySet,
+    PolicyWarning, PolicyWarningKind, Proposal, UnknownReason, Verdict, Would,
 };
 #[cfg(feature = "runtime")]
 pub use runtime::{Config, Events, Node, StartError};

@@ -75,6 +75,7 @@ pub use self::{
     error::{Fix, ParsePolicyError, ParsePolicyErrorKind},
     eval::{UnknownReason, Verdict},
     explain::{Elements, Explanation, FactRead, Join},
+    program::PolicySet,
     warn::{PolicyWarning, PolicyWarningKind},
     would::{Proposal, Would},
 };

@@ -2,10 +2,12 @@
 //!
 //! It means what `eval` says; the tests hold both against each other. Facts are found by the hashes of
 //! their names, the commonest comparisons need no views, and of an `&&` or `||` the cheap parts come first.
+//! A [`PolicySet`] judges what its policies have in common once.
 
-use std::{cmp::Ordering, ops::Not};
+use std::{cmp::Ordering, collections::BTreeMap, ops::Not};
 
 use super::{
+    Policy,
     ast::{Each, Expr, Op, Operand, Path, Test},
     eval::{self, UnknownReason, Verdict},
     literal::{Literal, Number},
@@ -63,51 +65,113 @@ enum Fast {
 impl Program {
     pub(crate) fn new(expr: &Expr) -> Self {
         let (mut nodes, mut atoms) = (Vec::new(), Vec::new());
-        add(expr, &mut nodes, &mut atoms);
+        add(expr, &mut nodes, &mut |part| {
+            atoms.extend(Atom::of(part));
+            atoms.len() - 1
+        });
         Self { nodes: nodes.into(), atoms: atoms.into() }
     }
 
     pub(crate) fn evaluate(&self, facts: &Facts) -> Verdict {
-        self.node(0, facts).0
-    }
-
-    /// The verdict of a node, and the node behind it.
-    fn node(&self, at: usize, facts: &Facts) -> (Verdict, usize) {
-        match self.nodes.get(at) {
-            Some(Node::Atom(atom)) => {
-                let verdict = self.atoms.get(*atom).map(|atom| atom.judge(facts));
-                (verdict.unwrap_or(Verdict::False), at + 1)
-            }
-            Some(Node::And(end)) => (self.join(at + 1, *end, facts, Verdict::False), *end),
-            Some(Node::Or(end)) => (self.join(at + 1, *end, facts, Verdict::True), *end),
-            Some(Node::Not) => {
-                let (verdict, next) = self.node(at + 1, facts);
-                (verdict.not(), next)
-            }
-            Some(Node::Everything) => (Verdict::True, at + 1),
-            None => (Verdict::False, at + 1),
-        }
-    }
-
-    /// The parts up to a node, of which one that is `decisive` decides.
-    fn join(&self, mut at: usize, end: usize, facts: &Facts, decisive: Verdict) -> Verdict {
-        let mut unknown: Option<UnknownReason> = None;
-        while at < end {
-            let (verdict, next) = self.node(at, facts);
-            match verdict {
-                Verdict::Unknown(reason) => {
-                    unknown = Some(unknown.map_or(reason, |known| known.min(reason)));
-                }
-                verdict if verdict == decisive => return decisive,
-                _ => {}
-            }
-            at = next;
-        }
-        unknown.map_or(decisive.not(), Verdict::Unknown)
+        let mut judge = |atom: usize| match self.atoms.get(atom) {
+            Some(atom) => atom.judge(facts),
+            None => Verdict::False,
+        };
+        node(&self.nodes, 0, &mut judge).0
     }
 }
 
-fn add(expr: &Expr, nodes: &mut Vec<Node>, atoms: &mut Vec<Atom>) {
+/// Policies that are judged together: what several of them ask is asked once.
+///
+/// ```
+/// use tribe::{Facts, Policy, PolicySet, Source, Verdict};
+///
+/// let policies = ["{{a}} == 1 && {{b}} == 2", "{{a}} == 1 && {{b}} == 3"];
+/// let set = PolicySet::new(policies.map(|text| Policy::parse(text).unwrap()).iter());
+/// let facts = serde_json::json!({"a": 1, "b": 3});
+/// let facts = Facts::from_json(facts.as_object().unwrap(), Source::Start)?;
+/// assert_eq!(set.evaluate(&facts), [Verdict::False, Verdict::True]);
+/// # Ok::<(), tribe::FactError>(())
+/// ```
+#[derive(Debug)]
+pub struct PolicySet {
+    nodes: Vec<Node>,
+    atoms: Vec<Atom>,
+    /// Where each policy begins among the nodes.
+    roots: Vec<usize>,
+}
+
+impl PolicySet {
+    /// Compiles policies together.
+    pub fn new<'a>(policies: impl IntoIterator<Item = &'a Policy>) -> Self {
+        let (mut nodes, mut atoms, mut roots) = (Vec::new(), Vec::new(), Vec::new());
+        let mut known: BTreeMap<String, usize> = BTreeMap::new();
+        for policy in policies {
+            roots.push(nodes.len());
+            add(&policy.0.tree, &mut nodes, &mut |part| {
+                *known.entry(part.to_string()).or_insert_with(|| {
+                    atoms.extend(Atom::of(part));
+                    atoms.len() - 1
+                })
+            });
+        }
+        Self { nodes, atoms, roots }
+    }
+
+    /// What each policy says of the facts of a node, in the order they were given.
+    #[must_use]
+    pub fn evaluate(&self, facts: &Facts) -> Vec<Verdict> {
+        let mut known: Vec<Option<Verdict>> = vec![None; self.atoms.len()];
+        let mut judge = |atom: usize| {
+            let (Some(known), Some(atom)) = (known.get_mut(atom), self.atoms.get(atom)) else {
+                return Verdict::False;
+            };
+            *known.get_or_insert_with(|| atom.judge(facts))
+        };
+        self.roots.iter().map(|root| node(&self.nodes, *root, &mut judge).0).collect()
+    }
+}
+
+/// The verdict of a node, and the node behind it.
+fn node(nodes: &[Node], at: usize, judge: &mut impl FnMut(usize) -> Verdict) -> (Verdict, usize) {
+    match nodes.get(at) {
+        Some(Node::Atom(atom)) => (judge(*atom), at + 1),
+        Some(Node::And(end)) => (join(nodes, at + 1, *end, judge, Verdict::False), *end),
+        Some(Node::Or(end)) => (join(nodes, at + 1, *end, judge, Verdict::True), *end),
+        Some(Node::Not) => {
+            let (verdict, next) = node(nodes, at + 1, judge);
+            (verdict.not(), next)
+        }
+        Some(Node::Everything) => (Verdict::True, at + 1),
+        None => (Verdict::False, at + 1),
+    }
+}
+
+/// The parts up to a node, of which one that is `decisive` decides.
+fn join(
+    nodes: &[Node],
+    mut at: usize,
+    end: usize,
+    judge: &mut impl FnMut(usize) -> Verdict,
+    decisive: Verdict,
+) -> Verdict {
+    let mut unknown: Option<UnknownReason> = None;
+    while at < end {
+        let (verdict, next) = node(nodes, at, judge);
+        match verdict {
+            Verdict::Unknown(reason) => {
+                unknown = Some(unknown.map_or(reason, |known| known.min(reason)));
+            }
+            verdict if verdict == decisive => return decisive,
+            _ => {}
+        }
+        at = next;
+    }
+    unknown.map_or(decisive.not(), Verdict::Unknown)
+}
+
+/// Adds the nodes of a condition; `intern` gives the number of the atom that asks what a part asks.
+fn add(expr: &Expr, nodes: &mut Vec<Node>, intern: &mut impl FnMut(&Expr) -> usize) {
     let at = nodes.len();
     match expr {
         Expr::Everything => nodes.push(Node::Everything),
@@ -115,7 +179,7 @@ fn add(expr: &Expr, nodes: &mut Vec<Node>, atoms: &mut Vec<Atom>) {
             nodes.push(Node::Everything);
             let mut parts: Vec<&Expr> = parts.iter().collect();
             parts.sort_by_key(|part| cost(part));
-            parts.into_iter().for_each(|part| add(part, nodes, atoms));
+            parts.into_iter().for_each(|part| add(part, nodes, intern));
             let end = nodes.len();
             if let Some(node) = nodes.get_mut(at) {
                 *node = if matches!(expr, Expr::And(_)) { Node::And(end) } else { Node::Or(end) };
@@ -123,16 +187,9 @@ fn add(expr: &Expr, nodes: &mut Vec<Node>, atoms: &mut Vec<Atom>) {
         }
         Expr::Not(inner) => {
             nodes.push(Node::Not);
-            add(inner, nodes, atoms);
+            add(inner, nodes, intern);
         }
-        Expr::Clause(clause) => {
-            nodes.push(Node::Atom(atoms.len()));
-            atoms.push(Atom::new(&clause.test));
-        }
-        Expr::Each(each) => {
-            nodes.push(Node::Atom(atoms.len()));
-            atoms.push(Atom::Each(each.clone()));
-        }
+        Expr::Clause(_) | Expr::Each(_) => nodes.push(Node::Atom(intern(expr))),
     }
 }
 
@@ -156,6 +213,15 @@ fn cost(expr: &Expr) -> usize {
 }
 
 impl Atom {
+    /// What a part asks, if it is a leaf.
+    fn of(part: &Expr) -> Option<Self> {
+        match part {
+            Expr::Clause(clause) => Some(Self::new(&clause.test)),
+            Expr::Each(each) => Some(Self::Each(each.clone())),
+            _ => None,
+        }
+    }
+
     fn new(test: &Test) -> Self {
         let (Test::Holds(path) | Test::Exists(path) | Test::Compare(path, ..)) = test;
         let fast = match test {

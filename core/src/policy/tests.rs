@@ -1578,6 +1578,19 @@ proptest! {
         prop_assert_eq!(Program::new(&tree).evaluate(&facts), ask(&tree, &facts), "{}", tree);
     }
 
+    #[test]
+    fn sets_say_what_their_policies_say(
+        trees in prop::collection::vec(any_expr(), 0..6),
+        facts in any_facts(),
+    ) {
+        let parsed = trees.iter().map(|tree| Policy::parse(&tree.to_string()));
+        let policies: Vec<Policy> = parsed.collect::<Result<_, _>>().unwrap();
+        // What is there twice is known the second time.
+        let twice: Vec<Policy> = policies.iter().chain(&policies).cloned().collect();
+        let alone: Vec<Verdict> = twice.iter().map(|policy| policy.evaluate(&facts)).collect();
+        prop_assert_eq!(PolicySet::new(&twice).evaluate(&facts), alone);
+    }
+
     /// What is said to be never true is not true, and what is always true is true or unknown.
     #[test]
     fn constants_are_constant(tree in any_expr(), facts in any_facts()) {
