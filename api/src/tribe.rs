@@ -3,6 +3,8 @@
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
+use crate::ItemStatus;
+
 use crate::{MemberState, Policy};
 
 /// One tribe in a list.
@@ -126,6 +128,9 @@ pub struct TribeStatus {
     /// the daemon knows; of itself it does.
     #[serde(default)]
     pub holding: Vec<String>,
+    /// All live members have done all that the tribe asks of them.
+    #[serde(default)]
+    pub applied: bool,
 }
 
 /// A member in the status of a tribe.
@@ -139,4 +144,10 @@ pub struct StatusMember {
     pub reasons: Vec<Reason>,
     /// It computes the same memberships for itself as the daemon does for it.
     pub agrees: bool,
+    /// How each plugin and task of the tribe stands there.
+    #[serde(default)]
+    pub items: Vec<ItemStatus>,
+    /// Why it did not say how its items stand. Absent: it did.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub silent: Option<String>,
 }

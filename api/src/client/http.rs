@@ -2,6 +2,7 @@
 
 use std::{path::Path, time::Duration};
 
+use base64::{Engine, prelude::BASE64_STANDARD as STANDARD};
 use http_body_util::{BodyExt, Full, Limited};
 use hyper::{
     Method, StatusCode,
@@ -13,7 +14,7 @@ use hyper_util::rt::TokioIo;
 use serde::Serialize;
 use tokio::net::UnixStream;
 
-use crate::{ErrorReply, client::ClientError};
+use crate::{ErrorReply, SIGNATURE_HEADER, client::ClientError};
 
 /// Largest reply we read, in bytes. The members of a cluster of 20,000 take less than 10 MB.
 const REPLY_BYTES: usize = 64 * 1024 * 1024;
@@ -24,12 +25,13 @@ pub(crate) struct Request {
     method: Method,
     path: String,
     body: Option<(&'static str, Vec<u8>)>,
+    signature: Option<String>,
 }
 
 impl Request {
     /// A request without a body. The path is encoded already.
     pub(crate) fn new(method: Method, path: String) -> Self {
-        Self { method, path, body: None }
+        Self { method, path, body: None, signature: None }
     }
 
     /// The request with a JSON body.
@@ -41,8 +43,19 @@ impl Request {
     }
 
     /// The request with a file as its body.
-    pub(crate) fn file(mut self, content: Vec<u8>) -> Self {
-        self.body = Some(("application/octet-stream", content));
+    pub(crate) fn file(self, content: Vec<u8>) -> Self {
+        self.text("application/octet-stream", content)
+    }
+
+    /// The request with a body of this type.
+    pub(crate) fn text(mut self, content_type: &'static str, content: Vec<u8>) -> Self {
+        self.body = Some((content_type, content));
+        self
+    }
+
+    /// The request with the signature of its file.
+    pub(crate) fn signature(mut self, signature: Option<&[u8]>) -> Self {
+        self.signature = signature.map(|signature| STANDARD.encode(signature));
         self
     }
 
@@ -57,6 +70,9 @@ impl Request {
             .uri(self.path)
             .header(header::HOST, "snapd")
             .header(header::USER_AGENT, concat!("tribe-api/", env!("CARGO_PKG_VERSION")));
+        if let Some(signature) = self.signature {
+            request = request.header(SIGNATURE_HEADER, signature);
+        }
         let mut content = Vec::new();
         if let Some((content_type, body)) = self.body {
             request = request.header(header::CONTENT_TYPE, content_type);

@@ -128,12 +128,16 @@ async fn a_read_is_one_request() {
 
 #[tokio::test]
 async fn the_file_of_a_plugin_is_sent_as_it_is() {
-    let body = r#"{"type":"collector","name":"psutil","version":14,"state":"running","pid":7}"#;
+    let body = r#"{"name":"psutil","tribe":"core","holders":["i1"]}"#;
     let snapd = Snapd::with("200 OK", body);
-    let plugin = snapd.client.load_plugin("snap plugin", b"#!/bin/sh\n".into()).await.unwrap();
-    assert_eq!(plugin.id(), "collector:psutil:14");
+    let load = LoadQuery { file: "snap plugin".into(), tribe: Some("core".into()) };
+    let content = b"#!/bin/sh\n".into();
+    let loaded = snapd.client.load_plugin(&load, content, Some(b"signed"), None).await.unwrap();
+    assert_eq!((loaded.name.as_str(), loaded.holders), ("psutil", vec!["i1".to_owned()]));
     let asked = snapd.asked.await.unwrap();
-    assert!(asked.starts_with("POST /v3/plugins?file=snap%20plugin HTTP/1.1\r\n"), "{asked}");
+    let first = "POST /v3/plugins?file=snap%20plugin&tribe=core HTTP/1.1\r\n";
+    assert!(asked.starts_with(first), "{asked}");
+    assert!(asked.contains("\r\nx-plugin-signature: c2lnbmVk\r\n"), "{asked}");
     assert!(asked.contains("\r\ncontent-type: application/octet-stream\r\n"), "{asked}");
     assert!(asked.ends_with("\r\n\r\n#!/bin/sh\n"), "{asked}");
 }
