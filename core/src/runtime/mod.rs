@@ -3,6 +3,7 @@
 //!
 //! It decides nothing: it carries bytes and the time in, and orders out.
 
+mod blob;
 mod clock;
 mod config;
 mod driver;
@@ -14,6 +15,7 @@ mod streams;
 
 use std::{net::SocketAddr, path::PathBuf};
 
+pub use blob::BlobError;
 pub use config::Config;
 pub use node::{Events, Node};
 
