@@ -19,8 +19,8 @@ mod swim;
 mod wire;
 
 pub use engine::{
-    Acting, CommandError, Event, EventKind, Item, Member, MemberState, PolicyCreated, PolicyInfo,
-    Tribe, TribeMember, View, Written,
+    Acting, Caller, CommandError, DialError, Event, EventKind, Item, Member, MemberState,
+    PolicyCreated, PolicyInfo, ServeOptions, Target, Tribe, TribeMember, View, Written,
 };
 pub use fact::{Boolean, Fact, FactError, Facts, Source, Spelling, Value};
 pub use keyring::{Key, KeyChange, KeyError, KeyId, Keyring, KeyringError};
@@ -37,7 +37,7 @@ pub use policy::{
     PolicyWarningKind, UnknownReason, Verdict,
 };
 #[cfg(feature = "runtime")]
-pub use runtime::{BlobError, Config, Events, Node, StartError};
+pub use runtime::{BlobError, Config, Events, Incoming, Node, Service, ServiceStream, StartError};
 pub use state::Placement;
 
 /// The README's Rust code compiles.

@@ -91,10 +91,16 @@ pub const SYNC_CHUNK_BYTES: usize = 256 * 1024;
 pub const SYNC_BYTES: usize = 8 * 1024 * 1024;
 /// Streams an engine serves at a time; further peers are told that we are busy.
 pub const STREAMS_SERVED: usize = 32;
+/// Streams of which an engine does not yet know what the peer wants; further ones are told that we are busy.
+pub const STREAMS_UNASKED: usize = 256;
 /// Streams an engine opens at a time.
 pub const STREAMS_DIALLED: usize = 16;
 /// A stream that moved nothing for this long is closed.
 pub const STREAM_IDLE: Duration = Duration::from_secs(10);
+/// Streams to the services of one node at a time.
+pub const SERVICE_STREAMS: usize = 20_000;
+/// Services of other nodes of which it is remembered how many streams they had.
+pub const SERVICE_LOADS: usize = 4096;
 /// Connections accepted by the runtime that have not yet proved the key.
 pub const HANDSHAKES: usize = 64;
 /// A connection must have proved the key within this time.

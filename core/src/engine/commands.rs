@@ -55,9 +55,17 @@ impl Engine {
             Command::RunItem { tribe, kind, name, running } => {
                 self.run_item(ticket, tribe, &(kind, name), running, now)
             }
-            Command::SetOffers(offers) => {
-                self.set_offers(offers, now);
-                self.outputs.push_back(Output::Reply(ticket, Ok(Reply::Done)));
+            Command::Serve { service, options } => self.serve(ticket, service, options, now),
+            Command::Unserve { service } => {
+                self.unserve(ticket, &service, now);
+                Ok(())
+            }
+            Command::Dial { target, service } => {
+                self.dial_service(ticket, &target, service, now);
+                Ok(())
+            }
+            Command::SetBlobs(blobs) => {
+                self.set_blobs(ticket, blobs, now);
                 Ok(())
             }
             Command::SetStatus(status) => {
@@ -316,7 +324,10 @@ impl Command {
             | Self::RemoveItem { tribe, .. }
             | Self::RunItem { tribe, .. } => tribe.is_some(),
             Self::ObserveFacts(_)
-            | Self::SetOffers(_)
+            | Self::Serve { .. }
+            | Self::Unserve { .. }
+            | Self::Dial { .. }
+            | Self::SetBlobs(_)
             | Self::SetStatus(_)
             | Self::Wait { .. }
             | Self::Leave => false,

@@ -20,6 +20,7 @@ mod own;
 mod peers;
 mod persist;
 mod quiet;
+mod services;
 mod spread;
 mod sync;
 mod timer;
@@ -45,6 +46,7 @@ pub(crate) use persist::EPOCH_KEY;
 #[cfg(feature = "runtime")]
 pub(crate) use persist::MEMBERS_KEY;
 pub(crate) use quiet::Quiet;
+pub use services::{Caller, Detached, DialError, ServeOptions, Target};
 pub use view::{Acting, Item, Member, MemberState, PolicyInfo, Tribe, TribeMember, View};
 
 use self::timer::{Timer, Timers};
@@ -116,6 +118,7 @@ pub struct Engine {
     store: persist::Store,
     waits: BTreeMap<Ticket, wait::Waiting>,
     asks: BTreeMap<StreamId, wait::Asked>,
+    services: services::Services,
     /// A live node holds our name, and we have not got it.
     name_taken: Option<NodeId>,
     leaving: Option<leave::Leaving>,
@@ -165,6 +168,7 @@ impl Engine {
             store: persist::Store::default(),
             waits: BTreeMap::new(),
             asks: BTreeMap::new(),
+            services: services::Services::default(),
             name_taken: None,
             leaving: None,
             quiet: Quiet::default(),

@@ -9,15 +9,18 @@ mod config;
 mod driver;
 mod facts;
 mod node;
+mod services;
 mod start;
 mod store;
 mod streams;
+mod tunnel;
 
 use std::{net::SocketAddr, path::PathBuf};
 
 pub use blob::BlobError;
 pub use config::Config;
 pub use node::{Events, Node};
+pub use services::{Incoming, Service, ServiceStream};
 
 use crate::FactError;
 

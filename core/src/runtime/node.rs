@@ -10,13 +10,14 @@ use std::{
 use tokio::sync::{broadcast, mpsc, oneshot, watch};
 
 use super::{
-    Config, StartError,
+    Config, Service, ServiceStream, StartError,
     driver::{Board, Request},
+    services::Incoming,
     start,
 };
 use crate::{
-    CommandError, Event, EventKind, ItemKind, ItemName, NodeId, NodeName, NodeStatus, Placement,
-    PolicyName, TribeName, Value, View,
+    CommandError, DialError, Event, EventKind, ItemKind, ItemName, NodeId, NodeName, NodeStatus,
+    Placement, PolicyName, ServeOptions, ServiceName, Target, TribeName, Value, View,
     engine::{Command, PolicyCreated, Reply, Written},
     fact,
 };
@@ -359,6 +360,46 @@ impl Node {
         self.tell(Command::ObserveFacts(facts)).await
     }
 
+    /// Serves a service: other nodes, and this one, may dial it from now on.
+    ///
+    /// # Errors
+    /// [`CommandError::ServiceExists`] if this node serves it already.
+    pub async fn serve(
+        &self,
+        service: &str,
+        options: ServeOptions,
+    ) -> Result<Service, CommandError> {
+        let name = ServiceName::parse(service)?;
+        if self.is_forked() {
+            return Err(CommandError::Forked);
+        }
+        let (queue, incoming) = mpsc::unbounded_channel();
+        let (reply, done) = oneshot::channel();
+        let (service, kept) = (name.clone(), queue.clone());
+        let request = Request::Serve { service, options, queue, reply };
+        self.shared.requests.send(request).await.map_err(|_| CommandError::Closed)?;
+        done.await.map_err(|_| CommandError::Closed)??;
+        let requests = self.shared.requests.downgrade();
+        tokio::spawn(withdraw(name.clone(), kept, requests, self.shared.stopped.clone()));
+        Ok(Service { name, incoming })
+    }
+
+    /// Dials a service of a node, or of any member of a tribe that offers it: if one fails, the next is
+    /// tried. A service of this node itself is reached without any network.
+    ///
+    /// # Errors
+    /// [`DialError`]; of a tribe, why the last member failed.
+    pub async fn dial(&self, target: Target, service: &str) -> Result<ServiceStream, DialError> {
+        let service = ServiceName::parse(service)?;
+        if self.is_forked() {
+            return Err(DialError::Forked);
+        }
+        let (reply, done) = oneshot::channel();
+        let request = Request::Dial { target, service, reply };
+        self.shared.requests.send(request).await.map_err(|_| DialError::Closed)?;
+        done.await.map_err(|_| DialError::Closed)?
+    }
+
     /// Says good-bye and stops. All later calls return [`CommandError::Closed`].
     ///
     /// # Errors
@@ -396,14 +437,36 @@ impl Node {
         }
     }
 
+    fn is_forked(&self) -> bool {
+        std::process::id() != self.shared.process
+    }
+
     async fn command(&self, command: Command) -> Result<Reply, CommandError> {
-        if std::process::id() != self.shared.process {
+        if self.is_forked() {
             return Err(CommandError::Forked);
         }
         let (reply, done) = oneshot::channel();
         let request = Request::Command(command, reply);
         self.shared.requests.send(request).await.map_err(|_| CommandError::Closed)?;
         done.await.map_err(|_| CommandError::Closed)?
+    }
+}
+
+/// Withdraws a service once nobody holds it.
+async fn withdraw(
+    service: ServiceName,
+    queue: mpsc::UnboundedSender<Incoming>,
+    requests: mpsc::WeakSender<Request>,
+    mut stopped: watch::Receiver<bool>,
+) {
+    tokio::select! {
+        () = queue.closed() => {}
+        // Then its queue must end too.
+        _ = stopped.wait_for(|stopped| *stopped) => return,
+    }
+    if let Some(requests) = requests.upgrade() {
+        // Without the loop there is nothing to withdraw from.
+        let _ = requests.send(Request::Withdraw(service, queue)).await;
     }
 }
 

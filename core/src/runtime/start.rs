@@ -84,6 +84,7 @@ pub(super) async fn start(config: Config) -> Result<Shared, StartError> {
         keyring: Arc::new(config.keyring.clone()),
         cluster: config.cluster.clone(),
         news: news_sender,
+        stopped: stopped.clone(),
     };
     let (listener, udp) = sockets.unzip();
     let listening =
