@@ -141,3 +141,24 @@ pub const CHALLENGE_REPEAT: Duration = Duration::from_millis(250);
 pub const CHALLENGE_LIFE: Duration = Duration::from_secs(10);
 /// Bytes that may wait in one stream, in each direction, for whoever drives it.
 pub const STREAM_BACKLOG_BYTES: usize = 4 * MESSAGE_BYTES;
+
+/// Largest blob, in bytes. Shared by all peers.
+pub const BLOB_BYTES: u64 = 512 * 1024 * 1024;
+/// What the blobs of one node may take on disk unless its configuration says otherwise, in bytes.
+pub const BLOB_QUOTA_BYTES: u64 = 10 * 1024 * 1024 * 1024;
+/// A blob that nothing refers to goes after this long.
+pub const BLOB_UNREFERENCED: Duration = Duration::from_secs(24 * 3600);
+/// Unreferenced blobs are looked for this often.
+pub const BLOB_COLLECT_PERIOD: Duration = Duration::from_secs(3600);
+/// Blobs fetched at a time; the others wait.
+pub const BLOBS_FETCHED: usize = 4;
+/// Streams of other nodes that fetch blobs here, or ask to hold one, at a time.
+pub const BLOB_STREAMS: usize = 32;
+/// Blobs are read, sent, received and written in pieces of this many bytes.
+pub const BLOB_CHUNK_BYTES: usize = 256 * 1024;
+/// A holder that sent or took nothing for this long is given up.
+pub const BLOB_IDLE: Duration = Duration::from_secs(30);
+/// A holder that sent wrong bytes is not asked again for this long.
+pub const BLOB_DISTRUST: Duration = Duration::from_secs(10 * 60);
+/// Longest request or answer about a blob, in bytes, without the blob. Shared by all peers.
+pub const BLOB_FRAME_BYTES: usize = 1024;

@@ -2,7 +2,7 @@
 
 use std::{net::SocketAddr, path::PathBuf, time::Duration};
 
-use crate::{ClusterName, Facts, Keyring, NameError, NodeName};
+use crate::{ClusterName, Facts, Keyring, NameError, NodeName, limits};
 
 /// What a node is started with. Only the name and the keyring have no default.
 #[derive(Debug, Clone)]
@@ -30,6 +30,8 @@ pub struct Config {
     /// Where id, keyring, records and known members are kept. Without one the node is ephemeral: a new
     /// id at each start.
     pub data_dir: Option<PathBuf>,
+    /// What blobs may take in the data directory, in bytes. Default 10 GiB.
+    pub blob_quota: u64,
     /// How long this node goes on acting for a tribe it fell out of by policy. Default 10 s.
     pub hold_down: Duration,
     /// Name and version of the embedding software, shown to others. Default `tribe/VERSION`.
@@ -53,6 +55,7 @@ impl Config {
             facts: Facts::new(),
             collect_facts: true,
             data_dir: None,
+            blob_quota: limits::BLOB_QUOTA_BYTES,
             hold_down: Duration::from_secs(10),
             version: concat!("tribe/", env!("CARGO_PKG_VERSION")).to_owned(),
         })

@@ -3,6 +3,7 @@
 //!
 //! It decides nothing: it carries bytes and the time in, and orders out.
 
+mod blob;
 mod clock;
 mod config;
 mod driver;
@@ -16,6 +17,7 @@ mod tunnel;
 
 use std::{net::SocketAddr, path::PathBuf};
 
+pub use blob::BlobError;
 pub use config::Config;
 pub use node::{Events, Node};
 pub use services::{Incoming, Service, ServiceStream};
