@@ -310,7 +310,7 @@ async fn what_a_node_offers_comes_and_goes_with_its_services() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn many_may_dial_at_the_same_time() {
-    const MANY: usize = 200;
+    const MANY: usize = 150;
     let nodes = cluster(2).await;
     echo(nodes[0].serve("echo", ServeOptions::default()).await.unwrap());
     let dials: Vec<_> = (0..MANY)

@@ -86,6 +86,8 @@ pub(super) struct Session {
     pub(super) cluster: ClusterName,
     pub(super) news: mpsc::Sender<StreamNews>,
     pub(super) stopped: watch::Receiver<bool>,
+    /// Connections to services that may shake hands at a time.
+    pub(super) dials: Arc<Semaphore>,
 }
 
 /// Ids of accepted streams have the highest bit set.
@@ -166,7 +168,13 @@ pub(super) fn dial(
 ) -> mpsc::UnboundedSender<StreamOrder> {
     let (orders, inbox) = mpsc::unbounded_channel();
     tokio::spawn(async move {
-        let reason = match timeout(CONNECT_TIME, connect(to, seed, detachable, &session)).await {
+        let permit = match detachable {
+            true => Arc::clone(&session.dials).acquire_owned().await.ok(),
+            false => None,
+        };
+        let connected = timeout(CONNECT_TIME, connect(to, seed, detachable, &session)).await;
+        drop(permit);
+        let reason = match connected {
             Ok(Ok(mut pump)) => {
                 let opened = StreamNews::Event(StreamEvent::Opened(stream));
                 if session.news.send(opened).await.is_err() {
