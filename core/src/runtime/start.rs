@@ -10,7 +10,7 @@ use arc_swap::ArcSwap;
 use socket2::SockRef;
 use tokio::{
     net::{TcpListener, UdpSocket},
-    sync::{broadcast, mpsc, watch},
+    sync::{Semaphore, broadcast, mpsc, watch},
     task::spawn_blocking,
 };
 
@@ -86,6 +86,7 @@ pub(super) async fn start(config: Config) -> Result<(Shared, Option<blob::Opened
         cluster: config.cluster.clone(),
         news: news_sender,
         stopped: stopped.clone(),
+        dials: Arc::new(Semaphore::new(limits::HANDSHAKES_DIALLED)),
     };
     let (listener, udp) = sockets.unzip();
     let listening =
