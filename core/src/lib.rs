@@ -37,7 +37,9 @@ pub use policy::{
     PolicyWarningKind, UnknownReason, Verdict,
 };
 #[cfg(feature = "runtime")]
-pub use runtime::{BlobError, Config, Events, Incoming, Node, Service, ServiceStream, StartError};
+pub use runtime::{
+    BlobError, Blobs, Config, Events, Incoming, Node, Service, ServiceStream, StartError,
+};
 pub use state::Placement;
 
 /// The README's Rust code compiles.

@@ -103,6 +103,9 @@ pub const SERVICE_STREAMS: usize = 20_000;
 pub const SERVICE_LOADS: usize = 4096;
 /// Connections accepted by the runtime that have not yet proved the key.
 pub const HANDSHAKES: usize = 64;
+/// Connections to services that shake hands at a time; the next one waits. Fewer than [`HANDSHAKES`], so that
+/// one node alone does not crowd another.
+pub const HANDSHAKES_DIALLED: usize = HANDSHAKES / 2;
 /// A connection must have proved the key within this time.
 pub const HANDSHAKE_TIME: Duration = Duration::from_secs(5);
 

@@ -217,12 +217,12 @@ async fn who_may_not_dial_is_told_why() {
     };
     soon(counters).await;
     let failed = async {
-        while nodes[1].counters()["tribe_dials_failed_total"] < 7 {
+        while nodes[1].counters()["tribe_dials_failed_total"] < 6 {
             tokio::task::yield_now().await;
         }
     };
     soon(failed).await;
-    assert!(nodes[1].counters()["tribe_dials_total"] >= 10);
+    assert!(nodes[1].counters()["tribe_dials_total"] >= 9);
 }
 
 #[tokio::test]
@@ -310,7 +310,7 @@ async fn what_a_node_offers_comes_and_goes_with_its_services() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn many_may_dial_at_the_same_time() {
-    const MANY: usize = 200;
+    const MANY: usize = 150;
     let nodes = cluster(2).await;
     echo(nodes[0].serve("echo", ServeOptions::default()).await.unwrap());
     let dials: Vec<_> = (0..MANY)

@@ -217,6 +217,10 @@ enum tribe_status
    */
   TRIBE_STATUS_ITEM_EXISTS = -506,
   /**
+   * The node serves a service of that name already.
+   */
+  TRIBE_STATUS_SERVICE_EXISTS = -507,
+  /**
    * The host itself answers for this fact; it cannot be set.
    */
   TRIBE_STATUS_FACT_BUILT_IN = -600,

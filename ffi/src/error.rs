@@ -59,6 +59,7 @@ impl From<CommandError> for Error {
             CommandError::UnknownPolicy { .. } => Status::UnknownPolicy,
             CommandError::UnknownItem { .. } => Status::UnknownItem,
             CommandError::ItemExists { .. } => Status::ItemExists,
+            CommandError::ServiceExists(_) => Status::ServiceExists,
             CommandError::UnknownNode { .. } => Status::UnknownNode,
             CommandError::TribeExists(_) => Status::TribeExists,
             CommandError::PolicyExists { .. } => Status::PolicyExists,

@@ -76,6 +76,8 @@ pub enum Status {
     UnknownItem = -505,
     /// The item exists.
     ItemExists = -506,
+    /// The node serves a service of that name already.
+    ServiceExists = -507,
     /// The host itself answers for this fact; it cannot be set.
     FactBuiltIn = -600,
     /// The fact, or all facts of the node together, are too large.
@@ -125,6 +127,7 @@ const ALL: &[(Status, &CStr)] = &[
     (Status::UnknownNode, c"unknown-node"),
     (Status::UnknownItem, c"unknown-item"),
     (Status::ItemExists, c"item-exists"),
+    (Status::ServiceExists, c"service-exists"),
     (Status::TooLong, c"too-long"),
     (Status::FactBuiltIn, c"fact-built-in"),
     (Status::FactTooLarge, c"fact-too-large"),

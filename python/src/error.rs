@@ -84,6 +84,7 @@ fn command(error: CommandError) -> PyErr {
         CommandError::TribeExists(_)
         | CommandError::PolicyExists { .. }
         | CommandError::ItemExists { .. }
+        | CommandError::ServiceExists(_)
         | CommandError::NameTaken(_) => class::AlreadyExistsError::new_err(message),
         CommandError::Unreachable(_) => class::TimeoutError::new_err(message),
         CommandError::Closed => class::ClosedError::new_err(message),

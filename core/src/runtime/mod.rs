@@ -17,7 +17,7 @@ mod tunnel;
 
 use std::{net::SocketAddr, path::PathBuf};
 
-pub use blob::BlobError;
+pub use blob::{BlobError, Blobs};
 pub use config::Config;
 pub use node::{Events, Node};
 pub use services::{Incoming, Service, ServiceStream};

@@ -10,7 +10,7 @@ use std::{
 use tokio::sync::{broadcast, mpsc, oneshot, watch};
 
 use super::{
-    Config, Service, ServiceStream, StartError,
+    Blobs, Config, Service, ServiceStream, StartError, blob,
     driver::{Board, Request},
     services::Incoming,
     start,
@@ -32,6 +32,7 @@ use crate::{
 #[derive(Debug, Clone)]
 pub struct Node {
     shared: Arc<Shared>,
+    blobs: Option<Blobs>,
 }
 
 /// What all clones of a handle share.
@@ -57,7 +58,17 @@ impl Node {
     /// # Errors
     /// [`StartError`]; then nothing runs.
     pub async fn start(config: Config) -> Result<Self, StartError> {
-        Ok(Self { shared: Arc::new(start::start(config).await?) })
+        let (shared, opened) = start::start(config).await?;
+        let mut node = Self::of(Arc::new(shared));
+        if let Some(opened) = opened {
+            node.blobs = Some(blob::start(opened, &node.shared).await);
+        }
+        Ok(node)
+    }
+
+    /// A handle without blobs, to reach others by.
+    pub(super) fn of(shared: Arc<Shared>) -> Self {
+        Self { shared, blobs: None }
     }
 
     /// This node's name.
@@ -358,6 +369,12 @@ impl Node {
         }
         let facts = start::collected().await;
         self.tell(Command::ObserveFacts(facts)).await
+    }
+
+    /// The blobs of this node; `None` without a data directory.
+    #[must_use]
+    pub fn blobs(&self) -> Option<Blobs> {
+        self.blobs.clone()
     }
 
     /// Serves a service: other nodes, and this one, may dial it from now on.

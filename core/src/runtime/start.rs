@@ -10,12 +10,12 @@ use arc_swap::ArcSwap;
 use socket2::SockRef;
 use tokio::{
     net::{TcpListener, UdpSocket},
-    sync::{broadcast, mpsc, watch},
+    sync::{Semaphore, broadcast, mpsc, watch},
     task::spawn_blocking,
 };
 
 use super::{
-    Config, StartError,
+    Config, StartError, blob,
     clock::Clock,
     driver::{Board, Desk, Driver, Request},
     facts::{FactRoot, collect},
@@ -36,8 +36,8 @@ const PORT_TRIES: usize = 32;
 /// A burst of datagrams waits here while the loop is busy, in bytes.
 const SOCKET_BYTES: usize = 4 * 1024 * 1024;
 
-/// Starts a node and its loop.
-pub(super) async fn start(config: Config) -> Result<Shared, StartError> {
+/// Starts a node and its loop, and opens its blobs.
+pub(super) async fn start(config: Config) -> Result<(Shared, Option<blob::Opened>), StartError> {
     let clock = Clock::start();
     let host_facts = host_facts(&config).await;
     check_facts(&host_facts.covered_by(&config.facts))?;
@@ -50,6 +50,7 @@ pub(super) async fn start(config: Config) -> Result<Shared, StartError> {
     };
     let (stored_sender, stored) = mpsc::unbounded_channel();
     let mut opened = open_store(&config, clock, stored_sender).await?;
+    let blobs = open_blobs(&config, clock).await?;
     if config.alone {
         opened.saved.entries.retain(|(_, key, _)| key != MEMBERS_KEY);
     }
@@ -85,6 +86,7 @@ pub(super) async fn start(config: Config) -> Result<Shared, StartError> {
         cluster: config.cluster.clone(),
         news: news_sender,
         stopped: stopped.clone(),
+        dials: Arc::new(Semaphore::new(limits::HANDSHAKES_DIALLED)),
     };
     let (listener, udp) = sockets.unzip();
     let listening =
@@ -114,7 +116,7 @@ pub(super) async fn start(config: Config) -> Result<Shared, StartError> {
         tokio::spawn(refresh_for_ever(requests.downgrade()));
     }
     tracing::info!(node = %config.name, id = %opened.id, %address, "node started");
-    Ok(Shared {
+    let shared = Shared {
         name: config.name,
         id: opened.id,
         address,
@@ -124,7 +126,8 @@ pub(super) async fn start(config: Config) -> Result<Shared, StartError> {
         board,
         events: events.downgrade(),
         stopped,
-    })
+    };
+    Ok((shared, blobs))
 }
 
 /// Facts of the host are collected this often while the node runs.
@@ -243,4 +246,14 @@ async fn open_store(
         saved: opened.saved,
         store: Some(opened.store),
     })
+}
+
+async fn open_blobs(config: &Config, clock: Clock) -> Result<Option<blob::Opened>, StartError> {
+    let Some(path) = config.data_dir.clone() else { return Ok(None) };
+    let (quota, opening) = (config.blob_quota, path.clone());
+    let opened = spawn_blocking(move || blob::BlobStore::open(&opening, quota, clock)).await;
+    let opened = opened.map_err(std::io::Error::other).and_then(|opened| opened);
+    let (store, found) =
+        opened.map_err(|error| StartError::DataDir { path, reason: error.to_string() })?;
+    Ok(Some(blob::Opened { store, found, clock, alone: config.alone }))
 }

@@ -86,12 +86,16 @@ pub(super) struct Session {
     pub(super) cluster: ClusterName,
     pub(super) news: mpsc::Sender<StreamNews>,
     pub(super) stopped: watch::Receiver<bool>,
+    /// Connections to services that may shake hands at a time.
+    pub(super) dials: Arc<Semaphore>,
 }
 
 /// Ids of accepted streams have the highest bit set.
 const ACCEPTED: u64 = 1 << 63;
 const READ_BYTES: usize = 16 * 1024;
 const CONNECT_TIME: Duration = Duration::from_secs(5);
+/// After so long, and up to twice that, a crowded peer is tried again.
+const CROWDED_PAUSE_MS: u64 = 50;
 
 /// Accepts connections for ever; ends with the task.
 pub(super) async fn listen(listener: TcpListener, session: Session) {
@@ -164,7 +168,13 @@ pub(super) fn dial(
 ) -> mpsc::UnboundedSender<StreamOrder> {
     let (orders, inbox) = mpsc::unbounded_channel();
     tokio::spawn(async move {
-        let reason = match timeout(CONNECT_TIME, connect(to, seed, &session)).await {
+        let permit = match detachable {
+            true => Arc::clone(&session.dials).acquire_owned().await.ok(),
+            false => None,
+        };
+        let connected = timeout(CONNECT_TIME, connect(to, seed, detachable, &session)).await;
+        drop(permit);
+        let reason = match connected {
             Ok(Ok(mut pump)) => {
                 let opened = StreamNews::Event(StreamEvent::Opened(stream));
                 if session.news.send(opened).await.is_err() {
@@ -187,20 +197,28 @@ pub(super) fn dial(
     orders
 }
 
+/// Opens a connection, and the session on it. A peer that has too many connections to look at closes the
+/// next ones unseen: who dials for a user tries again.
 async fn connect(
     to: SocketAddr,
     seed: [u8; 32],
+    again: bool,
     session: &Session,
 ) -> Result<Pump, ConnectionError> {
-    let socket = TcpStream::connect(to).await?;
-    let noise = NoiseStream::initiator(&session.keyring, &session.cluster, seed)?;
-    let mut pump = Pump::new(socket, noise);
-    pump.flush().await?;
-    while !pump.noise.is_established() {
-        pump.read().await?;
-        pump.flush().await?;
+    let mut seed = seed;
+    loop {
+        let noise = NoiseStream::initiator(&session.keyring, &session.cluster, seed)?;
+        let mut pump = Pump::new(TcpStream::connect(to).await?, noise);
+        match pump.establish().await {
+            Ok(()) => return Ok(pump),
+            Err(ConnectionError::Closed | ConnectionError::Io(_)) if again => {}
+            Err(error) => return Err(error),
+        }
+        let pause = getrandom::u64().map_err(std::io::Error::other)? % CROWDED_PAUSE_MS;
+        tokio::time::sleep(Duration::from_millis(CROWDED_PAUSE_MS + pause)).await;
+        // No seed is used twice.
+        getrandom::fill(&mut seed).map_err(std::io::Error::other)?;
     }
-    Ok(pump)
 }
 
 /// A connection and the session on it.
@@ -217,6 +235,16 @@ impl Pump {
         // Small messages must not wait for one another.
         let _ = socket.set_nodelay(true);
         Self { socket, noise, buffer: vec![0; READ_BYTES], detachable: false }
+    }
+
+    /// Shakes hands with who was dialled.
+    async fn establish(&mut self) -> Result<(), ConnectionError> {
+        self.flush().await?;
+        while !self.noise.is_established() {
+            self.read().await?;
+            self.flush().await?;
+        }
+        Ok(())
     }
 
     async fn read(&mut self) -> Result<(), ConnectionError> {

@@ -11,6 +11,7 @@ use tokio::{
     io::{AsyncRead, AsyncWrite},
     sync::{Semaphore, watch},
     task::spawn_blocking,
+    time::timeout,
 };
 
 use super::{
@@ -88,10 +89,11 @@ impl<P: Peers> Fetcher<P> {
     pub(super) async fn ready(&self) -> Result<(), BlobError> {
         let mut ready = self.ready.clone();
         tokio::select! {
+            biased;
+            () = self.peers.stopped() => Err(BlobError::Closed),
             verified = ready.wait_for(|ready| *ready) => {
                 verified.map(drop).map_err(|_| BlobError::Closed)
             }
-            () = self.peers.stopped() => Err(BlobError::Closed),
         }
     }
 
@@ -127,9 +129,10 @@ impl<P: Peers> Fetcher<P> {
         let fetcher = Arc::clone(self);
         tokio::spawn(async move {
             let outcome = tokio::select! {
-                outcome = fetcher.transfer(blob, bytes) => outcome,
-                () = fetcher.unwanted(blob, &sender) => return,
+                biased;
                 () = fetcher.peers.stopped() => Err(BlobError::Closed),
+                () = fetcher.unwanted(blob, &sender) => return,
+                outcome = fetcher.transfer(blob, bytes) => outcome,
             };
             lock(&fetcher.transfers).remove(&blob);
             sender.send_replace(Some(outcome));
@@ -232,10 +235,16 @@ impl<P: Peers> Fetcher<P> {
             // Finished by an earlier try that was stopped before it looked.
             return Ok((part, Ok(())));
         }
-        match self.peers.dial(holder).await {
+        match self.dial(holder).await {
             Ok(mut stream) => wire::download(&mut stream, part).await,
-            Err(reason) => Ok((part, Err(PeerError::Refused(reason)))),
+            Err(error) => Ok((part, Err(error))),
         }
+    }
+
+    async fn dial(&self, node: &NodeName) -> Result<P::Stream, PeerError> {
+        let dialled = timeout(limits::BLOB_IDLE, self.peers.dial(node)).await;
+        let dialled = dialled.map_err(|_| PeerError::Idle(limits::BLOB_IDLE))?;
+        dialled.map_err(PeerError::Refused)
     }
 
     /// The holder to ask next: the one that served us last, otherwise any.
@@ -275,7 +284,7 @@ impl<P: Peers> Fetcher<P> {
         blob: BlobId,
         bytes: u64,
     ) -> Result<(), PeerError> {
-        let mut stream = self.peers.dial(node).await.map_err(PeerError::Refused)?;
+        let mut stream = self.dial(node).await?;
         wire::send(&mut stream, &Ask::Hold { blob, bytes }).await?;
         // It fetches the blob meanwhile; whoever asks says how long that may take.
         match wire::receive(&mut stream, Duration::MAX).await? {

@@ -5,15 +5,19 @@
 //!
 //! Invariant: no byte is given out as part of a blob before all of them had the right hash here.
 
-#![cfg_attr(not(test), expect(dead_code, reason = "not served between nodes yet"))]
-
 mod fetch;
+mod handle;
+mod peers;
 mod store;
 #[cfg(test)]
 mod tests;
 mod wire;
 
 use std::path::PathBuf;
+
+pub use handle::Blobs;
+pub(super) use peers::{Opened, start};
+pub(super) use store::BlobStore;
 
 use crate::{BlobId, NodeName};
 

@@ -30,7 +30,7 @@ const TEMPORARY: &str = "tmp";
 
 /// The blobs of one data directory.
 #[derive(Debug)]
-pub(super) struct BlobStore {
+pub(in crate::runtime) struct BlobStore {
     dir: PathBuf,
     quota: u64,
     clock: Clock,
@@ -68,7 +68,7 @@ impl Held {
 
 impl BlobStore {
     /// Opens the blobs of a data directory, and lists what is to be verified before it is held.
-    pub(super) fn open(
+    pub(in crate::runtime) fn open(
         data_dir: &Path,
         quota: u64,
         clock: Clock,
