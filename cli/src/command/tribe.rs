@@ -69,10 +69,12 @@ pub(crate) enum Verb {
         #[arg(value_parser = name())]
         node: Option<String>,
     },
-    /// Show whether all members agree on who is in
+    /// Show whether all members agree on who is in, and how the tribe's plugins and tasks stand on each
     ///
     /// A member agrees if it computes the same memberships for itself as the node behind the socket does
-    /// for it. A node is holding if it fell out of the tribe and still acts for it for some seconds.
+    /// for it. A node is holding if it fell out of the tribe and still acts for it for some seconds. What
+    /// is wrong is told in the words of the node concerned. The exit status is 4 unless all live members
+    /// have done all that the tribe asks.
     Status {
         /// Name of the tribe [default: this node and all tribes]
         #[arg(value_parser = name())]
@@ -100,7 +102,9 @@ pub(crate) async fn run(verb: Verb, session: &Session) -> Result<Exit, Failure> 
         Verb::Leave { tribe, node } => place(session, tribe, node, Placement::Left).await,
         Verb::Auto { tribe, node } => place(session, tribe, node, Placement::Automatic).await,
         Verb::Status { tribe: Some(tribe) } => {
-            session.show(&snapd.tribe_status(&tribe).await?, status_text)
+            let status = snapd.tribe_status(&tribe).await?;
+            let shown = session.show(&status, status_text)?;
+            Ok(if status.applied { shown } else { Exit::PartlyDone })
         }
         Verb::Status { tribe: None } => session.show(&overview(session).await?, overview_text),
         Verb::Policy(verb) => policy::run(verb, session).await,
@@ -192,9 +196,49 @@ fn status_text(status: &TribeStatus) -> String {
             ("synced", yes_no(status.synced)),
             ("agreed", agreed_text(&status.members)),
             ("holding", list(&status.holding)),
+            ("applied", yes_no(status.applied)),
         ]),
         table(["MEMBER", "STATE", "AGREES", "REASONS"], members.collect()),
+        items_text(&status.members),
     ])
+    .trim_end()
+    .to_owned()
+}
+
+/// How the items stand on each member, and below that what is wrong, in full.
+fn items_text(members: &[StatusMember]) -> String {
+    let rows = members.iter().flat_map(|member| {
+        member.items.iter().map(|item| {
+            [
+                member.name.clone(),
+                item.kind.clone(),
+                item.name.clone(),
+                item.plugin.clone().unwrap_or_default(),
+                item.desired.clone(),
+                item.state.clone(),
+            ]
+        })
+    });
+    let rows: Vec<_> = rows.collect();
+    let mut text = String::new();
+    if !rows.is_empty() {
+        text = table(["NODE", "KIND", "NAME", "PLUGIN", "DESIRED", "STATE"], rows);
+    }
+    for member in members.iter().filter(|member| member.state == MemberState::Alive) {
+        if let Some(silent) = &member.silent {
+            let line = format!("{} does not say how its items stand: {silent}", member.name);
+            text = format!("{text}\n\n{}", sanitize::line(&line));
+        }
+        for item in &member.items {
+            let Some(detail) = &item.detail else { continue };
+            let head = format!("{} {} {}:", member.name, item.kind, item.name);
+            text = format!("{text}\n\n{}", sanitize::line(&head));
+            for line in detail.lines() {
+                text = format!("{text}\n  {}", sanitize::line(line));
+            }
+        }
+    }
+    text.trim_start().to_owned()
 }
 
 fn overview_text(overview: &Overview) -> String {
@@ -261,6 +305,8 @@ mod tests {
             state,
             reasons: vec![Reason::Joined],
             agrees,
+            items: Vec::new(),
+            silent: None,
         };
         TribeStatus {
             tribe: "core".into(),
@@ -272,7 +318,36 @@ mod tests {
                 member("i3", MemberState::Down, false),
             ],
             holding: vec!["i4".into()],
+            applied: true,
         }
+    }
+
+    #[test]
+    fn the_status_tells_in_full_what_is_wrong() {
+        let item = |state: &str, detail: Option<&str>| tribe_api::ItemStatus {
+            kind: "plugin".into(),
+            name: "smart".into(),
+            generation: 3,
+            desired: "running".into(),
+            state: state.into(),
+            applied: detail.is_none(),
+            detail: detail.map(str::to_owned),
+            since_ms: 0,
+            plugin: None,
+        };
+        let mut status = status();
+        status.members[0].items.push(item("failed", Some("it ended\nit last printed:\u{7}")));
+        status.members[1].silent = Some("it did not answer in time".into());
+        let expected = "\
+NODE  KIND    NAME   PLUGIN  DESIRED  STATE
+i1    plugin  smart  -       running  failed
+
+i1 plugin smart:
+  it ended
+  it last printed:\\u{7}
+
+i2 does not say how its items stand: it did not answer in time";
+        assert_eq!(items_text(&status.members), expected);
     }
 
     #[test]
@@ -331,6 +406,7 @@ tribe    core
 synced   yes
 agreed   1/2
 holding  i4
+applied  yes
 
 MEMBER  STATE  AGREES  REASONS
 i1      alive  yes     joined
