@@ -10,6 +10,7 @@
 mod abuse;
 mod cut_off;
 mod facts;
+mod fleet;
 mod idle;
 mod keys;
 mod languages;
