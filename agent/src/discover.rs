@@ -79,7 +79,10 @@ async fn load(path: &Path, plugins: &Host) -> anyhow::Result<()> {
             Some(part) => upload.write(part).await?,
         }
     }
-    plugins.load(upload).await?;
+    let mut beside = path.to_owned().into_os_string();
+    beside.push(".asc");
+    let signature = tokio::fs::read(beside).await.ok();
+    plugins.load(upload, signature).await?;
     Ok(())
 }
 

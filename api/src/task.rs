@@ -1,6 +1,7 @@
 //! Tasks: of the daemon's node, and of tribes.
 
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 use utoipa::{IntoParams, ToSchema};
 
 use crate::Measured;
@@ -71,6 +72,9 @@ pub struct Task {
     /// Its steps in the order of the manifest, parents first.
     #[serde(default)]
     pub steps: Vec<TaskStep>,
+    /// Its manifest, in which literal passwords are hidden. Absent in lists.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub manifest: Option<Value>,
 }
 
 /// What a task does.
@@ -179,6 +183,9 @@ pub struct StepSpool {
     pub oldest_ms: Option<u64>,
     /// Batches that had to go because of the limit.
     pub dropped: u64,
+    /// Records that a crash left unreadable.
+    #[serde(default)]
+    pub torn: u64,
     /// Batches that fail while others pass, and were set aside.
     pub set_aside: usize,
     /// Why the last ones of those failed.

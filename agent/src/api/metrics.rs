@@ -101,7 +101,7 @@ fn no_value(key: &str) -> ApiError {
     ApiError::bad("bad-config", message)
 }
 
-fn measured(metric: Metric) -> Measured {
+pub(super) fn measured(metric: Metric) -> Measured {
     Measured {
         namespace: metric.namespace.to_string(),
         version: metric.version,

@@ -79,6 +79,15 @@ pub(super) fn config_to_bytes(config: &Config) -> Vec<u8> {
     config_to_rpc(config).encode_to_vec()
 }
 
+/// A configuration that another node sent.
+pub(super) fn config(map: rpc::ConfigMap) -> Config {
+    let ints = map.int_map.into_iter().map(|(key, value)| (key, ConfigValue::Int(value)));
+    let texts = map.string_map.into_iter().map(|(key, value)| (key, ConfigValue::Text(value)));
+    let floats = map.float_map.into_iter().map(|(key, value)| (key, ConfigValue::Float(value)));
+    let bools = map.bool_map.into_iter().map(|(key, value)| (key, ConfigValue::Bool(value)));
+    ints.chain(texts).chain(floats).chain(bools).collect()
+}
+
 /// Bytes of a plugin as text.
 pub(super) fn text(bytes: &[u8]) -> String {
     String::from_utf8_lossy(bytes).into_owned()
@@ -199,5 +208,6 @@ mod tests {
         assert_eq!(map.string_map["host"], "h");
         assert_eq!(map.float_map["ratio"], 1.0);
         assert!(!map.bool_map["skip-verify"]);
+        assert_eq!(super::config(map), config);
     }
 }

@@ -41,13 +41,13 @@ pub(crate) use self::{
     catalog::{Entry, Request, RequestError},
     config::{Config, ConfigTree, ConfigValue, PluginConfigs},
     host::{Host, HostSettings, LoadError},
-    identity::{IdentityError, Kind, Wanted},
+    identity::{Identity, IdentityError, Kind, Wanted},
     loaded::Plugin,
     metric::{Data, Metric},
     once::{Once, run as run_once},
     process::{ExecArgs, exec},
     session::{Collection, Session},
-    store::StoreError,
+    store::{StoreError, StoredFile, Upload},
     stream::StreamOptions,
 };
 

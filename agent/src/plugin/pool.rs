@@ -5,6 +5,7 @@ use std::{
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
+use tokio::sync::watch;
 use tracing::info;
 
 use super::{
@@ -21,6 +22,8 @@ pub(super) struct Pool {
     program: Arc<Program>,
     launch: Arc<Launch>,
     state: Mutex<State>,
+    /// All instances were ended at once, and have ended.
+    over: watch::Sender<bool>,
 }
 
 #[derive(Debug)]
@@ -51,7 +54,8 @@ impl Pool {
         let mut seats = Seats::new(traits, launch.max_running);
         let first = Instance::keep(started, Arc::clone(&program), Arc::clone(&launch));
         let instances = BTreeMap::from([(seats.add(), first)]);
-        Self { program, launch, state: Mutex::new(State { seats, instances, closed: false }) }
+        let state = Mutex::new(State { seats, instances, closed: false });
+        Self { program, launch, state, over: watch::Sender::new(false) }
     }
 
     /// A task begins to use the plugin: what it needs is started.
@@ -132,6 +136,13 @@ impl Pool {
     pub(super) async fn stop(&self) {
         let instances = self.close();
         futures_util::future::join_all(instances.values().map(Instance::stop)).await;
+        self.over.send_replace(true);
+    }
+
+    /// Comes back when someone has ended all instances.
+    pub(super) async fn ended(&self) {
+        // The sender is here, so it cannot fail.
+        let _ = self.over.subscribe().wait_for(|over| *over).await;
     }
 
     /// Ends all instances, each after its calls.

@@ -21,6 +21,7 @@ use super::{
 };
 use crate::{
     plugin::{Host, Session, UseError},
+    remote::Remote,
     values::Values,
 };
 
@@ -113,10 +114,12 @@ impl Scheduler {
         values: Values,
         tags: &BTreeMap<String, BTreeMap<String, String>>,
         spool: Spool,
+        remote: Option<Remote>,
     ) -> Self {
         let context = Context {
             node,
             values,
+            remote,
             #[cfg(test)]
             script: None,
         };

@@ -33,7 +33,12 @@ pub(crate) fn plugin(name: &str) -> String {
 
 fn load(daemon: &Daemon, name: &str, content: &str) -> Reply {
     let path = format!("/v3/plugins?file={name}");
-    daemon.send("POST", &path, "content-type: application/octet-stream\r\n", content)
+    let mut reply =
+        daemon.send("POST", &path, "content-type: application/octet-stream\r\n", content);
+    if let Some(plugin) = reply.body.get_mut("plugin") {
+        reply.body = plugin.take();
+    }
+    reply
 }
 
 /// Loads plugins at the same time, which takes less time.
