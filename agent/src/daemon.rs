@@ -111,12 +111,15 @@ fn node_config(tribe: &TribeSettings, settings: &Settings) -> anyhow::Result<tri
 }
 
 fn host_settings(settings: &Settings) -> HostSettings {
+    let plugins = &settings.plugins;
     HostSettings {
         node: settings.tribe.name.value.clone(),
         dir: settings.data_dir.value.join("plugins"),
-        configs: settings.plugin_configs.clone(),
-        load_time: settings.load_timeout.value,
-        max_running: settings.max_running.value,
+        configs: plugins.configs.clone(),
+        load_time: plugins.load_timeout.value,
+        max_running: plugins.max_running.value,
+        tags: plugins.tags.clone(),
+        limits: plugins.limits,
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::fmt::{self, Display, Write as _};
 
-use super::{Given, Origin, Settings, duration};
+use super::{Given, Origin, Settings, duration, plugin_settings};
 
 /// Everything that was read, as YAML with the sources as comments. Of a key only the fingerprint, and
 /// of what plugins are told only the names.
@@ -12,30 +12,12 @@ pub(crate) fn print(settings: &Settings) -> Result<String, fmt::Error> {
         Some(path) => writeln!(out, "# {} is good", path.display())?,
         None => writeln!(out, "# no configuration file")?,
     }
-    let Settings {
-        log_level,
-        log_format,
-        socket,
-        data_dir,
-        load_timeout,
-        max_running,
-        plugin_configs,
-        tribe,
-        ..
-    } = settings;
+    let Settings { log_level, log_format, socket, data_dir, plugins, tribe, .. } = settings;
     line(&mut out, "log_level", &log_level.value, &log_level.origin)?;
     line(&mut out, "log_format", log_format.value.as_str(), &log_format.origin)?;
     line(&mut out, "socket", socket.value.display(), &socket.origin)?;
     line(&mut out, "data_dir", data_dir.value.display(), &data_dir.origin)?;
-    writeln!(out, "plugins:")?;
-    let time = duration::show(load_timeout.value);
-    line(&mut out, "  load_timeout", time, &load_timeout.origin)?;
-    line(&mut out, "  max_running", max_running.value, &max_running.origin)?;
-    for (name, config) in &plugin_configs.names {
-        // Without the values, among which passwords may be.
-        let keys: Vec<_> = config.keys().map(String::as_str).collect();
-        writeln!(out, "  # config of {name}: {}", keys.join(", "))?;
-    }
+    plugin_settings::print(plugins, &mut out, line)?;
     writeln!(out, "tribe:")?;
     line(&mut out, "  enable", tribe.enable.value, &tribe.enable.origin)?;
     line(&mut out, "  name", &tribe.name.value, &tribe.name.origin)?;

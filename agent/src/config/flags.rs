@@ -4,8 +4,8 @@ use std::path::PathBuf;
 
 use clap::{ArgMatches, parser::ValueSource};
 
-use super::{Given, KeyFrom, Layer, Origin, Problems, RawFact};
-use crate::{args::RunArgs, plugin::PluginConfigs};
+use super::{Given, KeyFrom, Layer, Origin, PluginLayer, Problems, RawFact};
+use crate::args::RunArgs;
 
 /// What flags and environment say. A flag covers its variable.
 pub(super) fn layer(args: RunArgs, matches: &ArgMatches, problems: &mut Problems) -> Layer {
@@ -18,9 +18,7 @@ pub(super) fn layer(args: RunArgs, matches: &ArgMatches, problems: &mut Problems
         log_format: text("log_format", args.log_format),
         socket: path("socket", args.socket),
         data_dir: path("data_dir", args.data_dir),
-        load_timeout: None,
-        max_running: None,
-        plugin_configs: PluginConfigs::default(),
+        plugins: PluginLayer::default(),
         enable: given(&origin, "tribe", args.tribe),
         name: text("tribe_node_name", args.tribe_node_name),
         cluster: None,

@@ -11,13 +11,14 @@ mod check;
 mod duration;
 mod file;
 mod flags;
+mod plugin_section;
+mod plugin_settings;
+mod size;
 mod tribe_settings;
 
 use std::{
     fmt, io,
-    ops::RangeInclusive,
     path::{Path, PathBuf},
-    time::Duration,
 };
 
 use clap::ArgMatches;
@@ -25,27 +26,20 @@ use tribe::Value;
 use tribe_api::DEFAULT_SOCKET;
 use zeroize::Zeroizing;
 
-pub(crate) use self::{check::print, tribe_settings::TribeSettings};
+use self::plugin_settings::PluginLayer;
+pub(crate) use self::{
+    check::print, plugin_settings::PluginSettings, tribe_settings::TribeSettings,
+};
 use crate::{
     args::RunArgs,
     failure::{Exit, Failure},
     log::{self, LogFormat},
-    plugin::PluginConfigs,
 };
 
 /// The file that is read if none is named.
 const DEFAULT_FILE: &str = "/etc/snap/snapd.yaml";
 /// Where the node keeps what it must not forget, unless told otherwise.
 const DEFAULT_DATA_DIR: &str = "/var/lib/snap";
-
-/// How long a plugin may take to start, unless told otherwise. Those in Python take a second or two.
-const DEFAULT_LOAD_TIMEOUT: &str = "10s";
-/// How many instances of one plugin may run, unless told otherwise. As in snap.
-const DEFAULT_MAX_RUNNING: u64 = 3;
-/// What it may be told.
-const MAX_RUNNINGS: RangeInclusive<u64> = 1..=100;
-/// What it may be told. Clients do not wait longer for an answer.
-const LOAD_TIMEOUTS: RangeInclusive<Duration> = Duration::from_secs(1)..=Duration::from_secs(45);
 
 /// Everything the daemon is told, complete and checked.
 #[derive(Debug)]
@@ -56,12 +50,7 @@ pub(crate) struct Settings {
     pub(crate) log_format: Given<LogFormat>,
     pub(crate) socket: Given<PathBuf>,
     pub(crate) data_dir: Given<PathBuf>,
-    /// How long a plugin may take to start.
-    pub(crate) load_timeout: Given<Duration>,
-    /// How many instances of one plugin may run.
-    pub(crate) max_running: Given<usize>,
-    /// What plugins are told. May hold passwords.
-    pub(crate) plugin_configs: PluginConfigs,
+    pub(crate) plugins: PluginSettings,
     pub(crate) tribe: TribeSettings,
 }
 
@@ -99,9 +88,8 @@ struct Layer {
     log_format: Option<Given<String>>,
     socket: Option<Given<PathBuf>>,
     data_dir: Option<Given<PathBuf>>,
-    load_timeout: Option<Given<String>>,
-    max_running: Option<Given<u64>>,
-    plugin_configs: PluginConfigs,
+    /// Only the file says something of them.
+    plugins: PluginLayer,
     enable: Option<Given<bool>>,
     name: Option<Given<String>>,
     cluster: Option<Given<String>>,
@@ -172,19 +160,15 @@ fn read_file(path: Option<&Path>) -> Result<(Option<PathBuf>, Layer), Failure> {
     }
 }
 
-fn resolve(file: Option<PathBuf>, layer: Layer, problems: &mut Problems) -> Option<Settings> {
-    let Layer { log_level, log_format, socket, data_dir, load_timeout, .. } = &layer;
+fn resolve(file: Option<PathBuf>, mut layer: Layer, problems: &mut Problems) -> Option<Settings> {
+    let plugins = plugin_settings::resolve(std::mem::take(&mut layer.plugins), problems);
+    let Layer { log_level, log_format, socket, data_dir, .. } = &layer;
     let log_level = or_default(log_level.clone(), "info".to_owned());
     let log_level = problems.parse(log_level, |text| log::check_level(text).map(|()| text.clone()));
     let log_format = or_default(log_format.clone(), "text".to_owned());
     let log_format = problems.parse(log_format, |text| LogFormat::parse(text));
     let socket = or_default(socket.clone(), DEFAULT_SOCKET.into());
     let data_dir = or_default(data_dir.clone(), DEFAULT_DATA_DIR.into());
-    let load_timeout = or_default(load_timeout.clone(), DEFAULT_LOAD_TIMEOUT.to_owned());
-    let load_timeout = problems.parse(load_timeout, |text| parse_load_timeout(text));
-    let max_running = or_default(layer.max_running.clone(), DEFAULT_MAX_RUNNING);
-    let max_running = problems.parse(max_running, |number| check_max_running(*number));
-    let plugin_configs = layer.plugin_configs.clone();
     let tribe = tribe_settings::resolve(layer, problems);
     Some(Settings {
         file,
@@ -192,27 +176,8 @@ fn resolve(file: Option<PathBuf>, layer: Layer, problems: &mut Problems) -> Opti
         log_format: log_format?,
         socket,
         data_dir,
-        load_timeout: load_timeout?,
-        max_running: max_running?,
-        plugin_configs,
+        plugins: plugins?,
         tribe: tribe?,
-    })
-}
-
-fn parse_load_timeout(text: &str) -> Result<Duration, String> {
-    let time = duration::parse(text).map_err(|error| error.to_string())?;
-    if LOAD_TIMEOUTS.contains(&time) {
-        return Ok(time);
-    }
-    let (least, most) =
-        (duration::show(*LOAD_TIMEOUTS.start()), duration::show(*LOAD_TIMEOUTS.end()));
-    Err(format!("`{text}` is not a time a plugin can be given to start, use {least} to {most}"))
-}
-
-fn check_max_running(number: u64) -> Result<usize, String> {
-    usize::try_from(number).ok().filter(|_| MAX_RUNNINGS.contains(&number)).ok_or_else(|| {
-        let (least, most) = (MAX_RUNNINGS.start(), MAX_RUNNINGS.end());
-        format!("`{number}` is no number of instances of a plugin, use {least} to {most}")
     })
 }
 
@@ -230,10 +195,7 @@ impl Layer {
             log_format: self.log_format.or(lower.log_format),
             socket: self.socket.or(lower.socket),
             data_dir: self.data_dir.or(lower.data_dir),
-            load_timeout: self.load_timeout.or(lower.load_timeout),
-            max_running: self.max_running.or(lower.max_running),
-            // Only the file has some.
-            plugin_configs: lower.plugin_configs,
+            plugins: lower.plugins,
             enable: self.enable.or(lower.enable),
             name: self.name.or(lower.name),
             cluster: self.cluster.or(lower.cluster),

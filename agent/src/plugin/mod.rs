@@ -17,12 +17,14 @@ mod host;
 mod identity;
 mod instance;
 mod launch;
+mod limits;
 mod loaded;
 mod metric;
 mod once;
 mod output;
 mod pool;
 mod preamble;
+mod prefix;
 mod process;
 mod program;
 mod rpc;
@@ -31,21 +33,29 @@ mod session;
 mod start;
 mod store;
 mod stream;
+mod tls;
+mod told;
 mod traits;
+mod trust;
 
 pub(crate) use self::{
     calls::UseError,
     catalog::{Entry, Request, RequestError},
-    config::{Config, ConfigTree, ConfigValue, PluginConfigs},
-    host::{Host, HostSettings, LoadError},
-    identity::{IdentityError, Kind, Wanted},
+    config::{Config, ConfigTree, ConfigValue},
+    host::{Host, HostSettings, LoadError, NODE_TAG},
+    identity::{Identity, IdentityError, Kind, Wanted},
+    limits::Limits,
     loaded::Plugin,
     metric::{Data, Metric},
     once::{Once, run as run_once},
+    prefix::ByPrefix,
     process::{ExecArgs, exec},
     session::{Collection, Session},
     store::StoreError,
     stream::StreamOptions,
+    tls::TlsFiles,
+    told::PluginConfigs,
+    trust::TrustLevel,
 };
 
 #[cfg(test)]

@@ -21,6 +21,7 @@ use tracing::{debug, warn};
 
 use super::{
     client::Client,
+    limits::Limits,
     output::{Tail, drain_stderr, drain_stdout},
     preamble::{Preamble, PreambleError},
 };
@@ -42,6 +43,9 @@ pub(crate) struct ExecArgs {
     /// The process that starts it
     #[arg(long, value_name = "PID")]
     parent: i32,
+    /// What it may use
+    #[arg(long, value_name = "LIMITS", default_value_t)]
+    limits: Limits,
     /// The plugin
     program: PathBuf,
     /// Its arguments
@@ -61,6 +65,9 @@ pub(crate) fn exec(args: &ExecArgs) -> Failure {
     // The parent may have gone before that.
     if getppid().map(Pid::as_raw_pid) != Some(args.parent) {
         return failed(io::Error::other("snapd is gone"));
+    }
+    if let Err(error) = args.limits.apply() {
+        return failed(error);
     }
     let mut command = std::process::Command::new(&args.program);
     failed(command.arg0(&args.program).args(&args.arguments).exec())
@@ -91,9 +98,10 @@ pub(super) struct Process {
 }
 
 impl Process {
-    /// Starts a file. Must be called on the main thread, whose end the plugin is bound to.
-    pub(super) fn start(program: &Path) -> io::Result<Self> {
-        let args = [program.as_os_str(), ARGUMENT.as_ref()];
+    /// Starts a file under these limits. Must be called on the main thread, whose end the plugin is bound to.
+    pub(super) fn start(program: &Path, limits: &Limits) -> io::Result<Self> {
+        let limits = format!("--limits={limits}");
+        let args = [limits.as_ref(), program.as_os_str(), ARGUMENT.as_ref()];
         let mut command = become_plugin(&std::process::id().to_string(), &args);
         command
             .stdin(Stdio::null())

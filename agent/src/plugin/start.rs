@@ -119,7 +119,7 @@ async fn run(
 ) -> Result<Started, StartError> {
     let silent = |reason| StartError { reason, output: Vec::new() };
     check(file).await.map_err(silent)?;
-    let process = Process::start(file.path());
+    let process = Process::start(file.path(), &launch.limits);
     let mut process = process.map_err(|error| silent(error.into()))?;
     let known = tokio::time::timeout(launch.load_time, ask(&mut process, launch, expected)).await;
     match known.unwrap_or(Err(StartReason::Slow(launch.load_time))) {

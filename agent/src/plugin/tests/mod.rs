@@ -2,6 +2,7 @@
 
 mod pools;
 mod replace;
+mod settings;
 mod streams;
 
 use std::{
@@ -116,6 +117,8 @@ impl Place {
             configs: PluginConfigs::default(),
             load_time: LONG,
             max_running: 3,
+            tags: ByPrefix::default(),
+            limits: Limits::default(),
         };
         change(&mut settings);
         Self { host: Host::new(settings), dir }
