@@ -17,7 +17,7 @@ use crate::{
     config::{Settings, TribeSettings},
     failure::{Exit, Failure},
     log,
-    plugin::{Host, HostSettings},
+    plugin::{Host, HostSettings, Tls, Trust},
     signals::{Signals, Wish},
     socket,
 };
@@ -64,11 +64,12 @@ async fn serve(settings: Settings) -> Result<(), Failure> {
         let help = error.help();
         Failure::from(anyhow::Error::from(error)).help(help)
     })?;
+    let host_settings = host_settings(&settings)?;
     let node = match settings.tribe.enable.value {
         true => Some(start_node(&settings).await?),
         false => None,
     };
-    let plugins = Host::new(host_settings(&settings));
+    let plugins = Host::new(host_settings);
     let (stop, stopped) = watch::channel(false);
     let app = app(&settings, node.clone(), plugins.clone(), stopped);
     let mut server = tokio::spawn(api::serve(listener, app));
@@ -110,9 +111,17 @@ fn node_config(tribe: &TribeSettings, settings: &Settings) -> anyhow::Result<tri
     Ok(config)
 }
 
-fn host_settings(settings: &Settings) -> HostSettings {
+/// Reads keyrings and certificates: a node that cannot check what it is to check does not start.
+fn host_settings(settings: &Settings) -> Result<HostSettings, Failure> {
     let plugins = &settings.plugins;
-    HostSettings {
+    let trust = Trust::read(plugins.trust.value, &plugins.keyrings)
+        .map_err(|error| Failure::new(Exit::Config, error))?;
+    let tls = plugins.tls.as_ref().map(|files| {
+        let origin = &files.origin;
+        Tls::read(&files.value)
+            .map_err(|error| Failure::new(Exit::Config, format_args!("{origin}: {error}")))
+    });
+    Ok(HostSettings {
         node: settings.tribe.name.value.clone(),
         dir: settings.data_dir.value.join("plugins"),
         configs: plugins.configs.clone(),
@@ -120,7 +129,9 @@ fn host_settings(settings: &Settings) -> HostSettings {
         max_running: plugins.max_running.value,
         tags: plugins.tags.clone(),
         limits: plugins.limits,
-    }
+        trust,
+        tls: tls.transpose()?,
+    })
 }
 
 fn app(

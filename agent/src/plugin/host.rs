@@ -13,7 +13,7 @@ use std::{
     time::Duration,
 };
 
-use tracing::info;
+use tracing::{info, warn};
 
 use super::{
     calls::UseError,
@@ -27,7 +27,9 @@ use super::{
     seats::SessionId,
     start::{self, StartError},
     store::{Store, StoreError, StoredFile, Upload},
+    tls::Tls,
     told::PluginConfigs,
+    trust::{Signed, Trust},
 };
 
 /// The tag that says where a metric was collected, which snap has always set.
@@ -64,6 +66,10 @@ pub(crate) struct HostSettings {
     pub(crate) tags: ByPrefix<String>,
     /// What one instance may use.
     pub(crate) limits: Limits,
+    /// Whose plugins are started.
+    pub(crate) trust: Trust,
+    /// How connections are sealed, if they are.
+    pub(crate) tls: Option<Tls>,
 }
 
 #[derive(Debug, Default)]
@@ -126,11 +132,12 @@ impl LoadError {
 impl Host {
     /// A host without plugins.
     pub(crate) fn new(settings: HostSettings) -> Self {
-        let HostSettings { node, dir, configs, load_time, max_running, tags, limits } = settings;
+        let HostSettings { node, dir, tags, .. } = settings;
+        let HostSettings { configs, load_time, max_running, limits, trust, tls, .. } = settings;
         Self(Arc::new(Shared {
             node,
             tags,
-            launch: Arc::new(Launch { configs, load_time, max_running, limits }),
+            launch: Arc::new(Launch { configs, load_time, max_running, limits, trust, tls }),
             store: Store::new(dir),
             loaded: Mutex::default(),
             sessions: AtomicU64::new(0),
@@ -188,6 +195,11 @@ impl Host {
         }
         // Until it is kept it is killed when dropped.
         let (identity, metrics) = (started.identity.clone(), started.metrics.clone());
+        match &started.signed {
+            Signed::No => warn!(plugin = %identity, "a plugin without a signature"),
+            Signed::By(signer) => info!(plugin = %identity, %signer, "a signed plugin"),
+            Signed::Unchecked => {}
+        }
         let keep = || Plugin::keep(started, file, launch);
         let plugin = self.lock().add(identity, &metrics, old, keep)?;
         match old {

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::{limits::Limits, told::PluginConfigs};
+use super::{limits::Limits, tls::Tls, told::PluginConfigs, trust::Trust};
 
 /// How plugins are started on this node.
 #[derive(Debug)]
@@ -14,4 +14,8 @@ pub(super) struct Launch {
     pub(super) max_running: usize,
     /// What one instance may use.
     pub(super) limits: Limits,
+    /// Whose plugins are started.
+    pub(super) trust: Trust,
+    /// How connections are sealed, if they are.
+    pub(super) tls: Option<Tls>,
 }

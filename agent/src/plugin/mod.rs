@@ -53,9 +53,9 @@ pub(crate) use self::{
     session::{Collection, Session},
     store::StoreError,
     stream::StreamOptions,
-    tls::TlsFiles,
+    tls::{Tls, TlsFiles},
     told::PluginConfigs,
-    trust::TrustLevel,
+    trust::{Trust, TrustLevel},
 };
 
 #[cfg(test)]
