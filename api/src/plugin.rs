@@ -10,12 +10,15 @@ use utoipa::{IntoParams, ToSchema};
 pub struct LoadQuery {
     /// The name of the file, without directories.
     pub file: String,
+    /// A detached OpenPGP signature of the file, as text (`gpg --armor --detach-sign`).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub signature: Option<String>,
 }
 
 /// One loaded plugin.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct Plugin {
-    /// `collector`, `processor` or `publisher`.
+    /// `collector`, `streaming-collector`, `processor` or `publisher`.
     #[serde(rename = "type")]
     pub plugin_type: String,
     /// Its name.

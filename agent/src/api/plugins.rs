@@ -42,7 +42,7 @@ pub(super) async fn list(State(app): State<App>) -> Json<Vec<Plugin>> {
 )]
 pub(super) async fn load(
     State(app): State<App>,
-    Query(LoadQuery { file }): Query<LoadQuery>,
+    Query(LoadQuery { file, signature }): Query<LoadQuery>,
     headers: HeaderMap,
     body: Body,
 ) -> Result<Json<Plugin>, ApiError> {
@@ -57,7 +57,7 @@ pub(super) async fn load(
         let part = part.map_err(|error| ApiError::bad("bad-body", error))?;
         upload.write(&part).await.map_err(plugin::LoadError::from)?;
     }
-    Ok(Json(summary(&*app.0.plugins.load(upload, None).await?)))
+    Ok(Json(summary(&*app.0.plugins.load(upload, signature.map(String::into_bytes)).await?)))
 }
 
 /// One plugin with its configuration and its metrics.

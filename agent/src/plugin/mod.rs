@@ -1,8 +1,9 @@
 //! The plugin host: real snap plugins, each a process of its own that speaks gRPC on loopback.
 //!
-//! A file becomes a process ([`process`]) that says what it is ([`preamble`]) and is asked the rest
-//! ([`start`]); from then on a task keeps it running ([`loaded`]). What collectors offer is the
-//! [`catalog`]; [`calls`] has them all work. Nothing here knows of tribes, HTTP or tasks.
+//! A file that is trusted ([`trust`]) becomes a process ([`process`]) that says what it is
+//! ([`preamble`]) and is asked the rest ([`start`]); from then on an [`instance`] keeps it running,
+//! and a [`pool`] has as many of them as are needed. What collectors offer is the [`catalog`]; what
+//! one task has of all that is its [`session`]. Nothing here knows of tribes, HTTP or tasks.
 //!
 //! Invariant: whatever a plugin does, snapd goes on. Its output is read and bounded, its bytes are
 //! made text, its silence has a limit, and its death is followed by another start.
@@ -22,6 +23,7 @@ mod loaded;
 mod metric;
 mod once;
 mod output;
+mod pause;
 mod pool;
 mod preamble;
 mod prefix;

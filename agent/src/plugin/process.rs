@@ -196,3 +196,16 @@ impl Drop for Process {
         self.signal();
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// No ping time, for one library takes it for milliseconds and another for nanoseconds, and a
+    /// level that is a number, for plugins in Go end without a word if it is text.
+    #[test]
+    fn plugins_get_one_argument_that_all_libraries_understand() {
+        let argument = serde_json::to_string(&Argument { log_level: LOG_LEVEL, tls: None });
+        assert_eq!(argument.unwrap(), r#"{"LogLevel":3}"#);
+    }
+}
