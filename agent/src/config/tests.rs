@@ -157,6 +157,17 @@ fn limits_trust_and_tls_are_read_and_shown() {
 }
 
 #[test]
+fn what_the_documentation_shows_is_read() {
+    let text = include_str!("../../../docs/PLUGINS.md");
+    let examples: Vec<_> = text.split("```yaml\n").skip(1).collect();
+    assert_eq!(examples.len(), 3);
+    for example in examples {
+        let example = example.split("```").next().unwrap();
+        assert!(load_file(example).is_ok(), "{example} {:?}", load_file(example));
+    }
+}
+
+#[test]
 fn keyrings_turn_trust_on_unless_it_is_off() {
     let trust = |text: &str| load_file(text).unwrap().plugins.trust.value;
     assert_eq!(trust(""), TrustLevel::Off);
