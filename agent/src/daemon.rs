@@ -18,7 +18,7 @@ use crate::{
     discover,
     failure::{Exit, Failure},
     log,
-    plugin::{Host, HostSettings},
+    plugin::{Host, HostSettings, Tls, Trust},
     reconcile::{Keep, Reconciler},
     remote::{self, Remote},
     signals::{Signals, Wish},
@@ -73,9 +73,10 @@ async fn serve(settings: Settings) -> Result<(), Failure> {
         let help = error.help();
         Failure::from(anyhow::Error::from(error)).help(help)
     })?;
+    let host_settings = host_settings(&settings)?;
     let node = start_node(&settings).await?;
     let in_tribes = settings.tribe.enable.value.then(|| node.clone());
-    let plugins = Host::new(host_settings(&settings));
+    let plugins = Host::new(host_settings);
     let values = values(&settings, node.clone());
     let remote = Remote::new(node.clone());
     let calls = in_tribes.is_some().then(|| remote.clone());
@@ -143,7 +144,7 @@ fn scheduler(
 ) -> Scheduler {
     let spool = Spool::new(settings.tasks.spool_dir.value.clone(), settings.tasks.spool_size.value);
     let name = settings.tribe.name.value.clone();
-    Scheduler::new(name, plugins, values, &settings.tasks.tags, spool, remote)
+    Scheduler::new(name, plugins, values, spool, remote)
 }
 
 /// Loads what the configuration says is to be found.
@@ -184,14 +185,27 @@ fn node_config(tribe: &TribeSettings, settings: &Settings) -> anyhow::Result<tri
     Ok(config)
 }
 
-fn host_settings(settings: &Settings) -> HostSettings {
-    HostSettings {
+/// Reads keyrings and certificates: a node that cannot check what it is to check does not start.
+fn host_settings(settings: &Settings) -> Result<HostSettings, Failure> {
+    let plugins = &settings.plugins;
+    let trust = Trust::read(plugins.trust.value, &plugins.keyrings)
+        .map_err(|error| Failure::new(Exit::Config, error))?;
+    let tls = plugins.tls.as_ref().map(|files| {
+        let origin = &files.origin;
+        Tls::read(&files.value)
+            .map_err(|error| Failure::new(Exit::Config, format_args!("{origin}: {error}")))
+    });
+    Ok(HostSettings {
         node: settings.tribe.name.value.clone(),
         dir: settings.data_dir.value.join("plugins"),
-        configs: settings.plugin_configs.clone(),
-        load_time: settings.load_timeout.value,
-        max_running: settings.max_running.value,
-    }
+        configs: plugins.configs.clone(),
+        load_time: plugins.load_timeout.value,
+        max_running: plugins.max_running.value,
+        tags: plugins.tags.clone(),
+        limits: plugins.limits,
+        trust,
+        tls: tls.transpose()?,
+    })
 }
 
 async fn until_stopped(

@@ -79,6 +79,9 @@ pub struct PluginDetail {
     pub file: String,
     /// SHA-256 of its file, in hexadecimal digits.
     pub sha256: String,
+    /// Who signed it; absent if nobody did, or if the node does not ask.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub signed_by: Option<String>,
     /// Why it had to be started again the last time.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub failure: Option<String>,

@@ -378,6 +378,10 @@ fn detail(plugin: &plugin::Plugin) -> PluginDetail {
         plugin: summary(plugin),
         file: plugin.file().path().display().to_string(),
         sha256: plugin.file().sha256().to_owned(),
+        signed_by: match &plugin.signed {
+            plugin::Signed::By(signer) => Some(signer.to_string()),
+            plugin::Signed::Unchecked | plugin::Signed::No => None,
+        },
         failure: plugin.health().failure,
         config: rules.collect(),
         metrics: plugin.metrics.iter().map(|metric| metric.namespace.to_string()).collect(),

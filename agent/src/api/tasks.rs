@@ -76,7 +76,11 @@ pub(super) async fn create(
     };
     let Some(tribe) = tribe else {
         if !problems.is_empty() {
-            return Err(problem_list("not-runnable", "the task cannot run on this node", &problems));
+            return Err(problem_list(
+                "not-runnable",
+                "the task cannot run on this node",
+                &problems,
+            ));
         }
         let node = app.any_node();
         node.put_local_item(TASK, name.as_str(), document, replace).await?;
@@ -240,14 +244,16 @@ pub(super) async fn export(
     // Any node can say it, member or not.
     let view = app.node()?.view();
     let name = in_tribe(&tribe, &name);
-    let item = view.known_tribe(&tribe)?.items.values().find(|item| {
-        item.kind.as_str() == TASK && item.name.as_str() == name
-    });
+    let item = view
+        .known_tribe(&tribe)?
+        .items
+        .values()
+        .find(|item| item.kind.as_str() == TASK && item.name.as_str() == name);
     let item = item.ok_or_else(|| unknown(&format!("{tribe}/{name}")))?;
     let manifest = serde_json::from_slice(&item.document);
-    manifest.map(Json).map_err(|error| {
-        ApiError::new(StatusCode::INTERNAL_SERVER_ERROR, "not-understood", error)
-    })
+    manifest
+        .map(Json)
+        .map_err(|error| ApiError::new(StatusCode::INTERNAL_SERVER_ERROR, "not-understood", error))
 }
 
 /// What flows out of the steps of a task from now on, as server-sent events.
@@ -348,14 +354,19 @@ impl App {
         let name = in_tribe(tribe, name);
         match self.0.tasks.one(&format!("{tribe}/{name}")) {
             Ok(report) => Ok(report),
-            Err(_) if known.items.values().any(|item| {
-                item.kind.as_str() == TASK && item.name.as_str() == name
-            }) => Err(ApiError::new(
-                StatusCode::CONFLICT,
-                "not-here",
-                format!("task `{name}` of tribe `{tribe}` does not run on this node"),
-            )
-            .help(format!("`snapctl tribe status {tribe}` shows where it runs; ask that node"))),
+            Err(_)
+                if known
+                    .items
+                    .values()
+                    .any(|item| item.kind.as_str() == TASK && item.name.as_str() == name) =>
+            {
+                Err(ApiError::new(
+                    StatusCode::CONFLICT,
+                    "not-here",
+                    format!("task `{name}` of tribe `{tribe}` does not run on this node"),
+                )
+                .help(format!("`snapctl tribe status {tribe}` shows where it runs; ask that node")))
+            }
             Err(error) => Err(error.into()),
         }
     }
@@ -416,16 +427,21 @@ async fn read_manifest(request: Request) -> Result<Manifest, ApiError> {
         "application/yaml" | "application/x-yaml" => Format::Yaml,
         _ => {
             let message = "the body must be a manifest";
-            return Err(ApiError::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, "not-a-manifest", message)
-                .help("send it with `content-type: application/json` or `application/yaml`"));
+            return Err(ApiError::new(
+                StatusCode::UNSUPPORTED_MEDIA_TYPE,
+                "not-a-manifest",
+                message,
+            )
+            .help("send it with `content-type: application/json` or `application/yaml`"));
         }
     };
     let bytes = axum::body::to_bytes(request.into_body(), MANIFEST_BYTES).await.map_err(|_| {
         let message = format!("a manifest may have at most {MANIFEST_BYTES} bytes");
         ApiError::new(StatusCode::PAYLOAD_TOO_LARGE, "too-large", message)
     })?;
-    let text = std::str::from_utf8(&bytes)
-        .map_err(|error| ApiError::bad("bad-manifest", format!("the manifest is no text: {error}")))?;
+    let text = std::str::from_utf8(&bytes).map_err(|error| {
+        ApiError::bad("bad-manifest", format!("the manifest is no text: {error}"))
+    })?;
     let manifest = Manifest::parse(text, format)?;
     match manifest.stale(jiff::Timestamp::now()) {
         Some(problem) => Err(problem_list("bad-manifest", "the schedule is over", &[problem])),

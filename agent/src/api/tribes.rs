@@ -6,8 +6,8 @@ use axum::{Json, extract::State};
 use futures_util::future::join_all;
 use tribe::{MemberState, NodeName, View};
 use tribe_api::{
-    Changed, CreateTribe, ErrorReply, ItemStatus, Place, PlacedNode, Placement, StatusMember, Tribe,
-    TribeMember, TribeStatus, TribeSummary, WaitQuery,
+    Changed, CreateTribe, ErrorReply, ItemStatus, Place, PlacedNode, Placement, StatusMember,
+    Tribe, TribeMember, TribeStatus, TribeSummary, WaitQuery,
 };
 
 use super::{

@@ -123,6 +123,7 @@ impl Pool {
     }
 
     /// The numbers of all processes.
+    #[cfg(test)]
     pub(super) fn pids(&self) -> Vec<i32> {
         self.lock().instances.values().filter_map(|instance| instance.health().pid()).collect()
     }

@@ -244,6 +244,7 @@ impl Shared {
         {
             return Ok(known);
         }
+        self.let_go();
         let of = |_: &Plugin, metric: &Metric| what.configs.of(metric.namespace.values());
         let (catalog, jobs) = self.jobs_with(&what.requests, of)?;
         let prepared = Arc::new(Prepared { catalog, what: what.clone(), jobs });
@@ -287,13 +288,19 @@ impl Shared {
         Ok(Ask { metric, config, key })
     }
 
+    /// Lets go what was unloaded or replaced since, so that its file goes.
+    fn let_go(&self) {
+        *self.prepared.lock().unwrap_or_else(PoisonError::into_inner) = None;
+        let mut held = self.held.lock().unwrap_or_else(PoisonError::into_inner);
+        held.retain(|_, held| !held.plugin.pool.is_closed());
+    }
+
     fn hold(&self, plugin: &Arc<Plugin>) {
         let mut held = self.held.lock().unwrap_or_else(PoisonError::into_inner);
         let known = held.get(&plugin.identity);
         if known.is_some_and(|held| Arc::ptr_eq(&held.plugin, plugin)) {
             return;
         }
-        // What was unloaded or replaced since is let go.
         held.retain(|_, held| !held.plugin.pool.is_closed());
         plugin.pool.enter(self.id);
         let new = Held { plugin: Arc::clone(plugin), session: self.id };

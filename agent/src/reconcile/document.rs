@@ -125,8 +125,11 @@ fn arch(head: &[u8]) -> &'static str {
         return ANY;
     };
     let is_big_endian = head.get(5) == Some(&2);
-    let machine =
-        if is_big_endian { u16::from_be_bytes([low, high]) } else { u16::from_le_bytes([low, high]) };
+    let machine = if is_big_endian {
+        u16::from_be_bytes([low, high])
+    } else {
+        u16::from_le_bytes([low, high])
+    };
     match machine {
         3 => "x86",
         21 => "powerpc64",

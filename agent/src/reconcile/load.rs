@@ -9,7 +9,10 @@ use tokio::sync::oneshot;
 use tracing::info;
 use tribe::{BlobError, BlobId, CommandError, ItemName, MemberState, NameError, NodeId, Written};
 
-use super::{ItemKey, Kind, PLUGIN, Platform, PluginDocument, PluginFile, Reconciler, Request, Source, item_name};
+use super::{
+    ItemKey, Kind, PLUGIN, Platform, PluginDocument, PluginFile, Reconciler, Request, Source,
+    item_name,
+};
 use crate::plugin::{LoadError, Plugin, StoredFile, Wanted};
 
 /// How many nodes hold the file of a plugin before whoever loaded it may go.
@@ -83,9 +86,8 @@ impl Reconciler {
     /// The item of a tribe that runs a plugin here.
     pub(crate) fn item_of(&self, tribe: &str, wanted: &Wanted) -> Option<String> {
         let table = self.table();
-        let mut items = table.iter().filter(|(key, _)| {
-            key.tribe().is_some_and(|of| of.as_str() == tribe)
-        });
+        let mut items =
+            table.iter().filter(|(key, _)| key.tribe().is_some_and(|of| of.as_str() == tribe));
         let runs = |entry: &super::Entry| entry.plugin.as_ref().is_some_and(|it| wanted.is(it));
         items.find(|(_, entry)| runs(entry)).map(|(key, _)| key.name.to_string())
     }
@@ -108,9 +110,10 @@ impl Reconciler {
         let Staged { name, file } = staged;
         let key = ItemKey { source: Source::Local, kind: Kind::Plugin, name: name.clone() };
         let view = self.node.view();
-        let item = view.local_items.values().find(|item| {
-            item.kind.as_str() == PLUGIN && item.name == name
-        });
+        let item = view
+            .local_items
+            .values()
+            .find(|item| item.kind.as_str() == PLUGIN && item.name == name);
         let document = item.and_then(|item| PluginDocument::parse(&item.document).ok());
         let before = document.as_ref().and_then(|document| document.for_this_host().ok());
         let old = before.and_then(|before| self.running(before.blob));
@@ -178,7 +181,8 @@ impl Reconciler {
         };
         self.node.remove_local_item(PLUGIN, item.name.as_str()).await?;
         self.look().await;
-        let still_wanted = self.table().values().any(|entry| entry.plugin.as_ref() == Some(&plugin.identity));
+        let still_wanted =
+            self.table().values().any(|entry| entry.plugin.as_ref() == Some(&plugin.identity));
         if !still_wanted {
             plugin.ended().await;
         }

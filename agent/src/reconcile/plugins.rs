@@ -204,7 +204,10 @@ impl Plugins {
                 Entry { plugin: Some(plugin.identity.clone()), ..entry }
             }
             Phase::Standby(other) => {
-                let detail = format!("`{}` runs instead, which another tribe or file asks for", other.identity);
+                let detail = format!(
+                    "`{}` runs instead, which another tribe or file asks for",
+                    other.identity
+                );
                 entry(State::Conflict, Some(detail))
             }
             Phase::Failed { error, .. } => entry(error.state, Some(error.text.clone())),
@@ -213,7 +216,8 @@ impl Plugins {
 
     fn note_applied(&mut self, wanted: &BTreeMap<BlobId, Wanted<'_>>) {
         for (blob, wanted) in wanted {
-            let runs = self.slots.get(blob).is_some_and(|slot| matches!(slot.phase, Phase::Running(_)));
+            let runs =
+                self.slots.get(blob).is_some_and(|slot| matches!(slot.phase, Phase::Running(_)));
             if let Some(slot) = self.slots.get_mut(blob).filter(|_| runs) {
                 slot.pinned_until = None;
                 let items = wanted.items.iter().map(|key| ((*key).clone(), *blob));
@@ -228,7 +232,9 @@ impl Plugins {
         for (blob, of) in wanted {
             let pause = match self.slots.get(blob) {
                 None => FIRST_PAUSE,
-                Some(Slot { phase: Phase::Failed { again, .. }, pause, .. }) if *again <= now => *pause,
+                Some(Slot { phase: Phase::Failed { again, .. }, pause, .. }) if *again <= now => {
+                    *pause
+                }
                 Some(_) => continue,
             };
             let old = self.replaced_by(of, wanted);
@@ -274,7 +280,9 @@ impl Plugins {
             let Some((.., winner)) = best.get(&name).filter(|(.., winner)| winner != blob) else {
                 continue;
             };
-            let Some((_, other, _)) = running.iter().find(|(of, ..)| of == winner) else { continue };
+            let Some((_, other, _)) = running.iter().find(|(of, ..)| of == winner) else {
+                continue;
+            };
             warn!(plugin = %plugin.identity, runs = %other.identity, "two versions of a plugin are asked for");
             if let Some(slot) = self.slots.get_mut(blob) {
                 slot.phase = Phase::Standby(Arc::clone(other));

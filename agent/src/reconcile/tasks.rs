@@ -40,9 +40,8 @@ impl Tasks {
 
     /// Ends the tasks that nobody wants any more.
     pub(super) fn end_unwanted(&mut self, wishes: &BTreeMap<ItemKey, Wish>) {
-        let is_wanted = |key: &ItemKey| {
-            wishes.get(key).is_some_and(|wish| matches!(wish.want, Want::Task(_)))
-        };
+        let is_wanted =
+            |key: &ItemKey| wishes.get(key).is_some_and(|wish| matches!(wish.want, Want::Task(_)));
         let unwanted: Vec<ItemKey> =
             self.held.keys().filter(|key| !is_wanted(key)).cloned().collect();
         for key in unwanted {
@@ -151,9 +150,8 @@ fn standing(report: &TaskReport) -> (State, Option<String>) {
 /// What is wrong with a running task now.
 fn trouble(report: &TaskReport) -> Option<String> {
     let failing = report.steps.iter().filter(|step| step.again_in.is_some());
-    let publishes = failing.filter_map(|step| {
-        Some(format!("{}: {}", step.path, step.last_failure.as_ref()?.text))
-    });
+    let publishes = failing
+        .filter_map(|step| Some(format!("{}: {}", step.path, step.last_failure.as_ref()?.text)));
     let fires = (report.failed_in_a_row > 0).then_some(report.last_failure.as_ref()).flatten();
     let fires = fires.map(|failure| match report.pause {
         Some(pause) => format!("{} (again in {} s)", failure.text, pause.as_secs() + 1),

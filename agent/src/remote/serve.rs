@@ -1,18 +1,13 @@
 //! The plugins of this node, served to members of the tribes it serves.
 
-use std::{
-    collections::BTreeMap,
-    sync::Arc,
-    time::Duration,
-};
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use tokio::{task::JoinHandle, time::interval};
 use tracing::{debug, info, warn};
 use tribe::{Caller, Incoming, Node, ServeOptions, Service, ServiceStream};
 
 use super::{
-    frame,
-    is_served,
+    frame, is_served,
     message::{Outcome, Work},
     service_name,
 };
@@ -27,7 +22,8 @@ const CALLERS: usize = 256;
 /// How soon a plugin that came or went is offered or withdrawn.
 const LOOK_PERIOD: Duration = Duration::from_millis(500);
 /// What a caller is told whose tribes may not call.
-const NOT_ALLOWED: &str = "not allowed: `capabilities.serve_to` of this node names no tribe of the caller";
+const NOT_ALLOWED: &str =
+    "not allowed: `capabilities.serve_to` of this node names no tribe of the caller";
 
 /// What every call needs.
 #[derive(Debug, Clone)]
@@ -39,12 +35,7 @@ struct Callees {
 }
 
 /// Offers the processors and publishers of this node for as long as it runs and is in a tribe.
-pub(crate) async fn serve(
-    node: Node,
-    host: Host,
-    values: Values,
-    capabilities: Arc<Capabilities>,
-) {
+pub(crate) async fn serve(node: Node, host: Host, values: Values, capabilities: Arc<Capabilities>) {
     if capabilities.serve_to.is_empty() {
         return;
     }
@@ -126,10 +117,9 @@ impl Callees {
         let serve_to = &self.capabilities.serve_to;
         // Who may be called by all is called by members of no tribe too.
         serve_to.name("")
-            || view
-                .members
-                .get(&caller.id)
-                .is_some_and(|member| member.tribes.iter().any(|tribe| serve_to.name(tribe.as_str())))
+            || view.members.get(&caller.id).is_some_and(|member| {
+                member.tribes.iter().any(|tribe| serve_to.name(tribe.as_str()))
+            })
     }
 
     async fn done(&self, session: &Session, plugin: &Identity, work: Work) -> Outcome {

@@ -92,9 +92,7 @@ impl Task {
         mut metrics: Vec<Metric>,
         begun: Instant,
     ) -> bool {
-        for tags in &self.tags {
-            tags.apply(&mut metrics);
-        }
+        self.tags.apply(&mut metrics);
         let metrics: Arc<[Metric]> = metrics.into();
         self.tell(&"collect".into(), &metrics);
         self.descend(session, &self.tree.first, metrics, begun).await

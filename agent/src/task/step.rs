@@ -12,11 +12,11 @@ use super::{
     spool::now_ms,
 };
 use crate::{
-    remote::{self, Remote, RemoteError},
     plugin::{
         Collection, Config, ConfigTree, Kind, Metric, Request, Session, StreamOptions, UseError,
         Wanted,
     },
+    remote::{self, Remote, RemoteError},
     values::{ResolveError, Resolved, Secrets, Values},
 };
 

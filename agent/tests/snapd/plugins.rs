@@ -12,7 +12,7 @@ use std::{
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
-use crate::support::{Daemon, Reply, wait_until};
+use crate::support::{Daemon, Reply, run, wait_until};
 
 /// The interpreter of the environment the plugins run in, made if it is not there.
 fn python() -> &'static Path {
@@ -465,4 +465,64 @@ fn what_is_no_file_of_a_plugin_is_refused() {
     assert_eq!(load(&daemon, "a%2Fb", "x").refusal(), (400, "bad-name"));
     assert_eq!(daemon.json("POST", "/v3/plugins?file=x", "{}").refusal(), (415, "not-a-file"));
     assert_eq!(daemon.get("/v3/plugins/reader:x").refusal(), (400, "bad-plugin"));
+}
+
+/// Text as a part of a path.
+fn encoded(text: &str) -> String {
+    text.bytes().map(|byte| format!("%{byte:02X}")).collect()
+}
+
+#[test]
+fn a_node_with_keyrings_runs_what_was_signed() {
+    let home = TempDir::new().unwrap();
+    let path = |name: &str| home.path().join(name).display().to_string();
+    let gpg = |args: &[&str]| {
+        let mut command = Command::new("gpg");
+        command.args(["--batch", "--quiet", "--passphrase=", "--pinentry-mode=loopback"]);
+        let status = command.arg("--homedir").arg(home.path()).args(args).status().unwrap();
+        assert!(status.success(), "{args:?}");
+    };
+    gpg(&["--quick-generate-key", "Ann", "ed25519", "sign", "never"]);
+    gpg(&["--armor", "--output", &path("ann.asc"), "--export"]);
+    let text = plugin("publisher");
+    fs::write(path("plugin"), &text).unwrap();
+    gpg(&["--armor", "--output", &path("signature"), "--detach-sign", &path("plugin")]);
+    let signature = encoded(&fs::read_to_string(path("signature")).unwrap());
+    let _ = Command::new("gpgconf").args(["--homedir", &path(""), "--kill", "gpg-agent"]).status();
+
+    let daemon = daemon_with(&format!("keyrings: ['{}']", path("ann.asc")));
+    let unsigned = load(&daemon, "publisher", &text);
+    assert_eq!(unsigned.refusal(), (422, "bad-plugin"));
+    let message = "the plugin was not loaded: it is not signed, and this node runs signed plugins \
+                   only";
+    assert_eq!(unsigned.message(), message);
+    let signed = load(&daemon, &format!("publisher&signature={signature}"), &text);
+    assert_eq!(signed.status, 200, "{signed:?}");
+    assert!(daemon.log().contains("a signed plugin"), "{}", daemon.log());
+}
+
+#[test]
+fn a_node_that_cannot_check_what_it_is_to_check_does_not_start() {
+    let dir = TempDir::new().unwrap();
+    let path = dir.path().join("snapd.yaml");
+    let fails = |section: &str, expected: &str| {
+        fs::write(&path, format!("plugins: {{{section}}}\n")).unwrap();
+        let socket = dir.path().join("sock");
+        let args = ["--config", path.to_str().unwrap(), "--socket", socket.to_str().unwrap()];
+        let found = run(&args);
+        assert_eq!(found.code, Some(78), "{}", found.stderr);
+        assert_eq!(found.stderr.lines().last(), Some(expected));
+    };
+    fails(
+        "keyrings: [/nowhere/keys.asc]",
+        "error: cannot read keyring `/nowhere/keys.asc`: No such file or directory (os error 2)",
+    );
+    fails(
+        "tls: {ca: /nowhere/ca, cert: /c, key: /k, plugin_cert: /p, plugin_key: /q}",
+        &format!(
+            "error: {}:1:16: cannot read `/nowhere/ca` for TLS with plugins: No such file or \
+             directory (os error 2)",
+            path.display()
+        ),
+    );
 }

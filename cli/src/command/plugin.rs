@@ -161,9 +161,8 @@ fn tribe_plugins_text(plugins: &[TribePlugin]) -> String {
             list(&file.holders),
         ]
     };
-    let rows = plugins.iter().flat_map(|plugin| {
-        plugin.files.iter().map(move |file| row(plugin, file))
-    });
+    let rows =
+        plugins.iter().flat_map(|plugin| plugin.files.iter().map(move |file| row(plugin, file)));
     table(["PLUGIN", "PLATFORM", "BYTES", "SIGNED", "SHA256", "HELD BY"], rows.collect())
 }
 
@@ -193,7 +192,7 @@ fn plugins_text(plugins: &[Plugin]) -> String {
 }
 
 fn plugin_text(detail: &PluginDetail) -> String {
-    let PluginDetail { plugin, file, sha256, failure, config, metrics } = detail;
+    let PluginDetail { plugin, file, sha256, signed_by, failure, config, metrics } = detail;
     let rows = metrics.iter().map(|metric| [metric.clone()]);
     blocks([
         fields([
@@ -204,6 +203,7 @@ fn plugin_text(detail: &PluginDetail) -> String {
             ("last failure", failure.clone().unwrap_or_default()),
             ("file", file.clone()),
             ("sha256", sha256.clone()),
+            ("signed by", signed_by.clone().unwrap_or_default()),
         ]),
         table(
             ["CONFIG", "NAMESPACE", "TYPE", "REQUIRED", "DEFAULT", "MINIMUM", "MAXIMUM"],
@@ -317,6 +317,7 @@ collector  psutil  14       running     7    3";
             plugin: psutil(),
             file: "/var/lib/snap/plugins/0f/psutil".into(),
             sha256: "0f".into(),
+            signed_by: None,
             failure: Some("it ended (signal: 9)\u{1b}".into()),
             config: vec![rule],
             metrics: vec!["/intel/psutil/load/load1".into()],
@@ -329,6 +330,7 @@ restarts      3
 last failure  it ended (signal: 9)\\u{1b}
 file          /var/lib/snap/plugins/0f/psutil
 sha256        0f
+signed by     -
 
 CONFIG  NAMESPACE  TYPE     REQUIRED  DEFAULT  MINIMUM  MAXIMUM
 port    /          integer  no        8086     1        -

@@ -100,7 +100,9 @@ pub(crate) async fn run(verb: Verb, session: &Session) -> Result<Exit, Failure> 
     let snapd = &session.snapd;
     match verb {
         Verb::Create(create) => self::create(create, session).await,
-        Verb::List { tribe: None } => session.show(&snapd.tasks().await?, |tasks| tasks_text(tasks)),
+        Verb::List { tribe: None } => {
+            session.show(&snapd.tasks().await?, |tasks| tasks_text(tasks))
+        }
         Verb::List { tribe: Some(tribe) } => {
             session.show(&snapd.tribe_tasks(&tribe).await?, |tasks| tribe_tasks_text(tasks))
         }

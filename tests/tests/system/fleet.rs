@@ -76,8 +76,7 @@ fn running(network: &Network, host: &str) -> BTreeSet<String> {
 fn the_rfcs_fleet_collects_what_its_tribes_say() {
     let Some(mut network) = Network::new(&["i1", "i2", "i3", "i4", "db"]) else { return };
     let influx = Influx::start_on(&network, "db");
-    let mut cluster =
-        cluster_on(&network, &[("i1", &[]), ("i2", &[]), ("i3", &[]), ("i4", &[])]);
+    let mut cluster = cluster_on(&network, &[("i1", &[]), ("i2", &[]), ("i3", &[]), ("i4", &[])]);
     let i1 = &cluster["i1"];
     i1.types("tribe create core");
     for node in ["i1", "i2", "i3", "i4"] {
@@ -125,9 +124,8 @@ fn the_rfcs_fleet_collects_what_its_tribes_say() {
 
     // Out by policy: after the hold-down. Out by hand: at once.
     cluster["i1"].types("fact set i5 storage_tier=False");
-    let took = wait_until("the fifth node unloads smart", || {
-        !running(&network, "i5").contains("smart")
-    });
+    let took =
+        wait_until("the fifth node unloads smart", || !running(&network, "i5").contains("smart"));
     report("a node that falls out by policy, to its last process", took);
     assert!(took > Duration::from_secs(8) && took < Duration::from_secs(16), "{took:?}");
     cluster["i1"].types("tribe leave storage i2");

@@ -2,7 +2,9 @@
 
 mod pools;
 mod replace;
+mod settings;
 mod streams;
+mod trust;
 
 use std::{
     collections::BTreeSet,
@@ -116,6 +118,10 @@ impl Place {
             configs: PluginConfigs::default(),
             load_time: LONG,
             max_running: 3,
+            tags: ByPrefix::default(),
+            limits: Limits::default(),
+            trust: Trust::default(),
+            tls: None,
         };
         change(&mut settings);
         Self { host: Host::new(settings), dir }
@@ -125,6 +131,12 @@ impl Place {
         let mut upload = self.host.upload("plugin")?;
         upload.write(text.as_bytes()).await?;
         self.host.load(upload, None).await
+    }
+
+    pub(super) fn file(&self, name: &str, text: &str) -> PathBuf {
+        let path = self.dir.path().join(name);
+        fs::write(&path, text).unwrap();
+        path
     }
 
     pub(super) async fn load(&self, text: &str) -> Arc<Plugin> {
@@ -164,6 +176,12 @@ pub(super) async fn until(what: &str, mut holds: impl AsyncFnMut() -> bool) {
         }
     };
     assert!(tokio::time::timeout(LONG, wait).await.is_ok(), "not so in time: {what}");
+}
+
+/// Runs a program to its good end.
+pub(super) fn run(command: &mut Command) {
+    let output = command.output().unwrap();
+    assert!(output.status.success(), "{command:?} {}", String::from_utf8_lossy(&output.stderr));
 }
 
 /// The processes of a plugin.
