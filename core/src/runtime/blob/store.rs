@@ -9,7 +9,7 @@ use std::{
     collections::{BTreeMap, BTreeSet},
     fs::{self, File, OpenOptions},
     io::{self, Read, Seek, SeekFrom, Write},
-    os::unix::fs::OpenOptionsExt,
+    os::unix::fs::{MetadataExt, OpenOptionsExt},
     path::{Path, PathBuf},
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::{Duration, SystemTime},
@@ -182,13 +182,7 @@ impl BlobStore {
         let reservation = self.reserve(Some(blob), bytes)?;
         let path = self.part_file(blob);
         let open = || -> io::Result<Part> {
-            let mut file = OpenOptions::new()
-                .read(true)
-                .write(true)
-                .create(true)
-                .truncate(false)
-                .mode(0o600)
-                .open(&path)?;
+            let mut file = open_alone(&path)?;
             if file.metadata()?.len() > bytes {
                 file.set_len(0)?;
             }
@@ -300,9 +294,13 @@ impl Drop for Reservation {
         let Some(Reserved { blob: Some(blob), .. }) = held.reserved.remove(&self.ticket) else {
             return;
         };
-        if let Ok(left) = fs::metadata(self.store.part_file(blob)) {
-            held.parts.insert(blob, left.len());
+        if held.is_busy(blob) {
+            return;
         }
+        match fs::metadata(self.store.part_file(blob)) {
+            Ok(left) => held.parts.insert(blob, left.len()),
+            Err(_) => held.parts.remove(&blob),
+        };
     }
 }
 
@@ -354,6 +352,24 @@ impl Part {
         self.hasher = Sha256::new();
         self.length = 0;
         Ok(())
+    }
+}
+
+/// Opens an unfinished blob. A write of a transfer that was stopped may still be on its way to the disk: what
+/// is hashed here must not change under us.
+fn open_alone(path: &Path) -> io::Result<File> {
+    loop {
+        let mut options = OpenOptions::new();
+        options.read(true).write(true).create(true).truncate(false).mode(0o600);
+        let file = options.open(path)?;
+        file.lock()?;
+        // Whoever had it may have finished or deleted it.
+        match fs::metadata(path) {
+            Ok(now) if now.ino() == file.metadata()?.ino() => return Ok(file),
+            Ok(_) => {}
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+            Err(error) => return Err(error),
+        }
     }
 }
 

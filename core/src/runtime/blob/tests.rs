@@ -240,6 +240,19 @@ fn unfinished_blobs_make_room_but_not_those_on_their_way() {
     assert_eq!(file_names(dir.path()), BTreeSet::from([format!("{}.part", id(b"large"))]));
 }
 
+#[test]
+fn a_part_is_resumed_only_once_who_wrote_it_is_done() {
+    let (_dir, store) = store(&[]);
+    let mut stopped = store.part(id(b"blob"), 100).unwrap();
+    std::thread::scope(|scope| {
+        let resumed = scope.spawn(|| store.part(id(b"blob"), 100).unwrap());
+        stopped.append(&[0; 40]).unwrap();
+        stopped.append(&[0; 20]).unwrap();
+        drop(stopped);
+        assert_eq!(resumed.join().unwrap().length(), 60);
+    });
+}
+
 #[tokio::test]
 async fn a_blob_is_fetched_and_then_held() {
     for bytes in [content(3, SIZE), Vec::new()] {
