@@ -72,6 +72,9 @@ pub(crate) struct HostSettings {
     pub(crate) tls: Option<Tls>,
 }
 
+/// A plugin and the metrics of a request that it has.
+pub(super) type Part = (Arc<Plugin>, Vec<Metric>);
+
 #[derive(Debug, Default)]
 struct Loaded {
     /// Another one whenever one is added or removed, so that who reads it holds nobody up.
@@ -257,7 +260,7 @@ impl Host {
     pub(super) fn expand(
         &self,
         requests: &[Request],
-    ) -> Result<(Arc<Catalog>, Vec<(Arc<Plugin>, Vec<Metric>)>), UseError> {
+    ) -> Result<(Arc<Catalog>, Vec<Part>), UseError> {
         let (catalog, plugins) = {
             let loaded = self.lock();
             (Arc::clone(&loaded.catalog), Arc::clone(&loaded.plugins))

@@ -297,7 +297,7 @@ fn may_sign(flags: &KeyFlags) -> bool {
     flags.sign() || *flags == KeyFlags::default()
 }
 
-fn is_by(signature: &Signature, key: &(impl KeyDetails + VerifyingKey)) -> bool {
+fn is_by(signature: &Signature, key: &impl VerifyingKey) -> bool {
     let fingerprints = signature.issuer_fingerprint();
     if fingerprints.is_empty() {
         return signature.issuer_key_id().contains(&&key.legacy_key_id());
