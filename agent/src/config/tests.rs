@@ -213,7 +213,7 @@ fn a_bad_value_is_told_with_its_place() {
         ),
         (
             "plugins:\n  limits: {memory: 512}",
-            "2:20: `512` is not an amount of memory, write it as `512MiB` or `1GiB`",
+            "2:20: `512` is not a size, write it as `100MiB` or `1GiB`",
         ),
         (
             "plugins:\n  limits: {memory: 1MiB}",

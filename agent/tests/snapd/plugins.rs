@@ -9,6 +9,7 @@ use std::{
     time::{SystemTime, UNIX_EPOCH},
 };
 
+use base64::prelude::{BASE64_STANDARD, Engine as _};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
@@ -370,15 +371,23 @@ fn no_plugin_outlives_its_daemon() {
 fn a_plugin_is_loaded_once() {
     let daemon = Daemon::start();
     load_all(&daemon, &["publisher"]);
+    let first = pid_of(&daemon, "publisher:file-py").unwrap();
     // The file is larger than other requests may be.
     let large = plugin("publisher") + &"#".repeat(3 * 1024 * 1024);
-    let again = load(&daemon, "publisher", &large);
-    assert_eq!(again.refusal(), (409, "plugin-loaded"));
-    assert_eq!(again.message(), "plugin `publisher:file-py:1` is loaded already");
-    assert_eq!(again.help(), "unload it first: `snapctl plugin unload publisher:file-py:1`");
-    // The file of the one that is loaded is still there.
+    for (name, content) in [("publisher", &plugin("publisher")), ("other", &large)] {
+        let again = load(&daemon, name, content);
+        assert_eq!(again.refusal(), (409, "plugin-loaded"));
+        assert_eq!(again.message(), "plugin `publisher:file-py:1` is loaded already");
+        assert_eq!(again.help(), "unload it first: `snapctl plugin unload publisher:file-py:1`");
+    }
+    // The one that is loaded is still there, with its file.
+    assert_eq!(pid_of(&daemon, "publisher:file-py"), Some(first));
     let shown = daemon.get("/v3/plugins/publisher:file-py").body;
     assert!(Path::new(shown["file"].as_str().unwrap()).exists());
+    // Another file of the same name takes its place.
+    let replaced = load(&daemon, "publisher", &large);
+    assert_eq!(replaced.status, 200, "{replaced:?}");
+    assert_ne!(pid_of(&daemon, "publisher:file-py"), Some(first));
 }
 
 /// Loads a broken plugin, and compares the reason and what it printed.
@@ -467,11 +476,6 @@ fn what_is_no_file_of_a_plugin_is_refused() {
     assert_eq!(daemon.get("/v3/plugins/reader:x").refusal(), (400, "bad-plugin"));
 }
 
-/// Text as a part of a path.
-fn encoded(text: &str) -> String {
-    text.bytes().map(|byte| format!("%{byte:02X}")).collect()
-}
-
 #[test]
 fn a_node_with_keyrings_runs_what_was_signed() {
     let home = TempDir::new().unwrap();
@@ -487,7 +491,7 @@ fn a_node_with_keyrings_runs_what_was_signed() {
     let text = plugin("publisher");
     fs::write(path("plugin"), &text).unwrap();
     gpg(&["--armor", "--output", &path("signature"), "--detach-sign", &path("plugin")]);
-    let signature = encoded(&fs::read_to_string(path("signature")).unwrap());
+    let signature = BASE64_STANDARD.encode(fs::read(path("signature")).unwrap());
     let _ = Command::new("gpgconf").args(["--homedir", &path(""), "--kill", "gpg-agent"]).status();
 
     let daemon = daemon_with(&format!("keyrings: ['{}']", path("ann.asc")));
@@ -496,7 +500,9 @@ fn a_node_with_keyrings_runs_what_was_signed() {
     let message = "the plugin was not loaded: it is not signed, and this node runs signed plugins \
                    only";
     assert_eq!(unsigned.message(), message);
-    let signed = load(&daemon, &format!("publisher&signature={signature}"), &text);
+    let headers =
+        format!("content-type: application/octet-stream\r\nx-plugin-signature: {signature}\r\n");
+    let signed = daemon.send("POST", "/v3/plugins?file=publisher", &headers, &text);
     assert_eq!(signed.status, 200, "{signed:?}");
     assert!(daemon.log().contains("a signed plugin"), "{}", daemon.log());
 }
