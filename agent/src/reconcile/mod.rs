@@ -1,6 +1,6 @@
 //! The reconciler: what runs on this node becomes what is wanted of it, again and again.
 //!
-//! It is level-triggered. At every change it computes what is wanted ([`desired`]) from the view alone,
+//! It is level-triggered. At every change it computes what is wanted ([`mod@desired`]) from the view alone,
 //! compares it with what runs, and begins what brings the two closer ([`plugins`], [`tasks`]). So late
 //! joiners, restarts, missed messages and overlapping tribes need no special case. How each item stands is
 //! told in `tribe status` ([`report`], [`status`]).
