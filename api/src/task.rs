@@ -124,7 +124,7 @@ pub struct TaskStep {
     /// The plugin, as `TYPE:NAME[:VERSION]`; absent for `collect`, which may have many.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub plugin: Option<String>,
-    /// Where it runs: `here`, `tribe T` or `node N`.
+    /// Where it runs: `here`, `tribe:NAME` or `node:NAME`.
     pub place: String,
     /// The last time it worked.
     #[serde(default, skip_serializing_if = "Option::is_none")]

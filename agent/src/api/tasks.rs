@@ -538,8 +538,8 @@ fn step(step: &task::StepReport) -> TaskStep {
         plugin: step.plugin.as_ref().map(ToString::to_string),
         place: match &step.place {
             task::Place::Here => "here".to_owned(),
-            task::Place::Tribe(tribe) => format!("tribe {tribe}"),
-            task::Place::Node(node) => format!("node {node}"),
+            task::Place::Tribe(tribe) => format!("tribe:{tribe}"),
+            task::Place::Node(node) => format!("node:{node}"),
         },
         last_run: step.last_run.as_ref().map(|ran| StepRun {
             node: ran.node.clone(),
