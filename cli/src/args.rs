@@ -14,9 +14,10 @@ Examples:
   snapctl --wait tribe policy create ubuntu_policy '{{os_dist}} == Ubuntu' --tribe core
   snapctl fact set i2 storage_tier=True
   snapctl plugin load ./snap-plugin-collector-psutil
-  snapctl plugin load ./snap-plugin-publisher-influxdb --tribe core
+  snapctl plugin load influxdb --tribe core
   snapctl task create -t psutil-influx.json --tribe core
   snapctl tribe status core
+  snapctl tap psutil-influx --tribe core
   snapctl metric collect '/intel/psutil/load/*'
   snapctl -o json member list
 
@@ -33,7 +34,8 @@ Exit status:
 /// Ask and direct snapd: tribes, their policies, members, facts, plugins and tasks
 ///
 /// Every command goes to the snapd behind one socket, which knows and directs the whole cluster.
-/// Without `--tribe` plugins and tasks are those of its own node. Data is printed to stdout, all else to stderr.
+/// Without `--tribe` plugins and tasks are those of its own node. Data is printed to stdout, all else
+/// to stderr.
 #[derive(Debug, Parser)]
 #[command(name = "snapctl", version, max_term_width = 100, after_long_help = AFTER_HELP)]
 pub(crate) struct Cli {
