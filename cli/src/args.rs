@@ -26,8 +26,7 @@ Exit status:
   1  failed, or snapd refused
   2  the command line is wrong, snapd was not asked
   3  no tribe, policy, node, plugin, task or metric of that name, or nothing that matches
-  4  done, but not everyone said within --wait that they hold it; or, of `tribe status`, not all that
-     the tribe asks is done
+  4  done, but not everyone said within --wait that they hold it; not all that a tribe asks is done
   5  snapd cannot be reached, or went away
   6  not allowed";
 

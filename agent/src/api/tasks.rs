@@ -56,13 +56,14 @@ pub(super) async fn create(
     Wait(wait): Wait,
     request: Request,
 ) -> Result<Json<TaskChanged>, ApiError> {
-    let CreateTaskQuery { tribe, name, replace, no_start } = query;
-    let manifest = read_manifest(request).await?;
-    let name = manifest.name.clone().or(name).ok_or_else(|| {
+    let CreateTaskQuery { tribe, name, stem, replace, no_start } = query;
+    let mut manifest = read_manifest(request).await?;
+    let name = name.or(manifest.name.take()).or(stem).ok_or_else(|| {
         ApiError::bad("no-name", "the task has no name").help("give the manifest a key `name`")
     })?;
     task::check_name(&name).map_err(|reason| ApiError::bad("bad-name", reason))?;
     let name = ItemName::parse(&name).map_err(|error| ApiError::bad("bad-name", error))?;
+    manifest.name = Some(name.to_string());
     let document = manifest.to_json().to_string().into_bytes();
     let mut notes = manifest.warnings.clone();
     let problems = app.0.tasks.check(&manifest);

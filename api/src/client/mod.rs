@@ -322,6 +322,7 @@ impl Client {
         let mut pairs = Vec::new();
         pairs.extend(create.tribe.as_deref().map(|tribe| ("tribe", tribe)));
         pairs.extend(create.name.as_deref().map(|name| ("name", name)));
+        pairs.extend(create.stem.as_deref().map(|stem| ("stem", stem)));
         pairs.extend(create.replace.then_some(("replace", "true")));
         pairs.extend(create.no_start.then_some(("no_start", "true")));
         pairs.extend(seconds.as_deref().map(|seconds| ("wait", seconds)));

@@ -186,7 +186,8 @@ async fn a_task_is_a_manifest_with_a_query() {
     let snapd = Snapd::with("200 OK", r#"{"id":"core/t","name":"t","tribe":"core","later":1}"#);
     let create = CreateTaskQuery {
         tribe: Some("core".into()),
-        name: Some("disk io".into()),
+        name: Some("disk".into()),
+        stem: Some("disk io".into()),
         no_start: true,
         ..CreateTaskQuery::default()
     };
@@ -197,7 +198,7 @@ async fn a_task_is_a_manifest_with_a_query() {
     assert_eq!(
         snapd.asked().await,
         (
-            "POST /v3/tasks?tribe=core&name=disk%20io&no_start=true".into(),
+            "POST /v3/tasks?tribe=core&name=disk&stem=disk%20io&no_start=true".into(),
             "{\"version\": 1}".into()
         ),
     );

@@ -27,7 +27,7 @@ pub(crate) struct Create {
     /// Have the members of this tribe run it [default: the node behind the socket]
     #[arg(long, value_parser = name())]
     tribe: Option<String>,
-    /// What it is called if the manifest does not say so [default: as the file]
+    /// What it is called [default: as the manifest says, else as the file without its ending]
     #[arg(long, short, value_parser = name())]
     name: Option<String>,
     /// Take the place of a task of the same name
@@ -42,7 +42,7 @@ pub(super) async fn create(create: Create, session: &Session) -> Result<Exit, Fa
     let Create { file, task_manifest, tribe, name, replace, no_start } = create;
     let file = file.or(task_manifest).ok_or_else(|| Failure::usage("there is no manifest"))?;
     let (manifest, format) = read(&file)?;
-    let query = CreateTaskQuery { tribe, name: name.or(stem(&file)), replace, no_start };
+    let query = CreateTaskQuery { tribe, name, stem: stem(&file), replace, no_start };
     let changed = session.snapd.create_task(&query, manifest, format, session.wait).await?;
     tell(&changed, "created", session)
 }

@@ -19,9 +19,9 @@ pub(crate) enum Verb {
     ///   snapctl task create psutil-influx.json
     ///   snapctl task create -t psutil-influx.json --tribe core
     ///
-    /// With --tribe every member runs it, those that come later too; any node may be asked, in the tribe or
-    /// not. `$NAME` and `${NAME}` in the file are replaced by the environment of this command; `$$` is a
-    /// dollar sign. `{{fact}}` and `${secret:NAME}` are left for the nodes that run the task.
+    /// With --tribe every member runs it, those that come later too; any node may be asked, in the tribe
+    /// or not. `$NAME` and `${NAME}` in the file are replaced by the environment of this command; `$$` is
+    /// a dollar sign. `{{fact}}` and `${secret:NAME}` are left for the nodes that run the task.
     #[command(verbatim_doc_comment)]
     Create(create::Create),
     /// List tasks
@@ -31,8 +31,10 @@ pub(crate) enum Verb {
         #[arg(long, value_parser = name())]
         tribe: Option<String>,
     },
-    /// Show a task of this node: its counters, and for each step where it ran last, how long it took, which
-    /// nodes were tried, what waits to be published, and what failed
+    /// Show a task of this node, and what became of each of its steps
+    ///
+    /// For each step: where it ran last, how long that took, which nodes were tried, what waits to be
+    /// published, and in full what failed.
     Show(Which),
     /// Start a task
     Start(Which),
