@@ -7,8 +7,7 @@ use crate::{
     command::{name, policy, status},
     exit::Exit,
     failure::Failure,
-    output::{self, blocks, fields, list, table},
-    sanitize,
+    output::{blocks, fields, list, table},
     session::Session,
 };
 
@@ -116,9 +115,7 @@ async fn place(
         Placement::Left => format!("put `{node}` out of tribe `{tribe}`"),
         Placement::Automatic => format!("gave `{node}` back to the policies of tribe `{tribe}`"),
     };
-    if let Some(note) = &reply.note {
-        output::tell(&sanitize::line(&format!("note: {note}")));
-    }
+    session.note(reply.note.as_deref());
     session.written(&reply, &reply.missing, &done)
 }
 

@@ -66,8 +66,11 @@ help: it is written and will reach them, `snapctl member list` shows who is ther
     snapd.test(load).stderr(stderr).status(4).run();
     assert_eq!(snapd.header("x-plugin-signature").as_deref(), Some("LS0tLS1CRUdJTg=="));
     let other = format!("{}/other.asc", directory.path().display());
-    snapd.test(load.into_iter().chain(["--signature", &other])).stderr(stderr).status(4).run();
-    assert_eq!(snapd.header("x-plugin-signature").as_deref(), Some("b3RoZXI="));
+    // The last two are snaptel's.
+    for option in ["--signature", "--plugin-asc", "-a"] {
+        snapd.test(load.into_iter().chain([option, &other])).stderr(stderr).status(4).run();
+        assert_eq!(snapd.header("x-plugin-signature").as_deref(), Some("b3RoZXI="));
+    }
 }
 
 #[test]
@@ -153,7 +156,11 @@ fn plugins_of_a_tribe_are_listed_shown_and_unloaded() {
     let snapd = Snapd::new([
         ("GET /v3/tribes/core/plugins", 200, list),
         ("GET /v3/tribes/core/plugins/influxdb", 200, INFLUXDB),
-        ("DELETE /v3/tribes/core/plugins/influxdb?wait=5", 200, "{}"),
+        (
+            "DELETE /v3/tribes/core/plugins/influxdb?wait=5",
+            200,
+            r#"{"missing":["i3"],"note":"task `load` of the tribe uses it"}"#,
+        ),
     ]);
     snapd
         .test(["plugin", "list", "--tribe", "core"])
@@ -179,7 +186,53 @@ linux/aarch64  8      no      fedcba9876543210  -",
         .run();
     snapd
         .test(["plugin", "unload", "influxdb", "--tribe", "core", "--wait=5"])
-        .stderr("tribe `core` unloads plugin `influxdb`")
+        .stderr(
+            "\
+note: task `load` of the tribe uses it
+tribe `core` unloads plugin `influxdb`
+warning: 1 live node did not say within 5 s that it holds this:
+  i3
+help: it is written and will reach them, `snapctl member list` shows who is there",
+        )
+        .status(4)
+        .run();
+}
+
+#[test]
+fn a_plugin_of_this_node_is_shown() {
+    let detail = r#"{"plugin":{"type":"publisher","name":"influxdb","version":25,"state":"running",
+        "pid":7,"restarts":2},"file":"/var/lib/snap/influxdb","sha256":"0f","signed_by":"Ann\u001b",
+        "failure":"it ended (signal: 9)","config":[
+        {"key":"port","namespace":"/","type":"integer","required":false,"default":8086}]}"#;
+    let missing =
+        r#"{"error":{"code":"unknown-plugin","message":"there is no plugin `publisher:x`"}}"#;
+    let snapd = Snapd::new([
+        ("GET /v3/plugins/publisher%3Ainfluxdb", 200, detail),
+        ("GET /v3/plugins/publisher%3Ax", 404, missing),
+    ]);
+    snapd
+        .test(["plugin", "show", "publisher:influxdb"])
+        .stdout(
+            "\
+plugin        publisher:influxdb:25
+state         running
+pid           7
+restarts      2
+last failure  it ended (signal: 9)
+file          /var/lib/snap/influxdb
+sha256        0f
+signed by     Ann\\u{1b}
+
+CONFIG  NAMESPACE  TYPE     REQUIRED  DEFAULT  MINIMUM  MAXIMUM
+port    /          integer  no        8086     -        -
+
+METRIC",
+        )
+        .run();
+    snapd
+        .test(["plugin", "show", "publisher:x"])
+        .stderr("error: there is no plugin `publisher:x`")
+        .status(3)
         .run();
 }
 

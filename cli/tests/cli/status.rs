@@ -55,6 +55,37 @@ i3 did not say how far it is:
 }
 
 #[test]
+fn a_program_reads_the_status_as_json() {
+    let status = r#"{"tribe":"core","rev":7,"synced":true,"applied":false,"members":[
+        {"name":"i3","state":"alive","reasons":[],"agrees":true,"silent":"no\u202e"}]}"#;
+    let snapd = Snapd::new([("GET /v3/tribes/core/status", 200, status)]);
+    snapd
+        .test(["-o", "json", "tribe", "status", "core"])
+        .stdout(
+            r#"{
+  "tribe": "core",
+  "rev": 7,
+  "synced": true,
+  "members": [
+    {
+      "name": "i3",
+      "state": "alive",
+      "reasons": [],
+      "agrees": true,
+      "items": [],
+      "silent": "no\u202e"
+    }
+  ],
+  "holding": [],
+  "applied": false
+}"#,
+        )
+        .stderr("not all live members have done what tribe `core` asks")
+        .status(4)
+        .run();
+}
+
+#[test]
 fn the_status_of_all_tribes_starts_with_this_node() {
     let tribes = r#"[{"name":"core","description":"","members":1,"alive":1,"policies":0},
         {"name":"gone","description":"","members":1,"alive":1,"policies":0},

@@ -31,15 +31,15 @@ fn a_task_is_created_from_its_manifest() {
         assert_eq!(snapd.asked(), [format!("{request} {MANIFEST}")]);
         assert_eq!(snapd.header("content-type").as_deref(), Some(content_type));
     };
-    let json = "application/json";
-    check("disk-io.json", "task create FILE", "stem=disk-io", json, "created task `disk-io`");
-    check("disk-io.json", "task create -t FILE", "stem=disk-io", json, "created task `disk-io`");
+    let (json, created) = ("application/json", "created task `disk-io`, it is Running");
+    check("disk-io.json", "task create FILE", "stem=disk-io", json, created);
+    check("disk-io.json", "task create -t FILE", "stem=disk-io", json, created);
     check(
         "disk-io.yml",
         "task create --task-manifest FILE",
         "stem=disk-io",
         "application/yaml",
-        "created task `disk-io`",
+        created,
     );
     check(
         "x.json",
@@ -80,17 +80,19 @@ fn a_bad_manifest_is_told_with_its_place() {
 #[test]
 fn what_is_done_to_a_task_is_said_on_stderr() {
     let check = |line: &str, request: &'static str, stderr: &str| {
-        let reply = match line.contains("--tribe") {
-            true => r#"{"id":"core/t","name":"t","tribe":"core"}"#,
-            false => r#"{"id":"t","name":"t","state":"stopped"}"#,
+        let reply = match line {
+            line if line.contains("--tribe") => r#"{"id":"core/t","name":"t","tribe":"core"}"#,
+            "task start t" => r#"{"id":"t","name":"t","state":"running"}"#,
+            "task stop t" => r#"{"id":"t","name":"t","state":"stopping"}"#,
+            _ => r#"{"id":"t","name":"t","state":"stopped"}"#,
         };
         let snapd = Snapd::new([(request, 200, reply)]);
         snapd.test(line.split(' ')).stderr(stderr).run();
         assert_eq!(snapd.asked(), [request]);
     };
-    check("task start t", "POST /v3/tasks/t/start", "started task `t`");
-    check("task stop t", "POST /v3/tasks/t/stop", "stopped task `t`");
-    check("task enable t", "POST /v3/tasks/t/enable", "enabled task `t`");
+    check("task start t", "POST /v3/tasks/t/start", "started task `t`, it is Running");
+    check("task stop t", "POST /v3/tasks/t/stop", "stopped task `t`, it is Stopping");
+    check("task enable t", "POST /v3/tasks/t/enable", "enabled task `t`, it is Stopped");
     check("task remove t", "DELETE /v3/tasks/t", "removed task `t`");
     check(
         "task start t --tribe core --wait 5",
@@ -107,6 +109,22 @@ fn what_is_done_to_a_task_is_said_on_stderr() {
         "DELETE /v3/tasks/t?tribe=core",
         "removed task `t` in tribe `core`",
     );
+}
+
+#[test]
+fn what_snapd_has_to_say_of_a_change_is_told() {
+    let reply = r#"{"id":"core/t","name":"t","tribe":"core","notes":["they try again by themselves",
+        "\u001b"]}"#;
+    let snapd = Snapd::new([("POST /v3/tasks/t/enable?tribe=core", 200, reply)]);
+    snapd
+        .test(["task", "enable", "t", "--tribe", "core"])
+        .stderr(
+            "\
+note: they try again by themselves
+note: \\u{1b}
+enabled task `t` in tribe `core`",
+        )
+        .run();
 }
 
 #[test]
@@ -262,6 +280,21 @@ fn what_a_task_collects_is_lines() {
         .stdout(
             r#"{"step":"collect","time_ms":1,"metrics":[{"namespace":"/a","version":1,"data":0.5,"unit":"s","tags":{"rack":"7\u001b"},"timestamp_ms":1795699158007}]}"#,
         )
+        .run();
+}
+
+#[test]
+fn another_step_can_be_watched() {
+    let watch = "GET /v3/tasks/t/watch?tribe=core&step=process%5B0%5D";
+    let bad = r#"{"error":{"code":"unknown-step","message":"task `t` has no step `x`"}}"#;
+    let snapd = Snapd::new([(watch, 200, FLOWS), ("GET /v3/tasks/t/watch?step=x", 404, bad)]);
+    let words = "task watch t --tribe core --step process[0] --count 1";
+    let first = "2026-11-26T13:19:18.007Z  /a  0.5  s  rack=7\\u{1b}";
+    snapd.test(words.split(' ')).stdout(first).run();
+    snapd
+        .test(["task", "watch", "t", "--step", "x"])
+        .stderr("error: task `t` has no step `x`")
+        .status(3)
         .run();
 }
 

@@ -141,6 +141,7 @@ fn a_pasted_dash_is_explained() {
     check("task create –t psutil-influx.json —tribe core", "–t", "-t");
     check("task create -t psutil-influx.json —tribe core", "—tribe", "--tribe");
     check("tap psutil-influx —step collect", "—step", "--step");
+    check("task watch psutil-influx –step=collect", "–step=collect", "--step=collect");
 }
 
 #[test]
@@ -263,6 +264,7 @@ fn every_command_shows_how_it_is_used() {
     check("task export", "snapctl task export disk-io --tribe storage > disk-io.json");
     check("tap", "snapctl tap psutil-influx --tribe core");
     check("task tap", "snapctl tap psutil-influx --tribe core");
+    check("task watch", "snapctl task watch psutil-influx --tribe core");
     check("metric show", "snapctl metric show '/intel/psutil/cpu/*/user'");
 }
 

@@ -9,7 +9,7 @@ use std::{
 use clap::Args;
 use tribe_api::{LoadNamed, LoadQuery, PluginLoaded, client::Upload};
 
-use crate::{command::name, exit::Exit, failure::Failure, output, sanitize, session::Session};
+use crate::{command::name, exit::Exit, failure::Failure, session::Session};
 
 /// Load a plugin and keep it running, on this node or on all members of a tribe
 ///
@@ -32,7 +32,7 @@ pub(crate) struct Load {
     #[arg(long, value_parser = name())]
     tribe: Option<String>,
     /// The armored signature of the file [default: FILE.asc, if it is there]
-    #[arg(long, value_name = "FILE")]
+    #[arg(long, value_name = "FILE", alias = "plugin-asc", short_alias = 'a')]
     signature: Option<PathBuf>,
 }
 
@@ -47,9 +47,7 @@ pub(super) async fn load(load: Load, session: &Session) -> Result<Exit, Failure>
         let load = LoadNamed { name: file.to_string_lossy().into_owned(), tribe };
         session.snapd.load_named(&load, session.wait).await?
     };
-    if let Some(note) = &loaded.note {
-        output::tell(&sanitize::line(&format!("note: {note}")));
-    }
+    session.note(loaded.note.as_deref());
     session.written(&loaded, &loaded.missing, &loaded_text(&loaded))
 }
 
@@ -92,6 +90,7 @@ fn cannot(path: &Path, reason: &dyn Display) -> Failure {
 fn loaded_text(loaded: &PluginLoaded) -> String {
     let PluginLoaded { name, plugin, tribe, holders, .. } = loaded;
     match (tribe, plugin) {
+        (Some(tribe), _) if holders.is_empty() => format!("tribe `{tribe}` loads plugin `{name}`"),
         (Some(tribe), _) => {
             format!("tribe `{tribe}` loads plugin `{name}`, held by {}", holders.join(", "))
         }

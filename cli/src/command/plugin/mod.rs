@@ -108,6 +108,7 @@ pub(crate) async fn run(verb: Verb, session: &Session) -> Result<Exit, Failure> 
         }
         Verb::Unload { plugin, tribe: Some(tribe) } => {
             let reply = snapd.unload_tribe_plugin(&tribe, &plugin, session.wait).await?;
+            session.note(reply.note.as_deref());
             let done = format!("tribe `{tribe}` unloads plugin `{plugin}`");
             session.written(&reply, &reply.missing, &done)
         }

@@ -44,7 +44,7 @@ pub(super) async fn create(create: Create, session: &Session) -> Result<Exit, Fa
     let (manifest, format) = read(&file)?;
     let query = CreateTaskQuery { tribe, name, stem: stem(&file), replace, no_start };
     let changed = session.snapd.create_task(&query, manifest, format, session.wait).await?;
-    tell(&changed, "created", session)
+    tell(&changed, "created", changed.state, session)
 }
 
 /// The name of a file without its ending. stdin has none.

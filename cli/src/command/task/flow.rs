@@ -15,12 +15,22 @@ use crate::{
     time,
 };
 
-/// The step that `watch` tells of.
+/// The step that `watch` tells of unless told otherwise.
 const COLLECT: &str = "collect";
 
-/// For how long.
+/// What flows out of one step.
 #[derive(Debug, Args)]
 pub(crate) struct Watch {
+    #[command(flatten)]
+    span: Span,
+    /// The step, as `snapctl task show` names it: `collect`, `process[0]`, `process[0].publish[1]`
+    #[arg(long, value_name = "PATH", default_value = COLLECT, value_parser = name())]
+    step: String,
+}
+
+/// Which task, and for how long.
+#[derive(Debug, Args)]
+struct Span {
     #[command(flatten)]
     which: Which,
     /// End after this many batches
@@ -43,28 +53,28 @@ pub(crate) struct Watch {
 #[command(verbatim_doc_comment)]
 pub(crate) struct Tap {
     #[command(flatten)]
-    watch: Watch,
+    span: Span,
     /// Only what flows out of this step [default: out of every one]
     #[arg(long, value_name = "PATH", value_parser = name())]
     step: Option<String>,
 }
 
 pub(super) async fn watch(watch: Watch, session: &Session) -> Result<Exit, Failure> {
-    follow(watch, Some(COLLECT.into()), false, session).await
+    follow(watch.span, Some(watch.step), false, session).await
 }
 
 /// Carries out `snapctl tap`.
 pub(crate) async fn tap(tap: Tap, session: &Session) -> Result<Exit, Failure> {
-    follow(tap.watch, tap.step, true, session).await
+    follow(tap.span, tap.step, true, session).await
 }
 
 async fn follow(
-    watch: Watch,
+    span: Span,
     step: Option<String>,
     with_steps: bool,
     session: &Session,
 ) -> Result<Exit, Failure> {
-    let Watch { which, count, timeout } = watch;
+    let Span { which, count, timeout } = span;
     let print = async {
         let query = WatchQuery { tribe: which.tribe.clone(), step };
         let flows = session.snapd.watch_task(&which.task, &query).await?;
@@ -122,13 +132,18 @@ async fn ended(which: &Which, session: &Session) -> Result<Exit, Failure> {
 
 fn flow_text(flow: &Flow, with_steps: bool) -> String {
     let lines = flow.metrics.iter().map(|metric| {
-        let line = metric_text(metric);
+        let line = metric_text(metric, flow.time_ms);
         if with_steps { format!("{}  {line}", sanitize::line(&flow.step)) } else { line }
     });
     lines.collect::<Vec<_>>().join("\n")
 }
 
-fn metric_text(metric: &Measured) -> String {
+/// A metric; one that does not say when it was measured has the time at which it flowed.
+fn metric_text(metric: &Measured, flowed_ms: u64) -> String {
+    let when = match metric.timestamp_ms {
+        0 => i64::try_from(flowed_ms).unwrap_or(0),
+        when => when,
+    };
     let tags = metric.tags.iter().map(|(key, value)| format!("{key}={value}"));
     let data = match &metric.data {
         Value::Null => String::new(),
@@ -136,7 +151,7 @@ fn metric_text(metric: &Measured) -> String {
         data => data.to_string(),
     };
     output::words([
-        time::millisecond(metric.timestamp_ms),
+        time::millisecond(when),
         metric.namespace.clone(),
         data,
         metric.unit.clone(),
@@ -150,23 +165,24 @@ mod tests {
 
     #[test]
     fn what_flows_is_a_line_for_each_metric() {
-        let metric = |data, tags: &[(&str, &str)]| Measured {
+        let metric = |data, tags: &[(&str, &str)], timestamp_ms| Measured {
             namespace: "/intel/load".into(),
             version: 1,
             data,
             unit: String::new(),
             tags: tags.iter().map(|(key, value)| ((*key).into(), (*value).into())).collect(),
-            timestamp_ms: 1_795_699_158_007,
+            timestamp_ms,
         };
-        let metrics = vec![metric(0.5.into(), &[("rack", "7\n")]), metric(Value::Null, &[])];
-        let flow = Flow { step: "process[0]".into(), time_ms: 9, metrics, missed: None };
+        let first = metric(0.5.into(), &[("rack", "7\n")], 1_795_699_158_007);
+        let (metrics, time_ms) = (vec![first, metric(Value::Null, &[], 0)], 1_795_699_158_009);
+        let flow = Flow { step: "process[0]".into(), time_ms, metrics, missed: None };
         let expected = "\
 2026-11-26T13:19:18.007Z  /intel/load  0.5  -  rack=7\\n
-2026-11-26T13:19:18.007Z  /intel/load  -  -  -";
+2026-11-26T13:19:18.009Z  /intel/load  -  -  -";
         assert_eq!(flow_text(&flow, false), expected);
         let expected = "\
 process[0]  2026-11-26T13:19:18.007Z  /intel/load  0.5  -  rack=7\\n
-process[0]  2026-11-26T13:19:18.007Z  /intel/load  -  -  -";
+process[0]  2026-11-26T13:19:18.009Z  /intel/load  -  -  -";
         assert_eq!(flow_text(&flow, true), expected);
     }
 }

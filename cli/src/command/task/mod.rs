@@ -7,9 +7,9 @@ mod text;
 pub(crate) use flow::{Tap, tap};
 
 use clap::{Args, Subcommand};
-use tribe_api::{TaskChanged, client::TaskVerb};
+use tribe_api::{TaskChanged, TaskState, client::TaskVerb};
 
-use crate::{command::name, exit::Exit, failure::Failure, output, sanitize, session::Session};
+use crate::{command::name, exit::Exit, failure::Failure, output, session::Session};
 
 /// Run tasks: collect, process and publish on a schedule, on this node or on a tribe
 #[derive(Debug, Subcommand)]
@@ -44,10 +44,14 @@ pub(crate) enum Verb {
     Enable(Which),
     /// Remove a task that does not run; of a tribe, any
     Remove(Which),
-    /// Print what a task collects on this node, as it happens
+    /// Print what a task collects on this node, or what flows out of another step, as it happens
     ///
     /// A line for each metric: time, namespace, data, unit and tags; with `-o json` a line for each batch.
-    /// `snapctl tap` tells of the other steps.
+    /// `snapctl tap` tells of all steps.
+    ///
+    ///   snapctl task watch psutil-influx --tribe core
+    ///   snapctl task watch psutil-influx --tribe core --step 'process[0]'
+    #[command(verbatim_doc_comment)]
     Watch(flow::Watch),
     Tap(Tap),
     /// Print the manifest of a task as JSON, from which it can be created again
@@ -86,7 +90,7 @@ pub(crate) async fn run(verb: Verb, session: &Session) -> Result<Exit, Failure> 
         Verb::Enable(which) => direct(which, TaskVerb::Enable, "enabled", session).await,
         Verb::Remove(Which { task, tribe }) => {
             let changed = snapd.remove_task(&task, tribe.as_deref(), session.wait).await?;
-            tell(&changed, "removed", session)
+            tell(&changed, "removed", None, session)
         }
         Verb::Watch(watch) => flow::watch(watch, session).await,
         Verb::Tap(tap) => flow::tap(tap, session).await,
@@ -107,17 +111,23 @@ async fn direct(
     let Which { task, tribe } = which;
     let tribe = tribe.as_deref();
     let changed = session.snapd.direct_task(&task, verb, tribe, session.wait).await?;
-    tell(&changed, done, session)
+    tell(&changed, done, changed.state, session)
 }
 
-/// Tells what was done.
-fn tell(changed: &TaskChanged, done: &str, session: &Session) -> Result<Exit, Failure> {
-    for note in &changed.notes {
-        output::tell(&sanitize::line(&format!("note: {note}")));
+/// Tells what was done, and what the task does now if that is known.
+fn tell(
+    changed: &TaskChanged,
+    done: &str,
+    state: Option<TaskState>,
+    session: &Session,
+) -> Result<Exit, Failure> {
+    session.note(changed.notes.iter().map(String::as_str));
+    let mut text = format!("{done} task `{}`", changed.name);
+    if let Some(tribe) = &changed.tribe {
+        text = format!("{text} in tribe `{tribe}`");
     }
-    let text = match &changed.tribe {
-        Some(tribe) => format!("{done} task `{}` in tribe `{tribe}`", changed.name),
-        None => format!("{done} task `{}`", changed.name),
-    };
+    if let Some(state) = state {
+        text = format!("{text}, it is {}", state.as_str());
+    }
     session.written(changed, &changed.missing, &text)
 }
