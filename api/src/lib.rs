@@ -34,6 +34,7 @@
 //! | `GET /v3/plugins/{plugin}` | | [`PluginDetail`] |
 //! | `DELETE /v3/plugins/{plugin}` | | [`Plugin`] |
 //! | `GET /v3/tribes/{tribe}/plugins` | | list of [`TribePlugin`] |
+//! | `GET /v3/tribes/{tribe}/plugins/{plugin}` | | [`TribePlugin`] |
 //! | `DELETE /v3/tribes/{tribe}/plugins/{plugin}` | | [`Changed`] |
 //! | `GET /v3/offers` | [`OfferQuery`] | list of [`Offer`] |
 //! | `GET /v3/tasks` | | list of [`Task`] |
@@ -45,12 +46,14 @@
 //! | `GET /v3/tasks/{task}/watch` | [`WatchQuery`] | server-sent events, each a [`Flow`] |
 //! | `GET /v3/tribes/{tribe}/tasks` | | list of [`TribeTask`] |
 //! | `GET /v3/metrics` | [`MetricQuery`] | list of [`MetricType`] |
+//! | `GET /v3/metrics/show` | [`MetricShowQuery`] | [`MetricDetail`] |
 //! | `POST /v3/metrics/collect` | [`CollectOnce`] | list of [`Measured`] |
 //! | `GET /v3/events` | | server-sent events, each an [`Event`] |
 //! | `GET /v3/counters` | | map of name to number |
 //! | `GET /v3/openapi.json` | | the OpenAPI document |
 //!
-//! Every write that other nodes get takes [`WaitQuery`]; plugins are of one node. Whatever goes wrong is answered by an [`ErrorReply`].
+//! Every write that other nodes get takes [`WaitQuery`]. Whatever goes wrong is answered by an
+//! [`ErrorReply`].
 //!
 //! ```
 //! use tribe_api::{Place, Placement};
@@ -82,7 +85,10 @@ pub use item::{
     ItemStatus, LoadNamed, Offer, OfferQuery, PluginLoaded, TribePlugin, TribePluginFile, TribeTask,
 };
 pub use member::{FactChange, FactEntry, Member, MemberState};
-pub use metric::{CollectOnce, Measured, MetricQuery, MetricRequest, MetricType};
+pub use metric::{
+    CollectOnce, DynamicElement, Measured, MetricDetail, MetricQuery, MetricRequest,
+    MetricShowQuery, MetricType,
+};
 pub use node::{Acting, NodeInfo, Version};
 pub use plugin::{ConfigRule, LoadQuery, Plugin, PluginDetail, PluginState, SIGNATURE_HEADER};
 pub use policy::{

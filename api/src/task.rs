@@ -23,9 +23,12 @@ pub struct CreateTaskQuery {
     /// The tribe whose members are to run the task; absent: the daemon's node alone.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub tribe: Option<String>,
-    /// What the task is called if the manifest does not say so.
+    /// What the task is called, whatever the manifest says.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub name: Option<String>,
+    /// What the task is called if nothing else says so: the name of its file without the ending.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub stem: Option<String>,
     /// Take the place of a task of this name.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub replace: bool,
@@ -124,7 +127,7 @@ pub struct TaskStep {
     /// The plugin, as `TYPE:NAME[:VERSION]`; absent for `collect`, which may have many.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub plugin: Option<String>,
-    /// Where it runs: `here`, `tribe T` or `node N`.
+    /// Where it runs: `here`, `tribe:NAME` or `node:NAME`.
     pub place: String,
     /// The last time it worked.
     #[serde(default, skip_serializing_if = "Option::is_none")]

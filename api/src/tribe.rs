@@ -3,9 +3,7 @@
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use crate::ItemStatus;
-
-use crate::{MemberState, Policy};
+use crate::{ItemStatus, MemberState, Policy};
 
 /// One tribe in a list.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
@@ -129,8 +127,13 @@ pub struct TribeStatus {
     #[serde(default)]
     pub holding: Vec<String>,
     /// All live members have done all that the tribe asks of them.
-    #[serde(default)]
+    #[serde(default = "applied")]
     pub applied: bool,
+}
+
+/// A daemon that does not speak of items has none that could be left undone.
+fn applied() -> bool {
+    true
 }
 
 /// A member in the status of a tribe.

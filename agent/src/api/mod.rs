@@ -157,7 +157,7 @@ fn described() -> OpenApiRouter<App> {
         .routes(routes!(plugins::load_named))
         .routes(routes!(plugins::one, plugins::unload))
         .routes(routes!(plugins::of_a_tribe))
-        .routes(routes!(plugins::unload_in_tribe))
+        .routes(routes!(plugins::one_in_tribe, plugins::unload_in_tribe))
         .routes(routes!(plugins::offers))
         .routes(routes!(tasks::list, tasks::create))
         .routes(routes!(tasks::one, tasks::remove))
@@ -168,6 +168,7 @@ fn described() -> OpenApiRouter<App> {
         .routes(routes!(tasks::watch))
         .routes(routes!(tasks::of_a_tribe))
         .routes(routes!(metrics::list))
+        .routes(routes!(metrics::show))
         .routes(routes!(metrics::collect))
         .routes(routes!(events::stream))
 }

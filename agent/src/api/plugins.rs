@@ -171,18 +171,47 @@ pub(super) async fn of_a_tribe(
 ) -> Result<Json<Vec<TribePlugin>>, ApiError> {
     let view = app.node()?.view();
     let items = view.known_tribe(&tribe)?.items.values();
-    let plugins = items.filter(|item| item.kind.as_str() == PLUGIN).map(|item| TribePlugin {
+    let plugins = items.filter(|item| item.kind.as_str() == PLUGIN);
+    Ok(Json(plugins.map(|item| tribe_plugin(&view, &tribe, item)).collect()))
+}
+
+/// One plugin that a tribe asks its members to load.
+#[utoipa::path(
+    get,
+    path = "/v3/tribes/{tribe}/plugins/{plugin}",
+    params(
+        ("tribe" = String, Path, description = "Name of the tribe"),
+        ("plugin" = String, Path, description = "What the plugin is called there, or TYPE:NAME[:VERSION]")
+    ),
+    responses((status = 200, body = TribePlugin), (status = "default", body = ErrorReply))
+)]
+pub(super) async fn one_in_tribe(
+    State(app): State<App>,
+    Path((tribe, name)): Path<(String, String)>,
+) -> Result<Json<TribePlugin>, ApiError> {
+    let view = app.node()?.view();
+    let item_name = app.plugin_in(&tribe, name);
+    let items = &view.known_tribe(&tribe)?.items;
+    let item =
+        items.values().find(|item| item.kind.as_str() == PLUGIN && item.name.as_str() == item_name);
+    match item {
+        Some(item) => Ok(Json(tribe_plugin(&view, &tribe, item))),
+        None => {
+            let message = format!("tribe `{tribe}` has no plugin `{item_name}`");
+            Err(ApiError::new(StatusCode::NOT_FOUND, "unknown-plugin", message)
+                .help(format!("`snapctl plugin list --tribe {tribe}` shows what it has")))
+        }
+    }
+}
+
+fn tribe_plugin(view: &View, tribe: &str, item: &tribe::Item) -> TribePlugin {
+    let files = PluginDocument::parse(&item.document).unwrap_or_default().files;
+    TribePlugin {
         name: item.name.to_string(),
-        tribe: tribe.clone(),
+        tribe: tribe.to_owned(),
         generation: item.generation,
-        files: PluginDocument::parse(&item.document)
-            .unwrap_or_default()
-            .files
-            .into_iter()
-            .map(|file| tribe_file(&view, file))
-            .collect(),
-    });
-    Ok(Json(plugins.collect()))
+        files: files.into_iter().map(|file| tribe_file(view, file)).collect(),
+    }
 }
 
 fn tribe_file(view: &View, file: PluginFile) -> TribePluginFile {
@@ -216,11 +245,7 @@ pub(super) async fn unload_in_tribe(
     Wait(wait): Wait,
 ) -> Result<Json<Changed>, ApiError> {
     let node = app.node()?;
-    // Named by what it says of itself, it is the item that has that name, or runs it here.
-    let item = match Wanted::parse(&name) {
-        Ok(wanted) => app.0.reconciler.item_of(&tribe, &wanted).unwrap_or(wanted.name),
-        Err(_) => name,
-    };
+    let item = app.plugin_in(&tribe, name);
     let written = node.remove_item(&tribe, PLUGIN, &item).await?;
     let missing = convert::missing(node, &written, wait).await?;
     Ok(Json(Changed { missing, note: None }))
@@ -261,6 +286,15 @@ pub(super) async fn offers(
 }
 
 impl App {
+    /// The item that is meant. Named by what it says of itself, it is the one that has that name, or runs it
+    /// here.
+    fn plugin_in(&self, tribe: &str, name: String) -> String {
+        match Wanted::parse(&name) {
+            Ok(wanted) => self.0.reconciler.item_of(tribe, &wanted).unwrap_or(wanted.name),
+            Err(_) => name,
+        }
+    }
+
     /// A tribe that is named must be there before a file is sent.
     fn check_tribe(&self, tribe: Option<&str>) -> Result<(), ApiError> {
         if let Some(tribe) = tribe {
@@ -365,15 +399,6 @@ fn summary(plugin: &plugin::Plugin) -> Plugin {
 }
 
 fn detail(plugin: &plugin::Plugin) -> PluginDetail {
-    let rules = plugin.policy.rules().map(|(prefix, key, rule)| ConfigRule {
-        key: key.to_owned(),
-        namespace: format!("/{}", prefix.join("/")),
-        value_type: rule.kind.as_str().to_owned(),
-        required: rule.required,
-        default: rule.default.as_ref().map(value),
-        minimum: rule.minimum.as_ref().map(value),
-        maximum: rule.maximum.as_ref().map(value),
-    });
     PluginDetail {
         plugin: summary(plugin),
         file: plugin.file().path().display().to_string(),
@@ -383,9 +408,27 @@ fn detail(plugin: &plugin::Plugin) -> PluginDetail {
             plugin::Signed::Unchecked | plugin::Signed::No => None,
         },
         failure: plugin.health().failure,
-        config: rules.collect(),
+        config: rules(plugin, |_| true),
         metrics: plugin.metrics.iter().map(|metric| metric.namespace.to_string()).collect(),
     }
+}
+
+/// What a plugin takes as its configuration, for namespaces that begin so.
+pub(super) fn rules(
+    plugin: &plugin::Plugin,
+    wanted: impl Fn(&[String]) -> bool,
+) -> Vec<ConfigRule> {
+    let rules = plugin.policy.rules().filter(|(prefix, ..)| wanted(prefix));
+    let shown = rules.map(|(prefix, key, rule)| ConfigRule {
+        key: key.to_owned(),
+        namespace: format!("/{}", prefix.join("/")),
+        value_type: rule.kind.as_str().to_owned(),
+        required: rule.required,
+        default: rule.default.as_ref().map(value),
+        minimum: rule.minimum.as_ref().map(value),
+        maximum: rule.maximum.as_ref().map(value),
+    });
+    shown.collect()
 }
 
 fn value(value: &ConfigValue) -> Value {

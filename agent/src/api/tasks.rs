@@ -56,13 +56,14 @@ pub(super) async fn create(
     Wait(wait): Wait,
     request: Request,
 ) -> Result<Json<TaskChanged>, ApiError> {
-    let CreateTaskQuery { tribe, name, replace, no_start } = query;
-    let manifest = read_manifest(request).await?;
-    let name = manifest.name.clone().or(name).ok_or_else(|| {
+    let CreateTaskQuery { tribe, name, stem, replace, no_start } = query;
+    let mut manifest = read_manifest(request).await?;
+    let name = name.or(manifest.name.take()).or(stem).ok_or_else(|| {
         ApiError::bad("no-name", "the task has no name").help("give the manifest a key `name`")
     })?;
     task::check_name(&name).map_err(|reason| ApiError::bad("bad-name", reason))?;
     let name = ItemName::parse(&name).map_err(|error| ApiError::bad("bad-name", error))?;
+    manifest.name = Some(name.to_string());
     let document = manifest.to_json().to_string().into_bytes();
     let mut notes = manifest.warnings.clone();
     let problems = app.0.tasks.check(&manifest);
@@ -538,8 +539,8 @@ fn step(step: &task::StepReport) -> TaskStep {
         plugin: step.plugin.as_ref().map(ToString::to_string),
         place: match &step.place {
             task::Place::Here => "here".to_owned(),
-            task::Place::Tribe(tribe) => format!("tribe {tribe}"),
-            task::Place::Node(node) => format!("node {node}"),
+            task::Place::Tribe(tribe) => format!("tribe:{tribe}"),
+            task::Place::Node(node) => format!("node:{node}"),
         },
         last_run: step.last_run.as_ref().map(|ran| StepRun {
             node: ran.node.clone(),

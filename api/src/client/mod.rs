@@ -20,10 +20,12 @@ mod error;
 mod events;
 mod http;
 mod sse;
+mod upload;
 mod url;
 
 pub use error::ClientError;
 pub use events::Events;
+pub use upload::Upload;
 
 use std::{
     collections::BTreeMap,
@@ -37,10 +39,10 @@ use serde_json::Value;
 
 use crate::{
     Changed, CollectOnce, CreatePolicy, CreateTaskQuery, CreateTribe, Explanation, FactChange,
-    FactEntry, Flow, LoadNamed, LoadQuery, Measured, Member, MetricType, NodeInfo, Offer,
-    OfferQuery, Place, Placement, Plugin, PluginDetail, PluginLoaded, Policy, PolicyChange,
-    PolicyCreated, PolicyTest, Task, TaskChanged, TestPolicy, Tribe, TribePlugin, TribeStatus,
-    TribeSummary, TribeTask, Version, WatchQuery,
+    FactEntry, Flow, LoadNamed, LoadQuery, Measured, Member, MetricDetail, MetricShowQuery,
+    MetricType, NodeInfo, Offer, OfferQuery, Place, Placement, Plugin, PluginDetail, PluginLoaded,
+    Policy, PolicyChange, PolicyCreated, PolicyTest, Task, TaskChanged, TestPolicy, Tribe,
+    TribePlugin, TribeStatus, TribeSummary, TribeTask, Version, WatchQuery,
     client::{
         http::Request,
         url::{path, query},
@@ -49,6 +51,9 @@ use crate::{
 
 /// How long snapd may take to answer, beside what it was asked to wait.
 pub const REPLY_TIME: Duration = Duration::from_secs(60);
+
+/// How long snapd may take to load a plugin: to take its file, to start it, to hand it to other nodes.
+pub const LOAD_TIME: Duration = Duration::from_secs(15 * 60);
 
 /// A client of one snapd.
 ///
@@ -226,7 +231,7 @@ impl Client {
     pub async fn load_plugin(
         &self,
         load: &LoadQuery,
-        content: Vec<u8>,
+        file: Upload,
         signature: Option<&[u8]>,
         wait: Option<Duration>,
     ) -> Result<PluginLoaded, ClientError> {
@@ -235,8 +240,8 @@ impl Client {
         pairs.extend(load.tribe.as_deref().map(|tribe| ("tribe", tribe)));
         pairs.extend(seconds.as_deref().map(|seconds| ("wait", seconds)));
         let request = Request::new(Method::POST, path(&["plugins"]) + &query(&pairs));
-        let request = request.file(content).signature(signature);
-        self.call(request, wait.unwrap_or_default()).await
+        let request = request.file(file).signature(signature);
+        self.call_within(request, LOAD_TIME.saturating_add(wait.unwrap_or_default())).await
     }
 
     /// Loads a plugin that lies in the plugin directory of the daemon.
@@ -245,7 +250,11 @@ impl Client {
         load: &LoadNamed,
         wait: Option<Duration>,
     ) -> Result<PluginLoaded, ClientError> {
-        self.write(Method::POST, path(&["plugins", "named"]), Some(load), wait).await
+        let seconds = wait.map(|wait| wait.as_secs_f64().to_string());
+        let wait_for = seconds.as_deref().map(|seconds| ("wait", seconds));
+        let path = path(&["plugins", "named"]) + &query(wait_for.as_slice());
+        let request = Request::new(Method::POST, path).json(load)?;
+        self.call_within(request, LOAD_TIME.saturating_add(wait.unwrap_or_default())).await
     }
 
     /// Unloads a plugin of the daemon's node, named as `TYPE:NAME:VERSION` or as it was loaded.
@@ -256,6 +265,15 @@ impl Client {
     /// The plugins that a tribe asks its members to load, by name.
     pub async fn tribe_plugins(&self, tribe: &str) -> Result<Vec<TribePlugin>, ClientError> {
         self.read(path(&["tribes", tribe, "plugins"])).await
+    }
+
+    /// One plugin that a tribe asks its members to load, named as it was loaded.
+    pub async fn tribe_plugin(
+        &self,
+        tribe: &str,
+        plugin: &str,
+    ) -> Result<TribePlugin, ClientError> {
+        self.read(path(&["tribes", tribe, "plugins", plugin])).await
     }
 
     /// Has a tribe unload a plugin, named as it was loaded.
@@ -304,6 +322,7 @@ impl Client {
         let mut pairs = Vec::new();
         pairs.extend(create.tribe.as_deref().map(|tribe| ("tribe", tribe)));
         pairs.extend(create.name.as_deref().map(|name| ("name", name)));
+        pairs.extend(create.stem.as_deref().map(|stem| ("stem", stem)));
         pairs.extend(create.replace.then_some(("replace", "true")));
         pairs.extend(create.no_start.then_some(("no_start", "true")));
         pairs.extend(seconds.as_deref().map(|seconds| ("wait", seconds)));
@@ -372,6 +391,14 @@ impl Client {
         self.read(path(&["metrics"]) + &query(namespace.as_slice())).await
     }
 
+    /// One type of metric with all that is known of it.
+    pub async fn metric(&self, show: &MetricShowQuery) -> Result<MetricDetail, ClientError> {
+        let version = show.version.map(|version| version.to_string());
+        let mut pairs = vec![("namespace", show.namespace.as_str())];
+        pairs.extend(version.as_deref().map(|version| ("version", version)));
+        self.read(path(&["metrics", "show"]) + &query(&pairs)).await
+    }
+
     /// Collects once, and perhaps processes and publishes.
     pub async fn collect(&self, once: &CollectOnce) -> Result<Vec<Measured>, ClientError> {
         let request = Request::new(Method::POST, path(&["metrics", "collect"])).json(once)?;
@@ -425,8 +452,15 @@ impl Client {
         request: Request,
         wait: Duration,
     ) -> Result<T, ClientError> {
+        self.call_within(request, REPLY_TIME.saturating_add(wait)).await
+    }
+
+    async fn call_within<T: DeserializeOwned>(
+        &self,
+        request: Request,
+        time: Duration,
+    ) -> Result<T, ClientError> {
         let name = request.name();
-        let time = REPLY_TIME.saturating_add(wait);
         let reply = http::within(time, &name, http::exchange(&self.socket, request)).await?;
         serde_json::from_slice(&reply)
             .map_err(|error| ClientError::BadReply { request: name, reason: error.to_string() })

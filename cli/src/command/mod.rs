@@ -7,6 +7,7 @@ mod member;
 mod metric;
 mod plugin;
 mod policy;
+mod status;
 mod task;
 mod tribe;
 mod version;
@@ -28,8 +29,7 @@ pub(crate) enum Command {
     Plugin(plugin::Verb),
     #[command(subcommand)]
     Task(task::Verb),
-    /// Print what flows out of each step of a task, as it happens
-    Tap(task::Watch),
+    Tap(task::Tap),
     #[command(subcommand)]
     Metric(metric::Verb),
     Events(events::Events),
@@ -50,7 +50,7 @@ pub(crate) async fn run(command: Command, session: &Session) -> Result<Exit, Fai
         Command::Fact(verb) => fact::run(verb, session).await,
         Command::Plugin(verb) => plugin::run(verb, session).await,
         Command::Task(verb) => task::run(verb, session).await,
-        Command::Tap(watch) => task::watch(watch, true, session).await,
+        Command::Tap(tap) => task::tap(tap, session).await,
         Command::Metric(verb) => metric::run(verb, session).await,
         Command::Events(events) => events::run(events, session).await,
         Command::Version => version::run(session).await,

@@ -1,74 +1,67 @@
 //! `snapctl plugin`: the plugins of the node behind the socket, and of tribes.
 
-use std::path::{Path, PathBuf};
+mod load;
 
 use clap::{Args, Subcommand};
 use serde_json::Value;
 use tribe_api::{
-    ConfigRule, LoadNamed, LoadQuery, Offer, OfferQuery, Plugin, PluginDetail, PluginLoaded,
-    TribePlugin, TribePluginFile,
+    ConfigRule, Offer, OfferQuery, Plugin, PluginDetail, TribePlugin, TribePluginFile,
 };
 
 use crate::{
-    command::name,
+    command::{agreement::quoted, name},
     exit::Exit,
     failure::Failure,
-    output::{self, blocks, fields, list, table, yes_no},
-    sanitize,
+    output::{blocks, fields, list, table, yes_no},
     session::Session,
 };
 
-/// Load plugins, on the node behind the socket or by tribe
+/// How many digits of a checksum tell files apart in a list.
+const SHORT_DIGITS: usize = 12;
+
+/// Load plugins, on this node or on a tribe, and see what other nodes offer
 #[derive(Debug, Subcommand)]
 pub(crate) enum Verb {
-    /// Load a plugin, and keep it running
-    ///
-    /// A file of this host is sent to snapd, with the signature `FILE.asc` if that is beside it. A name
-    /// alone means a file in the plugin directory of snapd. With `--tribe` every member of the tribe
-    /// fetches and runs it; the command returns when enough nodes hold the file, so that the one it was
-    /// typed on may go.
-    Load(Load),
+    Load(load::Load),
     /// List plugins
+    ///
+    ///   snapctl plugin list                         # what runs on this node
+    ///   snapctl plugin list --tribe core            # what the tribe asks its members to run
+    ///   snapctl plugin list --remote --tribe core   # what its members offer to the tasks of others
+    #[command(verbatim_doc_comment)]
     List {
-        /// Those that this tribe asks for; with --remote, what its members offer
-        #[arg(long, value_name = "TRIBE", value_parser = name())]
+        /// Those that this tribe asks for; with --remote, those its members offer
+        #[arg(long, value_parser = name())]
         tribe: Option<String>,
-        /// The plugins that live members offer to the tasks of others
+        /// Those that live members offer to the tasks of others
         #[arg(long)]
         remote: bool,
+        /// Of those the ones that this node offers
+        #[arg(long, requires = "remote", value_parser = name())]
+        node: Option<String>,
     },
-    /// Show a plugin: its file, configuration and metrics
+    /// Show a plugin: its file, configuration and metrics; of a tribe, its files and who holds them
     Show {
-        /// The plugin; without a version the newest
-        #[arg(value_name = "TYPE:NAME[:VERSION]", value_parser = name())]
+        /// The plugin; on this node as it calls itself, the newest without a version
+        #[arg(value_name = "NAME|TYPE:NAME[:VERSION]", value_parser = name())]
         plugin: String,
+        /// The tribe that asks for it [default: the node behind the socket]
+        #[arg(long, value_parser = name())]
+        tribe: Option<String>,
     },
     /// Unload a plugin
+    ///
+    /// Members of a tribe that needs it no more unload it; it stays where another tribe asks for it as well.
     Unload {
         /// The plugin, as it was loaded or as it calls itself
         #[arg(value_name = "NAME|TYPE:NAME:VERSION", value_parser = name())]
         plugin: String,
         /// Have this tribe unload it [default: the node behind the socket]
-        #[arg(long, value_name = "TRIBE", value_parser = name())]
+        #[arg(long, value_parser = name())]
         tribe: Option<String>,
     },
-    /// Tasks are commands of their own
     #[command(hide = true, disable_help_flag = true)]
     Task(Slip),
-}
-
-/// What to load.
-#[derive(Debug, Args)]
-pub(crate) struct Load {
-    /// A file of this host, or the name of one in the plugin directory of snapd
-    #[arg(value_name = "FILE|NAME")]
-    file: PathBuf,
-    /// Have the members of this tribe load it [default: the node behind the socket]
-    #[arg(long, value_name = "TRIBE", value_parser = name())]
-    tribe: Option<String>,
-    /// The armored signature of the file [default: FILE.asc, if it is there]
-    #[arg(long, value_name = "FILE")]
-    signature: Option<PathBuf>,
 }
 
 /// Anything after `plugin task`, which the RFC once writes.
@@ -78,15 +71,24 @@ pub(crate) struct Slip {
     words: Vec<String>,
 }
 
+impl Slip {
+    /// What to type instead.
+    fn meant(&self) -> Failure {
+        let words: Vec<_> = self.words.iter().map(|word| quoted(word)).collect();
+        let words = if words.is_empty() { "--help".into() } else { words.join(" ") };
+        Failure::usage("tasks are commands of their own")
+            .or_help(format!("use `snapctl task {words}`"))
+    }
+}
+
 pub(crate) async fn run(verb: Verb, session: &Session) -> Result<Exit, Failure> {
     let snapd = &session.snapd;
     match verb {
-        Verb::Load(load) => self::load(load, session).await,
-        Verb::List { tribe, remote: true } => {
-            let offers = snapd.offers(&OfferQuery { tribe, node: None }).await?;
-            let plugins: Vec<Offer> =
-                offers.into_iter().filter(|offer| offer.plugin.is_some()).collect();
-            session.show(&plugins, |plugins| offers_text(plugins))
+        Verb::Load(load) => load::load(load, session).await,
+        Verb::List { tribe, remote: true, node } => {
+            let mut offers = snapd.offers(&OfferQuery { tribe, node }).await?;
+            offers.retain(|offer| offer.plugin.is_some());
+            session.show(&offers, |offers| offers_text(offers))
         }
         Verb::List { tribe: None, .. } => {
             session.show(&snapd.plugins().await?, |plugins| plugins_text(plugins))
@@ -94,76 +96,60 @@ pub(crate) async fn run(verb: Verb, session: &Session) -> Result<Exit, Failure> 
         Verb::List { tribe: Some(tribe), .. } => {
             session.show(&snapd.tribe_plugins(&tribe).await?, |plugins| tribe_plugins_text(plugins))
         }
-        Verb::Show { plugin } => session.show(&snapd.plugin(&plugin).await?, plugin_text),
+        Verb::Show { plugin, tribe: None } => {
+            session.show(&snapd.plugin(&plugin).await?, plugin_text)
+        }
+        Verb::Show { plugin, tribe: Some(tribe) } => {
+            session.show(&snapd.tribe_plugin(&tribe, &plugin).await?, tribe_plugin_text)
+        }
         Verb::Unload { plugin, tribe: None } => {
             let reply = snapd.unload_plugin(&plugin).await?;
             session.written(&reply, &[], &format!("unloaded plugin `{}`", reply.id()))
         }
         Verb::Unload { plugin, tribe: Some(tribe) } => {
             let reply = snapd.unload_tribe_plugin(&tribe, &plugin, session.wait).await?;
+            session.note(reply.note.as_deref());
             let done = format!("tribe `{tribe}` unloads plugin `{plugin}`");
             session.written(&reply, &reply.missing, &done)
         }
-        Verb::Task(Slip { words }) => {
-            let words = if words.is_empty() { "--help".to_owned() } else { words.join(" ") };
-            Err(Failure::usage("tasks are commands of their own")
-                .or_help(format!("use `snapctl task {words}`")))
-        }
-    }
-}
-
-async fn load(load: Load, session: &Session) -> Result<Exit, Failure> {
-    let Load { file, tribe, signature } = load;
-    let is_path = file.components().count() > 1 || file.exists();
-    let loaded = if is_path {
-        let cannot = |path: &Path, reason: &dyn std::fmt::Display| {
-            Failure::new(format!("cannot read `{}`: {reason}", path.display()))
-        };
-        let file_name = file.file_name().ok_or_else(|| cannot(&file, &"it is not a file"))?;
-        let content = std::fs::read(&file).map_err(|error| cannot(&file, &error))?;
-        let mut beside = file.clone().into_os_string();
-        beside.push(".asc");
-        let signature = match &signature {
-            Some(path) => Some(std::fs::read(path).map_err(|error| cannot(path, &error))?),
-            None => std::fs::read(beside).ok(),
-        };
-        let query = LoadQuery { file: file_name.to_string_lossy().into_owned(), tribe };
-        session.snapd.load_plugin(&query, content, signature.as_deref(), session.wait).await?
-    } else {
-        let load = LoadNamed { name: file.to_string_lossy().into_owned(), tribe };
-        session.snapd.load_named(&load, session.wait).await?
-    };
-    if let Some(note) = &loaded.note {
-        output::tell(&sanitize::line(&format!("note: {note}")));
-    }
-    session.written(&loaded, &loaded.missing, &loaded_text(&loaded))
-}
-
-fn loaded_text(loaded: &PluginLoaded) -> String {
-    match (&loaded.tribe, &loaded.plugin) {
-        (Some(tribe), _) => {
-            let holders = list(&loaded.holders);
-            format!("tribe `{tribe}` loads plugin `{}`, held by {holders}", loaded.name)
-        }
-        (None, Some(plugin)) => format!("loaded plugin `{}`", plugin.id()),
-        (None, None) => format!("loaded plugin `{}`", loaded.name),
+        Verb::Task(slip) => Err(slip.meant()),
     }
 }
 
 fn tribe_plugins_text(plugins: &[TribePlugin]) -> String {
     let row = |plugin: &TribePlugin, file: &TribePluginFile| {
-        [
-            plugin.name.clone(),
-            format!("{}/{}", file.os, file.arch),
-            file.bytes.to_string(),
-            yes_no(file.signed),
-            file.sha256.chars().take(12).collect(),
-            list(&file.holders),
-        ]
+        let [platform, bytes, signed, sha256, held] = file_row(file);
+        let sha256 = sha256.chars().take(SHORT_DIGITS).collect();
+        [plugin.name.clone(), plugin.generation.to_string(), platform, bytes, signed, sha256, held]
     };
     let rows =
         plugins.iter().flat_map(|plugin| plugin.files.iter().map(move |file| row(plugin, file)));
-    table(["PLUGIN", "PLATFORM", "BYTES", "SIGNED", "SHA256", "HELD BY"], rows.collect())
+    let header = ["PLUGIN", "GENERATION", "PLATFORM", "BYTES", "SIGNED", "SHA256", "HELD-BY"];
+    table(header, rows.collect())
+}
+
+fn tribe_plugin_text(plugin: &TribePlugin) -> String {
+    blocks([
+        fields([
+            ("plugin", plugin.name.clone()),
+            ("tribe", plugin.tribe.clone()),
+            ("generation", plugin.generation.to_string()),
+        ]),
+        table(
+            ["PLATFORM", "BYTES", "SIGNED", "SHA256", "HELD-BY"],
+            plugin.files.iter().map(file_row).collect(),
+        ),
+    ])
+}
+
+fn file_row(file: &TribePluginFile) -> [String; 5] {
+    [
+        format!("{}/{}", file.os, file.arch),
+        file.bytes.to_string(),
+        yes_no(file.signed),
+        file.sha256.clone(),
+        list(&file.holders),
+    ]
 }
 
 fn offers_text(offers: &[Offer]) -> String {
@@ -205,12 +191,15 @@ fn plugin_text(detail: &PluginDetail) -> String {
             ("sha256", sha256.clone()),
             ("signed by", signed_by.clone().unwrap_or_default()),
         ]),
-        table(
-            ["CONFIG", "NAMESPACE", "TYPE", "REQUIRED", "DEFAULT", "MINIMUM", "MAXIMUM"],
-            config.iter().map(rule_row).collect(),
-        ),
+        rules_text(config),
         table(["METRIC"], rows.collect()),
     ])
+}
+
+/// What a plugin takes as its configuration.
+pub(super) fn rules_text(rules: &[ConfigRule]) -> String {
+    let header = ["CONFIG", "NAMESPACE", "TYPE", "REQUIRED", "DEFAULT", "MINIMUM", "MAXIMUM"];
+    table(header, rules.iter().map(rule_row).collect())
 }
 
 fn rule_row(rule: &ConfigRule) -> [String; 7] {
@@ -273,9 +262,17 @@ mod tests {
             files: vec![file],
         };
         let expected = "\
-PLUGIN  PLATFORM      BYTES  SIGNED  SHA256        HELD BY
-psutil  linux/x86_64  7      no      0123456789ab  i1,i2";
-        assert_eq!(tribe_plugins_text(&[plugin]), expected);
+PLUGIN  GENERATION  PLATFORM      BYTES  SIGNED  SHA256        HELD-BY
+psutil  1           linux/x86_64  7      no      0123456789ab  i1,i2";
+        assert_eq!(tribe_plugins_text(std::slice::from_ref(&plugin)), expected);
+        let expected = "\
+plugin      psutil
+tribe       core
+generation  1
+
+PLATFORM      BYTES  SIGNED  SHA256            HELD-BY
+linux/x86_64  7      no      0123456789abcdef  i1,i2";
+        assert_eq!(tribe_plugin_text(&plugin), expected);
     }
 
     #[test]
