@@ -74,11 +74,6 @@ impl Plugin {
         self.pool.pids()
     }
 
-    /// Comes back when all its processes have ended, which someone else began.
-    pub(crate) async fn ended(&self) {
-        self.pool.ended().await;
-    }
-
     /// Its file.
     pub(crate) fn file(&self) -> &StoredFile {
         &self.program.file

@@ -5,7 +5,6 @@ use std::{
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
-use tokio::sync::watch;
 use tracing::info;
 
 use super::{
@@ -22,8 +21,6 @@ pub(super) struct Pool {
     program: Arc<Program>,
     launch: Arc<Launch>,
     state: Mutex<State>,
-    /// All instances were ended at once, and have ended.
-    over: watch::Sender<bool>,
 }
 
 #[derive(Debug)]
@@ -55,7 +52,7 @@ impl Pool {
         let first = Instance::keep(started, Arc::clone(&program), Arc::clone(&launch));
         let instances = BTreeMap::from([(seats.add(), first)]);
         let state = Mutex::new(State { seats, instances, closed: false });
-        Self { program, launch, state, over: watch::Sender::new(false) }
+        Self { program, launch, state }
     }
 
     /// A task begins to use the plugin: what it needs is started.
@@ -137,13 +134,6 @@ impl Pool {
     pub(super) async fn stop(&self) {
         let instances = self.close();
         futures_util::future::join_all(instances.values().map(Instance::stop)).await;
-        self.over.send_replace(true);
-    }
-
-    /// Comes back when someone has ended all instances.
-    pub(super) async fn ended(&self) {
-        // The sender is here, so it cannot fail.
-        let _ = self.over.subscribe().wait_for(|over| *over).await;
     }
 
     /// Ends all instances, each after its calls.

@@ -180,12 +180,15 @@ impl Reconciler {
             return Ok(());
         };
         self.node.remove_local_item(PLUGIN, item.name.as_str()).await?;
-        self.look().await;
-        let still_wanted =
-            self.table().values().any(|entry| entry.plugin.as_ref() == Some(&plugin.identity));
-        if !still_wanted {
-            plugin.ended().await;
+        let wanted_by_tribe = self.table().iter().any(|(key, entry)| {
+            key.tribe().is_some() && entry.plugin.as_ref() == Some(&plugin.identity)
+        });
+        if !wanted_by_tribe {
+            self.host.unload(plugin).await;
         }
+        // The first look ends what was loaded, the second one finds it ended and lets go of its file.
+        self.look().await;
+        self.look().await;
         Ok(())
     }
 
