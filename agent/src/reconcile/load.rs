@@ -20,6 +20,10 @@ const COPIES: usize = 3;
 /// How long that may take.
 const COPY_TIME: Duration = Duration::from_secs(30);
 
+/// How often, and how soon again, it is looked whether the last one has let go of an unloaded plugin.
+const LET_GO_LOOKS: usize = 200;
+const LET_GO_PAUSE: Duration = Duration::from_millis(10);
+
 /// A file that was received and is held as a blob.
 #[derive(Debug)]
 pub(crate) struct Staged {
@@ -133,6 +137,8 @@ impl Reconciler {
         adopted.await.map_err(|_| stopped())?;
         let document = document.unwrap_or_default().with(file).to_bytes();
         self.node.put_local_item(PLUGIN, name.as_str(), document, true).await?;
+        // Its item is seen from now on.
+        self.look().await;
         Ok(plugin)
     }
 
@@ -186,9 +192,14 @@ impl Reconciler {
         if !wanted_by_tribe {
             self.host.unload(plugin).await;
         }
-        // The first look ends what was loaded, the second one finds it ended and lets go of its file.
         self.look().await;
-        self.look().await;
+        // Its file goes when nobody holds it any more but who asked.
+        for _ in 0..LET_GO_LOOKS {
+            if Arc::strong_count(plugin) <= 1 {
+                break;
+            }
+            tokio::time::sleep(LET_GO_PAUSE).await;
+        }
         Ok(())
     }
 
