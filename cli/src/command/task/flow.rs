@@ -48,7 +48,7 @@ struct Span {
 /// `process[0].publish[1]`; what a publish step took is told under its own name.
 ///
 ///   snapctl tap psutil-influx --tribe core
-///   snapctl tap psutil-influx --step 'process[0]' --count 1
+///   snapctl tap psutil-influx --step collect --count 1
 #[derive(Debug, Args)]
 #[command(verbatim_doc_comment)]
 pub(crate) struct Tap {

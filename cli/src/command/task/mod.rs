@@ -50,7 +50,7 @@ pub(crate) enum Verb {
     /// `snapctl tap` tells of all steps.
     ///
     ///   snapctl task watch psutil-influx --tribe core
-    ///   snapctl task watch psutil-influx --tribe core --step 'process[0]'
+    ///   snapctl task watch psutil-influx --tribe core --step collect
     #[command(verbatim_doc_comment)]
     Watch(flow::Watch),
     Tap(Tap),
