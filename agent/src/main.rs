@@ -3,7 +3,7 @@
 //!
 //! Everything about clusters is the library `tribe`, used by its public face only. This program
 //! reads the configuration ([`config`]), runs a node ([`daemon`]), translates HTTP to commands and
-//! views to JSON ([`api`]), runs plugins ([`plugin`]), makes keys ([`keygen`]) and plays with
+//! views to JSON ([`api`]), runs plugins ([`plugin`]) and tasks ([`task`]), makes keys ([`keygen`]) and plays with
 //! several nodes on one host ([`dev`]).
 //!
 //! Invariant: no key is ever printed, logged or taken from the command line; `snapd keygen` is the
@@ -11,16 +11,22 @@
 
 mod api;
 mod args;
+mod capability;
 mod config;
 mod daemon;
 mod dev;
+mod discover;
 mod failure;
 mod keygen;
 mod log;
 mod plugin;
+mod reconcile;
+mod remote;
 mod signals;
 mod socket;
 mod suggest;
+mod task;
+mod values;
 
 use std::{
     io::{self, Write},

@@ -8,6 +8,7 @@ mod keyring;
 pub mod limits;
 mod membership;
 mod name;
+mod offer;
 pub mod policy;
 #[cfg(feature = "runtime")]
 mod runtime;
@@ -18,8 +19,8 @@ mod swim;
 mod wire;
 
 pub use engine::{
-    Acting, CommandError, Event, EventKind, Member, MemberState, PolicyCreated, PolicyInfo, Tribe,
-    TribeMember, View, Written,
+    Acting, Caller, CommandError, DialError, Event, EventKind, Item, Member, MemberState,
+    PolicyCreated, PolicyInfo, ServeOptions, Target, Tribe, TribeMember, View, Written,
 };
 pub use fact::{Boolean, Fact, FactError, Facts, Source, Spelling, Value};
 pub use keyring::{Key, KeyChange, KeyError, KeyId, Keyring, KeyringError};
@@ -27,15 +28,18 @@ pub use keyring::{Key, KeyChange, KeyError, KeyId, Keyring, KeyringError};
 pub use keyring::{KeyFileError, generate_key, read_key_file};
 pub use membership::Reason;
 pub use name::{
-    ClusterName, FactName, ItemKind, ItemName, NameError, NodeId, NodeIdError, NodeName,
-    PolicyName, TribeName,
+    BlobId, BlobIdError, ClusterName, FactName, ItemKind, ItemName, NameError, NodeId, NodeIdError,
+    NodeName, PolicyName, ServiceName, TribeName,
 };
+pub use offer::{NodeStatus, Offers};
 pub use policy::{
     Elements, Explanation, LEVEL, ParsePolicyError, ParsePolicyErrorKind, Policy, PolicySet,
     PolicyWarning, PolicyWarningKind, Proposal, UnknownReason, Verdict, Would,
 };
 #[cfg(feature = "runtime")]
-pub use runtime::{Config, Events, Node, StartError};
+pub use runtime::{
+    BlobError, Blobs, Config, Events, Incoming, Node, Service, ServiceStream, StartError,
+};
 pub use state::Placement;
 
 /// The README's Rust code compiles.

@@ -6,6 +6,8 @@ use std::time::Duration;
 
 /// Longest name of a node, tribe, policy, item or cluster, in bytes. Shared by all peers.
 pub const NAME_BYTES: usize = 128;
+/// Longest name of a service, in bytes. Shared by all peers.
+pub const SERVICE_NAME_BYTES: usize = 256;
 /// Longest name of a top-level fact, in bytes. Shared by all peers.
 pub const FACT_NAME_BYTES: usize = 64;
 /// Longest text value inside a fact, in bytes.
@@ -66,12 +68,25 @@ pub const POLICY_STEPS: usize = 100_000;
 
 /// Longest description of a tribe, in bytes. Shared by all peers.
 pub const DESCRIPTION_BYTES: usize = 1024;
-/// Largest body of an item (plugin, task, or an agent author's own), in bytes. Shared by all peers.
+/// Largest document of an item (plugin, task, or an agent author's own), in bytes. Shared by all peers.
 pub const ITEM_BYTES: usize = 256 * 1024;
 /// Largest body of any record, in bytes: what a peer may ask us to keep. Shared by all peers.
 pub const BODY_BYTES: usize = ITEM_BYTES + 4096;
 /// Longest key of a replicated record, in bytes. Shared by all peers.
 pub const KEY_BYTES: usize = 3 * NAME_BYTES + 8;
+/// Most items of one node alone.
+pub const LOCAL_ITEMS: usize = 4096;
+/// Most services one node may offer; the rest is served, but not told.
+pub const OFFERED_SERVICES: usize = 256;
+/// Most blobs one node may offer; the rest is held, but not told.
+pub const OFFERED_BLOBS: usize = 4096;
+/// Largest encoded offers of one node, in bytes. Shared by all peers.
+pub const OFFERS_BYTES: usize =
+    OFFERED_SERVICES * (SERVICE_NAME_BYTES + 3) + OFFERED_BLOBS * 32 + 16;
+/// Largest encoded status of one node, in bytes. Shared by all peers.
+pub const STATUS_BYTES: usize = 200;
+/// A node writes its status at most this often.
+pub const STATUS_PERIOD: Duration = Duration::from_secs(10);
 /// Most records one owner may have. Shared by all peers.
 pub const OWNED_RECORDS: usize = 64;
 /// Most epochs of one owner that are kept: the one that stands and newer ones that are not complete.
@@ -101,14 +116,25 @@ pub const DATAGRAM_BYTES: usize = 1400;
 pub const MESSAGE_BYTES: usize = 1024 * 1024;
 /// Records of one stream message are split at about this many bytes.
 pub const SYNC_CHUNK_BYTES: usize = 256 * 1024;
+/// Records sent in answer to one message, in bytes together; the next sync brings the rest.
+pub const SYNC_BYTES: usize = 8 * 1024 * 1024;
 /// Streams an engine serves at a time; further peers are told that we are busy.
 pub const STREAMS_SERVED: usize = 32;
+/// Streams of which an engine does not yet know what the peer wants; further ones are told that we are busy.
+pub const STREAMS_UNASKED: usize = 256;
 /// Streams an engine opens at a time.
 pub const STREAMS_DIALLED: usize = 16;
 /// A stream that moved nothing for this long is closed.
 pub const STREAM_IDLE: Duration = Duration::from_secs(10);
+/// Streams to the services of one node at a time.
+pub const SERVICE_STREAMS: usize = 20_000;
+/// Services of other nodes of which it is remembered how many streams they had.
+pub const SERVICE_LOADS: usize = 4096;
 /// Connections accepted by the runtime that have not yet proved the key.
 pub const HANDSHAKES: usize = 64;
+/// Connections to services that shake hands at a time; the next one waits. Fewer than [`HANDSHAKES`], so that
+/// one node alone does not crowd another.
+pub const HANDSHAKES_DIALLED: usize = HANDSHAKES / 2;
 /// A connection must have proved the key within this time.
 pub const HANDSHAKE_TIME: Duration = Duration::from_secs(5);
 
@@ -147,3 +173,24 @@ pub const CHALLENGE_REPEAT: Duration = Duration::from_millis(250);
 pub const CHALLENGE_LIFE: Duration = Duration::from_secs(10);
 /// Bytes that may wait in one stream, in each direction, for whoever drives it.
 pub const STREAM_BACKLOG_BYTES: usize = 4 * MESSAGE_BYTES;
+
+/// Largest blob, in bytes. Shared by all peers.
+pub const BLOB_BYTES: u64 = 512 * 1024 * 1024;
+/// What the blobs of one node may take on disk unless its configuration says otherwise, in bytes.
+pub const BLOB_QUOTA_BYTES: u64 = 10 * 1024 * 1024 * 1024;
+/// A blob that nothing refers to goes after this long.
+pub const BLOB_UNREFERENCED: Duration = Duration::from_secs(24 * 3600);
+/// Unreferenced blobs are looked for this often.
+pub const BLOB_COLLECT_PERIOD: Duration = Duration::from_secs(3600);
+/// Blobs fetched at a time; the others wait.
+pub const BLOBS_FETCHED: usize = 4;
+/// Streams of other nodes that fetch blobs here, or ask to hold one, at a time.
+pub const BLOB_STREAMS: usize = 32;
+/// Blobs are read, sent, received and written in pieces of this many bytes.
+pub const BLOB_CHUNK_BYTES: usize = 256 * 1024;
+/// A holder that sent or took nothing for this long is given up.
+pub const BLOB_IDLE: Duration = Duration::from_secs(30);
+/// A holder that sent wrong bytes is not asked again for this long.
+pub const BLOB_DISTRUST: Duration = Duration::from_secs(10 * 60);
+/// Longest request or answer about a blob, in bytes, without the blob. Shared by all peers.
+pub const BLOB_FRAME_BYTES: usize = 1024;

@@ -209,6 +209,18 @@ enum tribe_status
    */
   TRIBE_STATUS_TOO_LONG = -504,
   /**
+   * There is no such item.
+   */
+  TRIBE_STATUS_UNKNOWN_ITEM = -505,
+  /**
+   * The item exists.
+   */
+  TRIBE_STATUS_ITEM_EXISTS = -506,
+  /**
+   * The node serves a service of that name already.
+   */
+  TRIBE_STATUS_SERVICE_EXISTS = -507,
+  /**
    * The host itself answers for this fact; it cannot be set.
    */
   TRIBE_STATUS_FACT_BUILT_IN = -600,
@@ -366,6 +378,20 @@ enum tribe_event_kind
    * tribes again.
    */
   TRIBE_EVENT_KIND_MISSED = 15,
+  /**
+   * An item was put, or should run or not. Subject: the tribe; empty for an item of this node alone.
+   * Body: `kind`, `name`, `generation`, `running`.
+   */
+  TRIBE_EVENT_KIND_ITEM_CHANGED = 16,
+  /**
+   * An item was removed. Subject: as for an item that changed. Body: `kind`, `name`.
+   */
+  TRIBE_EVENT_KIND_ITEM_REMOVED = 17,
+  /**
+   * A node offers other services or blobs. Subject: the node. Body: `services`: names, `blobs`: how
+   * many. What a node offers is hidden while it is not alive.
+   */
+  TRIBE_EVENT_KIND_OFFERS_CHANGED = 18,
 };
 #ifndef __cplusplus
 #if __STDC_VERSION__ >= 202311L

@@ -55,6 +55,14 @@ pub enum EventKind {
     /// This reader was too slow. Subject: empty. Body: `count` of events it missed. List the members and
     /// tribes again.
     Missed = 15,
+    /// An item was put, or should run or not. Subject: the tribe; empty for an item of this node alone.
+    /// Body: `kind`, `name`, `generation`, `running`.
+    ItemChanged = 16,
+    /// An item was removed. Subject: as for an item that changed. Body: `kind`, `name`.
+    ItemRemoved = 17,
+    /// A node offers other services or blobs. Subject: the node. Body: `services`: names, `blobs`: how
+    /// many. What a node offers is hidden while it is not alive.
+    OffersChanged = 18,
 }
 
 // `tests/mapping.rs` fails if a kind of the library is not named here.
@@ -77,6 +85,9 @@ impl From<tribe::EventKind> for EventKind {
             Theirs::NameConflict => Self::NameConflict,
             Theirs::Synced => Self::Synced,
             Theirs::Missed => Self::Missed,
+            Theirs::ItemChanged => Self::ItemChanged,
+            Theirs::ItemRemoved => Self::ItemRemoved,
+            Theirs::OffersChanged => Self::OffersChanged,
             _ => Self::Unknown,
         }
     }

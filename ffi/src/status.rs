@@ -72,6 +72,12 @@ pub enum Status {
     UnknownNode = -503,
     /// A text is too long.
     TooLong = -504,
+    /// There is no such item.
+    UnknownItem = -505,
+    /// The item exists.
+    ItemExists = -506,
+    /// The node serves a service of that name already.
+    ServiceExists = -507,
     /// The host itself answers for this fact; it cannot be set.
     FactBuiltIn = -600,
     /// The fact, or all facts of the node together, are too large.
@@ -119,6 +125,9 @@ const ALL: &[(Status, &CStr)] = &[
     (Status::UnknownTribe, c"unknown-tribe"),
     (Status::TribeExists, c"tribe-exists"),
     (Status::UnknownNode, c"unknown-node"),
+    (Status::UnknownItem, c"unknown-item"),
+    (Status::ItemExists, c"item-exists"),
+    (Status::ServiceExists, c"service-exists"),
     (Status::TooLong, c"too-long"),
     (Status::FactBuiltIn, c"fact-built-in"),
     (Status::FactTooLarge, c"fact-too-large"),

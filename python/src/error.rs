@@ -78,16 +78,20 @@ fn command(error: CommandError) -> PyErr {
         }
         CommandError::UnknownTribe { .. }
         | CommandError::UnknownPolicy { .. }
+        | CommandError::UnknownItem { .. }
         | CommandError::UnknownNode { .. }
         | CommandError::NotSet(_) => class::NotFoundError::new_err(message),
         CommandError::TribeExists(_)
         | CommandError::PolicyExists { .. }
+        | CommandError::ItemExists { .. }
+        | CommandError::ServiceExists(_)
         | CommandError::NameTaken(_) => class::AlreadyExistsError::new_err(message),
         CommandError::Unreachable(_) => class::TimeoutError::new_err(message),
         CommandError::Closed => class::ClosedError::new_err(message),
         CommandError::Forked => class::ForkError::new_err(message),
         CommandError::Refused { .. }
         | CommandError::Full(_)
+        | CommandError::TooManyItems(_)
         | CommandError::ClockBehind
         | CommandError::ClockAhead
         | CommandError::Storage(_) => class::TribeError::new_err(message),

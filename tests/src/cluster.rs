@@ -14,6 +14,7 @@ use tempfile::TempDir;
 use crate::{
     address::free_address,
     binaries::binary,
+    network::Network,
     node::Node,
     process::{Ran, command},
     wait::{wait_equal, wait_until},
@@ -21,6 +22,8 @@ use crate::{
 
 /// How many nodes are the seeds of all.
 const SEEDS: usize = 2;
+/// Where a node that has a host to itself is reached.
+const PORT: u16 = 6000;
 
 /// Tribes by name, and the names of their members.
 pub type Tribes = BTreeMap<String, BTreeSet<String>>;
@@ -60,6 +63,20 @@ impl Cluster {
         cluster
     }
 
+    /// A cluster of these nodes with these options, each on the host of its name, all of which have met.
+    /// The first two are the seeds. It is dropped before the network is.
+    #[must_use]
+    pub fn start_on(network: &Network, nodes: &[(&str, &[&str])]) -> Self {
+        let mut cluster = Self::new();
+        for (name, options) in nodes {
+            cluster.add_on(network, name, options);
+        }
+        let names: Vec<&str> = nodes.iter().map(|(name, _)| *name).collect();
+        cluster.run(&names);
+        cluster.wait_until_met();
+        cluster
+    }
+
     /// The cluster of the RFC: i1 to i4, of which i2 has the fact `storage_tier=True`.
     #[must_use]
     pub fn of_the_rfc() -> Self {
@@ -75,6 +92,14 @@ impl Cluster {
     pub fn add(&mut self, name: &str, options: &[&str]) {
         let key = self.key.clone();
         self.plan(name, Some(&key), options);
+    }
+
+    /// Plans a node on the host of its name. It does not run yet.
+    pub fn add_on(&mut self, network: &Network, name: &str, options: &[&str]) {
+        let address = SocketAddr::new(network.ip(name).into(), PORT);
+        let mut node = Node::new(name, address, self.dir.path(), Some(&self.key), options);
+        node.place = network.place(name);
+        self.nodes.push(node);
     }
 
     /// Plans a node that does not encrypt. It meets only its like.

@@ -12,9 +12,15 @@ use crate::wait::LONG;
 
 /// Asks for this path on a connection of its own. Status and body of the answer.
 pub(crate) fn get(socket: &Path, path: &str) -> io::Result<(u16, Value)> {
+    send(socket, &format!("GET {path} HTTP/1.1\r\nhost: snapd\r\nconnection: close"))
+}
+
+/// Sends a request, which has nothing but this head, on a connection of its own that ends with the
+/// answer. Status and body of that.
+pub(crate) fn send(socket: &Path, head: &str) -> io::Result<(u16, Value)> {
     let mut stream = UnixStream::connect(socket)?;
     stream.set_read_timeout(Some(LONG))?;
-    write!(stream, "GET {path} HTTP/1.1\r\nhost: snapd\r\nconnection: close\r\n\r\n")?;
+    write!(stream, "{head}\r\n\r\n")?;
     let mut reply = String::new();
     stream.read_to_string(&mut reply)?;
     parse(&reply).ok_or_else(|| io::Error::other(format!("not an HTTP reply: {reply:?}")))

@@ -15,7 +15,8 @@ use crate::{
     binaries::binary,
     cluster::Tribes,
     http,
-    process::{Process, Ran, command},
+    network::Place,
+    process::{Process, Ran},
     snapctl,
     wait::wait_until,
 };
@@ -31,6 +32,8 @@ pub struct Node {
     dir: PathBuf,
     key: Option<PathBuf>,
     options: Vec<String>,
+    /// Where its process runs.
+    pub(crate) place: Place,
     pub(crate) seeds: Vec<SocketAddr>,
     pub(crate) process: Option<Process>,
 }
@@ -51,17 +54,30 @@ impl Node {
             dir,
             key: key.map(Path::to_owned),
             options: options.iter().map(|&option| option.to_owned()).collect(),
+            place: Place::default(),
             seeds: Vec::new(),
             process: None,
         }
     }
 
+    /// Gives it this configuration file, which it reads when it is started.
+    ///
+    /// # Panics
+    /// If it cannot be written.
+    pub fn configure(&self, yaml: &str) {
+        fs::write(self.config_path(), yaml).unwrap();
+    }
+
     /// Starts the process and does not wait for it.
     pub(crate) fn spawn(&mut self) {
         let log = File::options().create(true).append(true).open(self.log_path()).unwrap();
-        let mut command = command(&binary("snapd"));
+        let config = self.config_path();
+        let config = if config.exists() { config } else { PathBuf::from("/dev/null") };
+        let mut command = self.place.command(&binary("snapd"));
         command
-            .args(["--config", "/dev/null", "--log-level", "info,tribe=debug", "--tribe"])
+            .arg("--config")
+            .arg(config)
+            .args(["--log-level", "info,tribe=debug", "--tribe"])
             .args(["--tribe-node-name", &self.name])
             .args(["--tribe-addr", &self.address.ip().to_string()])
             .args(["--tribe-port", &self.address.port().to_string()])
@@ -248,6 +264,10 @@ impl Node {
     #[must_use]
     pub fn counters(&self) -> BTreeMap<String, u64> {
         serde_json::from_value(self.get("/v3/counters")).unwrap()
+    }
+
+    fn config_path(&self) -> PathBuf {
+        self.dir.join("snapd.yaml")
     }
 
     fn log_path(&self) -> PathBuf {

@@ -17,6 +17,7 @@ const LAYERS: &[&str] = &[
     "name",
     "codec",
     "fact",
+    "offer",
     "plugin",
     "keyring",
     "policy",

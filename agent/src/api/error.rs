@@ -9,7 +9,11 @@ use tracing::warn;
 use tribe::{CommandError, ParsePolicyError};
 use tribe_api::{ErrorBody, ErrorReply};
 
-use crate::plugin::{IdentityError, LoadError, RequestError, StoreError, UseError};
+use crate::{
+    plugin::{IdentityError, LoadError, RequestError, StoreError, UseError},
+    reconcile::AskError,
+    task::{ManifestError, TaskError},
+};
 
 /// A refusal with its status.
 #[derive(Debug)]
@@ -38,6 +42,11 @@ impl ApiError {
 
     pub(crate) fn help(mut self, help: impl Into<String>) -> Self {
         self.body.help = Some(help.into());
+        self
+    }
+
+    pub(crate) fn detail(mut self, detail: impl Into<String>) -> Self {
+        self.body.detail = Some(detail.into());
         self
     }
 
@@ -70,9 +79,12 @@ impl From<CommandError> for ApiError {
             CommandError::TooLong { .. } => (Status::BAD_REQUEST, "too-long", None),
             CommandError::UnknownTribe { .. } => (Status::NOT_FOUND, "unknown-tribe", None),
             CommandError::UnknownPolicy { .. } => (Status::NOT_FOUND, "unknown-policy", None),
+            CommandError::UnknownItem { .. } => (Status::NOT_FOUND, "unknown-item", None),
             CommandError::UnknownNode { .. } => (Status::NOT_FOUND, "unknown-node", None),
             CommandError::TribeExists(_) => (Status::CONFLICT, "tribe-exists", None),
             CommandError::PolicyExists { .. } => (Status::CONFLICT, "policy-exists", None),
+            CommandError::ItemExists { .. } => (Status::CONFLICT, "item-exists", None),
+            CommandError::ServiceExists(_) => (Status::CONFLICT, "service-exists", None),
             CommandError::NameTaken(_) => {
                 (Status::CONFLICT, "name-taken", Some("give one of them another --tribe-node-name"))
             }
@@ -87,6 +99,10 @@ impl From<CommandError> for ApiError {
             CommandError::Full(_) => {
                 let help = "delete tribes or policies that nobody needs";
                 (Status::SERVICE_UNAVAILABLE, "full", Some(help))
+            }
+            CommandError::TooManyItems(_) => {
+                let help = "unload plugins or remove tasks of this node that nobody needs";
+                (Status::SERVICE_UNAVAILABLE, "too-many-items", Some(help))
             }
             CommandError::Closed => (Status::SERVICE_UNAVAILABLE, "closed", None),
             CommandError::Storage(_) => (Status::INTERNAL_SERVER_ERROR, "storage", None),
@@ -122,6 +138,9 @@ impl From<LoadError> for ApiError {
             LoadError::Start(_) | LoadError::Catalog { .. } => {
                 (Status::UNPROCESSABLE_ENTITY, "bad-plugin")
             }
+            LoadError::Other { .. } => (Status::CONFLICT, "other-plugin"),
+            LoadError::Gone(_) => (Status::NOT_FOUND, "unknown-plugin"),
+            LoadError::Store(StoreError::Read { .. }) => (Status::NOT_FOUND, "no-file"),
             LoadError::Loaded(_) => (Status::CONFLICT, "plugin-loaded"),
             LoadError::Closed => (Status::SERVICE_UNAVAILABLE, "closed"),
         };
@@ -150,11 +169,62 @@ impl From<UseError> for ApiError {
             UseError::Config { .. } => Self::bad("bad-config", &error),
             UseError::Down { .. } => Self::new(Status::SERVICE_UNAVAILABLE, "plugin-down", &error)
                 .help("it is started again by itself"),
+            UseError::Gone(_) => Self::new(Status::SERVICE_UNAVAILABLE, "plugin-down", &error),
+            UseError::Full { .. } => Self::new(Status::CONFLICT, "plugin-full", &error)
+                .help("`plugins: {max_running: N}` in snapd.yaml allows more"),
+            UseError::Streams(_) | UseError::NoStream(_) | UseError::StreamOfSeveral(_) => {
+                Self::new(Status::CONFLICT, "wrong-kind", &error)
+            }
             UseError::Call { error: call, .. } => {
                 let mut refusal = Self::new(Status::BAD_GATEWAY, "plugin-failed", &error);
                 refusal.body.detail = call.detail().map(str::to_owned);
                 refusal
             }
+        }
+    }
+}
+
+impl From<AskError> for ApiError {
+    fn from(error: AskError) -> Self {
+        use StatusCode as Status;
+        match error {
+            AskError::Load(error) => error.into(),
+            AskError::Command(error) => error.into(),
+            AskError::Name(error) => Self::bad("bad-name", error)
+                .help("a plugin is called after its file: give the file another name"),
+            AskError::OfTribe { ref tribe, .. } => Self::new(Status::CONFLICT, "of-tribe", &error)
+                .help(format!("have the tribe unload it: add `--tribe {tribe}`")),
+            AskError::Blob(_) | AskError::Io(_) => {
+                Self::new(Status::INTERNAL_SERVER_ERROR, "storage", error)
+            }
+        }
+    }
+}
+
+impl From<TaskError> for ApiError {
+    fn from(error: TaskError) -> Self {
+        use StatusCode as Status;
+        let (status, code) = match &error {
+            TaskError::Unknown(_) => {
+                return Self::new(Status::NOT_FOUND, "unknown-task", error)
+                    .help("`snapctl task list` shows what there is");
+            }
+            TaskError::Exists(_) => (Status::CONFLICT, "task-exists"),
+            TaskError::TooMany => (Status::SERVICE_UNAVAILABLE, "full"),
+            TaskError::State { .. } => (Status::CONFLICT, "task-state"),
+            TaskError::Spool(_) => (Status::INTERNAL_SERVER_ERROR, "storage"),
+            TaskError::Closed => (Status::SERVICE_UNAVAILABLE, "closed"),
+        };
+        Self::new(status, code, error)
+    }
+}
+
+impl From<ManifestError> for ApiError {
+    fn from(error: ManifestError) -> Self {
+        let refusal = Self::bad("bad-manifest", &error);
+        match error.lines().as_slice() {
+            [] | [_] => refusal,
+            lines => refusal.detail(lines.join("\n")),
         }
     }
 }

@@ -114,6 +114,8 @@ mod tests {
             level: 1,
             facts: Arc::new(Facts::new()),
             tribes: Vec::new(),
+            offers: Arc::default(),
+            status: None,
             agrees: true,
         }
     }
@@ -140,6 +142,7 @@ mod tests {
                 .map(|(node, placement)| (NodeName::parse(node).unwrap(), *placement))
                 .collect(),
             policies: Vec::new(),
+            items: BTreeMap::new(),
         };
         view.tribes = BTreeMap::from([(name, tribe)]);
         view

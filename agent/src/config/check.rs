@@ -2,7 +2,7 @@
 
 use std::fmt::{self, Display, Write as _};
 
-use super::{Given, Origin, Settings, duration};
+use super::{CapabilitySettings, Given, Origin, Settings, duration, plugin_settings, size};
 
 /// Everything that was read, as YAML with the sources as comments. Of a key only the fingerprint, and
 /// of what plugins are told only the names.
@@ -17,8 +17,10 @@ pub(crate) fn print(settings: &Settings) -> Result<String, fmt::Error> {
         log_format,
         socket,
         data_dir,
-        load_timeout,
-        plugin_configs,
+        plugins,
+        plugin_dir,
+        capabilities,
+        tasks,
         tribe,
         ..
     } = settings;
@@ -26,14 +28,23 @@ pub(crate) fn print(settings: &Settings) -> Result<String, fmt::Error> {
     line(&mut out, "log_format", log_format.value.as_str(), &log_format.origin)?;
     line(&mut out, "socket", socket.value.display(), &socket.origin)?;
     line(&mut out, "data_dir", data_dir.value.display(), &data_dir.origin)?;
-    writeln!(out, "plugins:")?;
-    let time = duration::show(load_timeout.value);
-    line(&mut out, "  load_timeout", time, &load_timeout.origin)?;
-    for (name, config) in plugin_configs {
-        // Without the values, among which passwords may be.
-        let keys: Vec<_> = config.keys().map(String::as_str).collect();
-        writeln!(out, "  # config of {name}: {}", keys.join(", "))?;
+    if let Some(Given { value, origin }) = &tasks.discover {
+        let paths: Vec<_> = value.iter().map(|path| path.display().to_string()).collect();
+        line(&mut out, "auto_discover_path", paths.join(":"), origin)?;
     }
+    writeln!(out, "spool:")?;
+    let size = size::show(tasks.spool_size.value);
+    line(&mut out, "  size", size, &tasks.spool_size.origin)?;
+    line(&mut out, "  dir", tasks.spool_dir.value.display(), &tasks.spool_dir.origin)?;
+    writeln!(out, "secrets:")?;
+    line(&mut out, "  dir", tasks.secrets_dir.value.display(), &tasks.secrets_dir.origin)?;
+    plugin_settings::print(plugins, &mut out, line)?;
+    line(&mut out, "  dir", plugin_dir.value.display(), &plugin_dir.origin)?;
+    writeln!(out, "capabilities:")?;
+    let CapabilitySettings { load_from_tribes, plugins, serve_to } = capabilities;
+    line(&mut out, "  load_from_tribes", &load_from_tribes.value, &load_from_tribes.origin)?;
+    line(&mut out, "  plugins", &plugins.value, &plugins.origin)?;
+    line(&mut out, "  serve_to", &serve_to.value, &serve_to.origin)?;
     writeln!(out, "tribe:")?;
     line(&mut out, "  enable", tribe.enable.value, &tribe.enable.origin)?;
     line(&mut out, "  name", &tribe.name.value, &tribe.name.origin)?;

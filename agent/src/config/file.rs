@@ -14,11 +14,12 @@ use serde_saphyr::{Location, Spanned};
 use tribe::Value;
 use zeroize::Zeroizing;
 
-use super::{Given, KeyFrom, Layer, Origin, Problem, Problems, RawFact};
-use crate::{
-    plugin::{Config, ConfigValue},
-    suggest::nearest,
+use super::{
+    Given, KeyFrom, Layer, Origin, Problem, Problems, RawFact,
+    plugin_section::{PluginSection, Tags},
+    task_settings::TaskLayer,
 };
+use crate::suggest::nearest;
 
 /// Why a file gives no layer.
 #[derive(Debug)]
@@ -59,22 +60,38 @@ struct File {
     log_format: Option<Spanned<String>>,
     socket: Option<Spanned<PathBuf>>,
     data_dir: Option<Spanned<PathBuf>>,
+    auto_discover_path: Option<Spanned<String>>,
     plugins: Option<PluginSection>,
+    spool: Option<SpoolSection>,
+    secrets: Option<SecretsSection>,
+    tags: Option<Tags>,
+    capabilities: Option<CapabilitySection>,
     tribe: Option<TribeSection>,
 }
 
-/// The section `plugins`.
+/// The section `capabilities`.
 #[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields)]
-struct PluginSection {
-    load_timeout: Option<Spanned<String>>,
-    #[serde(default)]
-    config: BTreeMap<String, BTreeMap<String, Scalar>>,
+struct CapabilitySection {
+    load_from_tribes: Option<Spanned<Vec<String>>>,
+    plugins: Option<Spanned<Vec<String>>>,
+    serve_to: Option<Spanned<Vec<String>>>,
 }
 
-/// A value that a plugin is told.
-#[derive(Debug)]
-struct Scalar(ConfigValue);
+/// The section `spool`.
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct SpoolSection {
+    size: Option<Spanned<String>>,
+    dir: Option<Spanned<PathBuf>>,
+}
+
+/// The section `secrets`.
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct SecretsSection {
+    dir: Option<Spanned<PathBuf>>,
+}
 
 /// The section `tribe`.
 #[derive(Default, Deserialize)]
@@ -109,11 +126,11 @@ struct Seeds(Vec<String>);
 
 /// A value whose scalars are still text in the file: a fact remembers how it was spelled.
 #[derive(Debug)]
-struct RawValue(Spanned<Shape>);
+pub(super) struct RawValue(pub(super) Spanned<Shape>);
 
 /// The form of a YAML value.
 #[derive(Debug)]
-enum Shape {
+pub(super) enum Shape {
     Null,
     /// A plain scalar that YAML takes for something else than text.
     Plain,
@@ -123,14 +140,19 @@ enum Shape {
 }
 
 /// Turns what the parser found into a layer.
-struct Reader<'a> {
+pub(super) struct Reader<'a> {
     path: &'a Path,
     text: &'a str,
 }
 
 impl Reader<'_> {
     fn layer(&self, file: File, problems: &mut Problems) -> Layer {
-        let plugins = file.plugins.unwrap_or_default();
+        let spool = file.spool.unwrap_or_default();
+        let capabilities = file.capabilities.unwrap_or_default();
+        let tags = file.tags.unwrap_or_default();
+        let section = file.plugins.unwrap_or_default();
+        let plugin_dir = self.given(section.dir.clone());
+        let plugins = section.layer(tags, self, problems);
         let tribe = file.tribe.unwrap_or_default();
         let keys = [
             tribe.key_file.map(|key| self.map(key, KeyFrom::File)),
@@ -142,8 +164,17 @@ impl Reader<'_> {
             log_format: self.given(file.log_format),
             socket: self.given(file.socket),
             data_dir: self.given(file.data_dir),
-            load_timeout: self.given(plugins.load_timeout),
-            plugin_configs: plugins.config.into_iter().map(told).collect(),
+            plugins,
+            plugin_dir,
+            load_from_tribes: self.given(capabilities.load_from_tribes),
+            allowed_plugins: self.given(capabilities.plugins),
+            serve_to: self.given(capabilities.serve_to),
+            tasks: TaskLayer {
+                discover: self.given(file.auto_discover_path),
+                spool_size: self.given(spool.size),
+                spool_dir: self.given(spool.dir),
+                secrets_dir: self.given(file.secrets.unwrap_or_default().dir),
+            },
             enable: self.given(tribe.enable),
             name: self.given(tribe.name),
             cluster: self.given(tribe.cluster),
@@ -196,25 +227,24 @@ impl Reader<'_> {
         })
     }
 
-    fn spelling(&self, location: Location) -> Option<&str> {
+    pub(super) fn spelling(&self, location: Location) -> Option<&str> {
         let span = location.span();
         let start = usize::try_from(span.byte_offset()?).ok()?;
         let end = start.checked_add(usize::try_from(span.byte_len()?).ok()?)?;
         self.text.get(start..end).map(str::trim)
     }
 
-    fn given<T>(&self, spanned: Option<Spanned<T>>) -> Option<Given<T>> {
+    pub(super) fn given<T>(&self, spanned: Option<Spanned<T>>) -> Option<Given<T>> {
         spanned.map(|spanned| self.map(spanned, |value| value))
     }
 
-    fn map<T, U>(&self, spanned: Spanned<T>, map: impl FnOnce(T) -> U) -> Given<U> {
-        Given { value: map(spanned.value), origin: origin(self.path, spanned.referenced) }
+    pub(super) fn map<T, U>(&self, spanned: Spanned<T>, map: impl FnOnce(T) -> U) -> Given<U> {
+        Given { value: map(spanned.value), origin: self.origin(spanned.referenced) }
     }
-}
 
-/// What a plugin is told. Plugins have names in lower case.
-fn told((name, config): (String, BTreeMap<String, Scalar>)) -> (String, Config) {
-    (name.to_lowercase(), config.into_iter().map(|(key, Scalar(value))| (key, value)).collect())
+    pub(super) fn origin(&self, location: Location) -> Origin {
+        origin(self.path, location)
+    }
 }
 
 fn origin(path: &Path, location: Location) -> Origin {
@@ -360,44 +390,6 @@ impl<'de> de::Visitor<'de> for ShapeVisitor {
             map.insert(key, value);
         }
         Ok(Shape::Map(map))
-    }
-}
-
-impl<'de> Deserialize<'de> for Scalar {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct ScalarVisitor;
-
-        impl de::Visitor<'_> for ScalarVisitor {
-            type Value = Scalar;
-
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("true or false, a number or text")
-            }
-
-            fn visit_bool<E>(self, value: bool) -> Result<Scalar, E> {
-                Ok(Scalar(ConfigValue::Bool(value)))
-            }
-
-            fn visit_i64<E>(self, value: i64) -> Result<Scalar, E> {
-                Ok(Scalar(ConfigValue::Int(value)))
-            }
-
-            fn visit_u64<E: de::Error>(self, value: u64) -> Result<Scalar, E> {
-                let value =
-                    i64::try_from(value).map_err(|_| E::custom("the number is too large"))?;
-                Ok(Scalar(ConfigValue::Int(value)))
-            }
-
-            fn visit_f64<E>(self, value: f64) -> Result<Scalar, E> {
-                Ok(Scalar(ConfigValue::Float(value)))
-            }
-
-            fn visit_str<E>(self, text: &str) -> Result<Scalar, E> {
-                Ok(Scalar(ConfigValue::Text(text.to_owned())))
-            }
-        }
-
-        deserializer.deserialize_any(ScalarVisitor)
     }
 }
 

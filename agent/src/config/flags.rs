@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use clap::{ArgMatches, parser::ValueSource};
 
 use super::{Given, KeyFrom, Layer, Origin, Problems, RawFact};
-use crate::{args::RunArgs, plugin::Configs};
+use crate::args::RunArgs;
 
 /// What flags and environment say. A flag covers its variable.
 pub(super) fn layer(args: RunArgs, matches: &ArgMatches, problems: &mut Problems) -> Layer {
@@ -18,11 +18,8 @@ pub(super) fn layer(args: RunArgs, matches: &ArgMatches, problems: &mut Problems
         log_format: text("log_format", args.log_format),
         socket: path("socket", args.socket),
         data_dir: path("data_dir", args.data_dir),
-        load_timeout: None,
-        plugin_configs: Configs::new(),
         enable: given(&origin, "tribe", args.tribe),
         name: text("tribe_node_name", args.tribe_node_name),
-        cluster: None,
         bind_addr: text("tribe_addr", args.tribe_addr),
         bind_port: text("tribe_port", args.tribe_port),
         advertise: text("tribe_advertise", args.tribe_advertise),
@@ -32,13 +29,13 @@ pub(super) fn layer(args: RunArgs, matches: &ArgMatches, problems: &mut Problems
             given(&origin, "tribe_plaintext", args.tribe_plaintext.then_some(())),
             problems,
         ),
-        facts_dir: None,
-        hold_down: None,
         facts: args
             .fact
             .into_iter()
             .map(|pair| Given { value: RawFact::Pair(pair), origin: origin("fact") })
             .collect(),
+        // The rest is in the file alone.
+        ..Layer::default()
     }
 }
 

@@ -11,13 +11,15 @@ mod check;
 mod duration;
 mod file;
 mod flags;
+mod plugin_section;
+mod plugin_settings;
+mod size;
+mod task_settings;
 mod tribe_settings;
 
 use std::{
     fmt, io,
-    ops::RangeInclusive,
     path::{Path, PathBuf},
-    time::Duration,
 };
 
 use clap::ArgMatches;
@@ -25,23 +27,24 @@ use tribe::Value;
 use tribe_api::DEFAULT_SOCKET;
 use zeroize::Zeroizing;
 
-pub(crate) use self::{check::print, tribe_settings::TribeSettings};
+use self::plugin_settings::PluginLayer;
+pub(crate) use self::{
+    check::print, plugin_settings::PluginSettings, task_settings::TaskSettings,
+    tribe_settings::TribeSettings,
+};
 use crate::{
     args::RunArgs,
+    capability::{Capabilities, Patterns},
     failure::{Exit, Failure},
     log::{self, LogFormat},
-    plugin::Configs,
 };
 
 /// The file that is read if none is named.
 const DEFAULT_FILE: &str = "/etc/snap/snapd.yaml";
 /// Where the node keeps what it must not forget, unless told otherwise.
 const DEFAULT_DATA_DIR: &str = "/var/lib/snap";
-
-/// How long a plugin may take to start, unless told otherwise. Those in Python take a second or two.
-const DEFAULT_LOAD_TIMEOUT: &str = "10s";
-/// What it may be told. Clients do not wait longer for an answer.
-const LOAD_TIMEOUTS: RangeInclusive<Duration> = Duration::from_secs(1)..=Duration::from_secs(45);
+/// Where plugins lie that are loaded by name alone, unless told otherwise.
+const DEFAULT_PLUGIN_DIR: &str = "/opt/snap/plugins";
 
 /// Everything the daemon is told, complete and checked.
 #[derive(Debug)]
@@ -52,11 +55,32 @@ pub(crate) struct Settings {
     pub(crate) log_format: Given<LogFormat>,
     pub(crate) socket: Given<PathBuf>,
     pub(crate) data_dir: Given<PathBuf>,
-    /// How long a plugin may take to start.
-    pub(crate) load_timeout: Given<Duration>,
-    /// What plugins are told, by their name. May hold passwords.
-    pub(crate) plugin_configs: Configs,
+    pub(crate) plugins: PluginSettings,
+    /// Where plugins lie that are loaded by name alone.
+    pub(crate) plugin_dir: Given<PathBuf>,
+    /// What tribes may do on this node.
+    pub(crate) capabilities: CapabilitySettings,
+    pub(crate) tasks: TaskSettings,
     pub(crate) tribe: TribeSettings,
+}
+
+/// What tribes may do on this node, as patterns of names.
+#[derive(Debug)]
+pub(crate) struct CapabilitySettings {
+    pub(crate) load_from_tribes: Given<Patterns>,
+    pub(crate) plugins: Given<Patterns>,
+    pub(crate) serve_to: Given<Patterns>,
+}
+
+impl CapabilitySettings {
+    /// What is allowed.
+    pub(crate) fn capabilities(&self) -> Capabilities {
+        Capabilities {
+            load_from_tribes: self.load_from_tribes.value.clone(),
+            plugins: self.plugins.value.clone(),
+            serve_to: self.serve_to.value.clone(),
+        }
+    }
 }
 
 /// A value and where it was given.
@@ -93,8 +117,14 @@ struct Layer {
     log_format: Option<Given<String>>,
     socket: Option<Given<PathBuf>>,
     data_dir: Option<Given<PathBuf>>,
-    load_timeout: Option<Given<String>>,
-    plugin_configs: Configs,
+    /// Only the file says something of them.
+    plugins: PluginLayer,
+    plugin_dir: Option<Given<PathBuf>>,
+    load_from_tribes: Option<Given<Vec<String>>>,
+    allowed_plugins: Option<Given<Vec<String>>>,
+    serve_to: Option<Given<Vec<String>>>,
+    /// Only the file has it.
+    tasks: task_settings::TaskLayer,
     enable: Option<Given<bool>>,
     name: Option<Given<String>>,
     cluster: Option<Given<String>>,
@@ -166,17 +196,22 @@ fn read_file(path: Option<&Path>) -> Result<(Option<PathBuf>, Layer), Failure> {
     }
 }
 
-fn resolve(file: Option<PathBuf>, layer: Layer, problems: &mut Problems) -> Option<Settings> {
-    let Layer { log_level, log_format, socket, data_dir, load_timeout, .. } = &layer;
+fn resolve(file: Option<PathBuf>, mut layer: Layer, problems: &mut Problems) -> Option<Settings> {
+    let plugins = plugin_settings::resolve(std::mem::take(&mut layer.plugins), problems);
+    let Layer { log_level, log_format, socket, data_dir, .. } = &layer;
     let log_level = or_default(log_level.clone(), "info".to_owned());
     let log_level = problems.parse(log_level, |text| log::check_level(text).map(|()| text.clone()));
     let log_format = or_default(log_format.clone(), "text".to_owned());
     let log_format = problems.parse(log_format, |text| LogFormat::parse(text));
     let socket = or_default(socket.clone(), DEFAULT_SOCKET.into());
     let data_dir = or_default(data_dir.clone(), DEFAULT_DATA_DIR.into());
-    let load_timeout = or_default(load_timeout.clone(), DEFAULT_LOAD_TIMEOUT.to_owned());
-    let load_timeout = problems.parse(load_timeout, |text| parse_load_timeout(text));
-    let plugin_configs = layer.plugin_configs.clone();
+    let plugin_dir = or_default(layer.plugin_dir.clone(), DEFAULT_PLUGIN_DIR.into());
+    let capabilities = CapabilitySettings {
+        load_from_tribes: patterns(layer.load_from_tribes.clone()),
+        plugins: patterns(layer.allowed_plugins.clone()),
+        serve_to: patterns(layer.serve_to.clone()),
+    };
+    let tasks = task_settings::resolve(&layer.tasks, &data_dir.value, problems);
     let tribe = tribe_settings::resolve(layer, problems);
     Some(Settings {
         file,
@@ -184,20 +219,18 @@ fn resolve(file: Option<PathBuf>, layer: Layer, problems: &mut Problems) -> Opti
         log_format: log_format?,
         socket,
         data_dir,
-        load_timeout: load_timeout?,
-        plugin_configs,
+        plugins: plugins?,
+        plugin_dir,
+        capabilities,
+        tasks: tasks?,
         tribe: tribe?,
     })
 }
 
-fn parse_load_timeout(text: &str) -> Result<Duration, String> {
-    let time = duration::parse(text).map_err(|error| error.to_string())?;
-    if LOAD_TIMEOUTS.contains(&time) {
-        return Ok(time);
-    }
-    let (least, most) =
-        (duration::show(*LOAD_TIMEOUTS.start()), duration::show(*LOAD_TIMEOUTS.end()));
-    Err(format!("`{text}` is not a time a plugin can be given to start, use {least} to {most}"))
+/// What nobody allows is not allowed.
+fn patterns(given: Option<Given<Vec<String>>>) -> Given<Patterns> {
+    let Given { value, origin } = or_default(given, Vec::new());
+    Given { value: Patterns::new(value.iter().map(String::as_str)), origin }
 }
 
 fn or_default<T>(given: Option<Given<T>>, default: T) -> Given<T> {
@@ -214,9 +247,12 @@ impl Layer {
             log_format: self.log_format.or(lower.log_format),
             socket: self.socket.or(lower.socket),
             data_dir: self.data_dir.or(lower.data_dir),
-            load_timeout: self.load_timeout.or(lower.load_timeout),
-            // Only the file has some.
-            plugin_configs: lower.plugin_configs,
+            plugins: lower.plugins,
+            plugin_dir: self.plugin_dir.or(lower.plugin_dir),
+            load_from_tribes: self.load_from_tribes.or(lower.load_from_tribes),
+            allowed_plugins: self.allowed_plugins.or(lower.allowed_plugins),
+            serve_to: self.serve_to.or(lower.serve_to),
+            tasks: lower.tasks,
             enable: self.enable.or(lower.enable),
             name: self.name.or(lower.name),
             cluster: self.cluster.or(lower.cluster),

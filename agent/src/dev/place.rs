@@ -18,6 +18,10 @@ use crate::{
 /// How often a free port is looked for.
 const PORT_TRIES: usize = 200;
 
+/// What the nodes are told: in a playground tribes may do everything.
+const CONFIG: &str = r#"capabilities: {load_from_tribes: ["*"], plugins: ["*"], serve_to: ["*"]}
+"#;
+
 /// A directory of our own with a throw-away key. Removed when dropped, unless it is to be kept.
 #[derive(Debug)]
 pub(super) struct Place {
@@ -33,6 +37,7 @@ impl Place {
             &place.key_file(),
             &tribe::generate_key().context("cannot make a key")?,
         )?;
+        fs::write(place.config_file(), CONFIG).context("cannot write the configuration")?;
         Ok(place)
     }
 
@@ -42,6 +47,10 @@ impl Place {
 
     pub(super) fn key_file(&self) -> PathBuf {
         self.dir.join("key")
+    }
+
+    pub(super) fn config_file(&self) -> PathBuf {
+        self.dir.join("snapd.yaml")
     }
 }
 

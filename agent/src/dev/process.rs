@@ -76,7 +76,9 @@ fn command(place: &Place, plan: &Plan) -> anyhow::Result<Command> {
         }
     }
     command
-        .args(["--config", "/dev/null", "--tribe", "--tribe-node-name", &plan.name])
+        .arg("--config")
+        .arg(place.config_file())
+        .args(["--tribe", "--tribe-node-name", &plan.name])
         .args(["--tribe-addr", &plan.address, "--tribe-port", &plan.port.to_string()])
         .args(["--die-with-parent", &std::process::id().to_string()])
         .arg("--tribe-key-file")

@@ -2,13 +2,28 @@
 //! name.
 
 use super::{
+    cache::Key,
     catalog::RequestError,
-    client::CallError,
+    client::{CallError, Client},
     config::{Config, ConfigError},
-    identity::{Identity, Wanted},
-    loaded::{Plugin, Running},
+    convert,
+    identity::{Identity, Kind, Wanted},
+    instance::{Busy, Running},
+    loaded::Plugin,
     metric::{Metric, Time},
+    pool::NoSeat,
+    seats::{Number, SessionId},
 };
+
+/// One metric that a collector is asked for.
+#[derive(Debug)]
+pub(super) struct Ask {
+    pub(super) metric: Metric,
+    /// Complete.
+    pub(super) config: Config,
+    /// What it is in the cache.
+    pub(super) key: Key,
+}
 
 /// Why plugins did not do what was asked. Nothing has changed, except that some of several may have
 /// done their part.
@@ -37,6 +52,28 @@ pub(crate) enum UseError {
         /// Why it has to be started again.
         failure: String,
     },
+    /// It was unloaded or replaced a moment ago.
+    #[error("plugin `{0}` was unloaded")]
+    Gone(Identity),
+    /// All instances belong to other tasks, or to other configurations. The user's fault.
+    #[error(
+        "plugin `{plugin}` wants an instance of its own here, and all {most} it may have are taken"
+    )]
+    Full {
+        /// The plugin.
+        plugin: Identity,
+        /// How many there may be.
+        most: usize,
+    },
+    /// Its metrics cannot be collected at a time of ours. The user's fault.
+    #[error("plugin `{0}` streams: its metrics come in tasks with a streaming schedule only")]
+    Streams(Identity),
+    /// Its metrics cannot be streamed. The user's fault.
+    #[error("plugin `{0}` does not stream: its metrics come in tasks without a streaming schedule")]
+    NoStream(Identity),
+    /// A stream has one source. The user's fault.
+    #[error("a stream has the metrics of one plugin, these are of {}", several(_0))]
+    StreamOfSeveral(Vec<Identity>),
     /// It failed.
     #[error("plugin `{plugin}` failed: {error}")]
     Call {
@@ -47,33 +84,43 @@ pub(crate) enum UseError {
     },
 }
 
+fn several(plugins: &[Identity]) -> String {
+    match plugins {
+        [] => "none".to_owned(),
+        some => {
+            let names: Vec<_> = some.iter().map(|plugin| format!("`{plugin}`")).collect();
+            names.join(" and ")
+        }
+    }
+}
+
 impl Plugin {
-    /// Collects these metrics, each with its configuration.
+    /// Collects these metrics, each with its configuration. Those without a version have version 0.
     pub(super) async fn collect(
         &self,
-        metrics: Vec<(Metric, Config)>,
+        session: SessionId,
+        asks: &[&Ask],
     ) -> Result<Vec<Metric>, UseError> {
-        let Running { client, .. } = self.running()?;
+        let config = || asks.first().map(|ask| ask.key.config.to_vec()).unwrap_or_default();
+        let (_, mut busy) = self.take(session, config)?;
+        let Running { client, .. } = self.running(&mut busy).await?;
         let now = Time::now();
-        let wanted = metrics.into_iter().map(|(mut metric, config)| {
-            // Plugins that give back what they got would else tell the time of the catalog.
-            metric.timestamp = now;
-            let config = self.policy.fill(&self.told(&config), metric.namespace.values());
-            Ok((metric, config.map_err(|error| self.misconfigured(error))?))
-        });
-        let wanted: Vec<_> = wanted.collect::<Result<_, UseError>>()?;
-        let collected = client.collect(&wanted, self.identity.version).await;
+        // Plugins that give back what they got would else tell the time of the catalog.
+        let wanted = asks.iter().map(|ask| (&ask.metric, &ask.config));
+        let collected = client.collect(wanted, now).await;
         collected.map_err(|error| self.failed(error))
     }
 
     /// Has metrics processed.
-    pub(crate) async fn process(
+    pub(super) async fn process(
         &self,
+        session: SessionId,
         metrics: &[Metric],
         config: &Config,
     ) -> Result<Vec<Metric>, UseError> {
-        let Running { client, since, .. } = self.running()?;
         let config = self.filled(config)?;
+        let (_, mut busy) = self.take(session, || convert::config_to_bytes(&config))?;
+        let Running { client, since, .. } = self.running(&mut busy).await?;
         let processed = client.process(metrics, &config, self.identity.version).await;
         let mut processed = processed.map_err(|error| self.failed(error))?;
         restore_times(metrics, &mut processed, since);
@@ -81,26 +128,65 @@ impl Plugin {
     }
 
     /// Has metrics published.
-    pub(crate) async fn publish(
+    pub(super) async fn publish(
         &self,
+        session: SessionId,
         metrics: &[Metric],
         config: &Config,
     ) -> Result<(), UseError> {
-        let Running { client, .. } = self.running()?;
         let config = self.filled(config)?;
+        let (_, mut busy) = self.take(session, || convert::config_to_bytes(&config))?;
+        let Running { client, .. } = self.running(&mut busy).await?;
         client.publish(metrics, &config).await.map_err(|error| self.failed(error))
     }
 
-    fn running(&self) -> Result<Running, UseError> {
-        let health = self.health();
-        health.running.ok_or_else(|| UseError::Down {
-            plugin: self.identity.clone(),
-            failure: health.failure.unwrap_or_else(|| "it was unloaded".to_owned()),
+    /// An instance for a stream, which nobody else has.
+    pub(super) async fn stream_from(
+        &self,
+        session: SessionId,
+    ) -> Result<(Number, Busy, Client), UseError> {
+        let (number, mut busy) = self.take(session, Vec::new)?;
+        let Running { client, .. } = self.running(&mut busy).await?;
+        Ok((number, busy, client))
+    }
+
+    /// Is it a collector, or is it a streaming one?
+    pub(super) fn must_be(&self, kind: Kind) -> Result<(), UseError> {
+        match (kind, self.identity.kind) {
+            (Kind::Collector, Kind::StreamCollector) => {
+                Err(UseError::Streams(self.identity.clone()))
+            }
+            (Kind::StreamCollector, Kind::Collector) => {
+                Err(UseError::NoStream(self.identity.clone()))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    fn take(
+        &self,
+        session: SessionId,
+        config: impl Fn() -> Vec<u8>,
+    ) -> Result<(Number, Busy), UseError> {
+        self.pool.take(session, config).map_err(|error| match error {
+            NoSeat::Full(most) => UseError::Full { plugin: self.identity.clone(), most },
+            NoSeat::Closed => UseError::Gone(self.identity.clone()),
         })
     }
 
+    async fn running(&self, busy: &mut Busy) -> Result<Running, UseError> {
+        let running = busy.running().await;
+        running.map_err(|failure| UseError::Down { plugin: self.identity.clone(), failure })
+    }
+
+    /// The configuration for one metric, complete.
+    pub(super) fn filled_for(&self, config: &Config, metric: &Metric) -> Result<Config, UseError> {
+        let filled = self.policy.fill(&self.told(config), metric.namespace.values());
+        filled.map_err(|error| self.misconfigured(error))
+    }
+
     /// The configuration of a processor or a publisher, which has no namespace.
-    fn filled(&self, config: &Config) -> Result<Config, UseError> {
+    pub(super) fn filled(&self, config: &Config) -> Result<Config, UseError> {
         let filled = self.policy.fill(&self.told(config), std::iter::empty());
         filled.map_err(|error| self.misconfigured(error))
     }
@@ -116,7 +202,7 @@ impl Plugin {
         UseError::Config { plugin: self.identity.clone(), error: Box::new(error) }
     }
 
-    fn failed(&self, error: CallError) -> UseError {
+    pub(super) fn failed(&self, error: CallError) -> UseError {
         UseError::Call { plugin: self.identity.clone(), error }
     }
 }

@@ -5,7 +5,8 @@
 //! element means the branch of that name or else the dynamic one, which then has this value;
 //! `(a;b)` means one request for `a` and one for `b`.
 //!
-//! Invariant: of each namespace and version there is one plugin.
+//! Invariant: of each namespace and version there is one plugin. Several versions of one plugin share
+//! what they offer in the same version: the newest has it.
 
 use std::{collections::BTreeMap, fmt};
 
@@ -118,6 +119,11 @@ impl Request {
         }
         Ok(Self { elements, version: version.filter(|version| *version >= 1) })
     }
+
+    /// The version of the metrics it asks for; absent: the newest.
+    pub(crate) fn version(&self) -> Option<i64> {
+        self.version
+    }
 }
 
 impl fmt::Display for Request {
@@ -138,9 +144,11 @@ impl Catalog {
     ) -> Result<(), CatalogError> {
         for metric in metrics {
             check(&metric.namespace)?;
-            if let Some(Entry { plugin, .. }) = self.entry(metric) {
+            if let Some(Entry { plugin: other, .. }) = self.entry(metric)
+                && (other.kind, &other.name) != (plugin.kind, &plugin.name)
+            {
                 let (metric, version) = (metric.namespace.clone(), metric.version);
-                return Err(CatalogError::Taken { metric, version, plugin: plugin.clone() });
+                return Err(CatalogError::Taken { metric, version, plugin: other.clone() });
             }
         }
         for metric in metrics {
@@ -149,14 +157,12 @@ impl Catalog {
                 node = node.branches.entry(value.to_owned()).or_default();
             }
             let entry = Entry { plugin: plugin.clone(), metric: metric.clone() };
-            node.entries.insert(metric.version, entry);
+            match node.entries.get(&metric.version) {
+                Some(newer) if newer.plugin.version > plugin.version => {}
+                _ => drop(node.entries.insert(metric.version, entry)),
+            }
         }
         Ok(())
-    }
-
-    /// Removes all metrics of a plugin.
-    pub(crate) fn remove(&mut self, plugin: &Identity) {
-        self.root.remove(plugin);
     }
 
     fn entry(&self, metric: &Metric) -> Option<&Entry> {
@@ -190,14 +196,6 @@ impl Catalog {
 }
 
 impl Node {
-    fn remove(&mut self, plugin: &Identity) {
-        self.entries.retain(|_, entry| entry.plugin != *plugin);
-        self.branches.retain(|_, node| {
-            node.remove(plugin);
-            !node.entries.is_empty() || !node.branches.is_empty()
-        });
-    }
-
     fn all<'a>(&'a self, found: &mut Vec<&'a Entry>) {
         found.extend(self.entries.values());
         for node in self.branches.values() {
@@ -484,17 +482,6 @@ mod tests {
     }
 
     #[test]
-    fn the_metrics_of_a_plugin_go_with_it() {
-        let mut catalog = catalog();
-        catalog.remove(&plugin("psutil", 14));
-        assert_eq!(catalog.entries().len(), 1);
-        // A branch that leads nowhere would be taken for the one that is meant.
-        catalog.add(&plugin("other", 1), &[metric("/intel/psutil/cpu/*id/user", 1)]).unwrap();
-        let request = Request::parse("/intel/psutil/cpu/cpu-total/user", None).unwrap();
-        assert_eq!(catalog.expand(&request).unwrap().len(), 1);
-    }
-
-    #[test]
     fn a_metric_has_one_plugin_for_each_version() {
         let mut catalog = catalog();
         let load1 = |version| [metric("/intel/psutil/load/load1", version)];
@@ -503,5 +490,19 @@ mod tests {
         let expected = "metric `/intel/psutil/load/load1` version 14 is offered by \
                         `collector:psutil:14` already";
         assert_eq!(error, expected);
+    }
+
+    #[test]
+    fn of_two_versions_of_a_plugin_the_newer_has_what_both_offer() {
+        let load1 = [metric("/load1", 1)];
+        for order in [[1, 2], [2, 1]] {
+            let mut catalog = Catalog::default();
+            for version in order {
+                catalog.add(&plugin("psutil", version), &load1).unwrap();
+            }
+            let found: Vec<_> =
+                catalog.entries().iter().map(|entry| entry.plugin.version).collect();
+            assert_eq!(found, [2]);
+        }
     }
 }

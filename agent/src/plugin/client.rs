@@ -6,9 +6,11 @@
 
 use std::{net::SocketAddr, time::Duration};
 
+use futures_util::stream::{self, BoxStream, StreamExt};
 use prost::Message;
 use tonic::{
-    Code, Response, Status,
+    Code, Request, Response, Status,
+    metadata::AsciiMetadataValue,
     transport::{Channel, Endpoint},
 };
 
@@ -16,11 +18,12 @@ use super::{
     config::{Config, ConfigPolicy},
     convert,
     identity::Kind,
-    metric::Metric,
+    metric::{Metric, Time},
     rpc::{
         self, collector_client::CollectorClient, processor_client::ProcessorClient,
-        publisher_client::PublisherClient,
+        publisher_client::PublisherClient, stream_collector_client::StreamCollectorClient,
     },
+    tls::Tls,
 };
 
 /// How long a plugin may take to answer.
@@ -41,6 +44,12 @@ pub(crate) enum CallError {
     /// It says so itself, perhaps in several lines.
     #[error("{}", first_line(_0))]
     Failed(String),
+    /// The same, amid a stream that goes on.
+    #[error("{}", first_line(_0))]
+    Said(String),
+    /// It ended a stream that never ends.
+    #[error("it ended the stream")]
+    StreamEnded,
     /// The connection is lost or there never was one.
     #[error("it does not answer: {0}")]
     Unreachable(String),
@@ -59,7 +68,9 @@ impl CallError {
     /// All that the plugin said, if it is more than one line.
     pub(crate) fn detail(&self) -> Option<&str> {
         match self {
-            Self::Failed(text) => text.trim().contains('\n').then_some(text.trim()),
+            Self::Failed(text) | Self::Said(text) => {
+                text.trim().contains('\n').then_some(text.trim())
+            }
             _ => None,
         }
     }
@@ -71,24 +82,35 @@ pub(super) enum Client {
     Collector(CollectorClient<Channel>),
     Processor(ProcessorClient<Channel>),
     Publisher(PublisherClient<Channel>),
+    StreamCollector(StreamCollectorClient<Channel>),
 }
 
-/// Makes a call that all three services have.
+/// Makes a call that all services have.
 macro_rules! common {
     ($client:expr, $method:ident, $argument:expr) => {
         match $client.clone() {
             Client::Collector(mut client) => client.$method($argument).await,
             Client::Processor(mut client) => client.$method($argument).await,
             Client::Publisher(mut client) => client.$method($argument).await,
+            Client::StreamCollector(mut client) => client.$method($argument).await,
         }
     };
 }
 
 impl Client {
-    /// Connects.
-    pub(super) async fn connect(kind: Kind, address: SocketAddr) -> Result<Self, CallError> {
+    /// Connects, sealed or not.
+    pub(super) async fn connect(
+        kind: Kind,
+        address: SocketAddr,
+        tls: Option<&Tls>,
+    ) -> Result<Self, CallError> {
         let unreachable = |error: tonic::transport::Error| CallError::Unreachable(chain(&error));
-        let endpoint = Endpoint::from_shared(format!("http://{address}")).map_err(unreachable)?;
+        let scheme = if tls.is_some() { "https" } else { "http" };
+        let endpoint = Endpoint::from_shared(format!("{scheme}://{address}"));
+        let mut endpoint = endpoint.map_err(unreachable)?;
+        if let Some(tls) = tls {
+            endpoint = endpoint.tls_config(tls.client()).map_err(unreachable)?;
+        }
         let channel = endpoint.connect_timeout(CALL_TIME).connect().await.map_err(unreachable)?;
         Ok(match kind {
             Kind::Collector => Self::Collector(
@@ -98,6 +120,9 @@ impl Client {
                 ProcessorClient::new(channel).max_decoding_message_size(REPLY_BYTES),
             ),
             Kind::Publisher => Self::Publisher(PublisherClient::new(channel)),
+            Kind::StreamCollector => Self::StreamCollector(
+                StreamCollectorClient::new(channel).max_decoding_message_size(REPLY_BYTES),
+            ),
         })
     }
 
@@ -126,29 +151,73 @@ impl Client {
         config: &Config,
         version: i64,
     ) -> Result<Vec<Metric>, CallError> {
-        let mut client = self.collector()?;
         let argument = rpc::GetMetricTypesArg { config: Some(convert::config_to_rpc(config)) };
-        let reply = within(CALL_TIME, client.get_metric_types(argument)).await?;
-        metrics(reply, version)
+        let reply = match self.clone() {
+            Self::Collector(mut client) => {
+                within(CALL_TIME, client.get_metric_types(argument)).await
+            }
+            Self::StreamCollector(mut client) => {
+                within(CALL_TIME, client.get_metric_types(argument)).await
+            }
+            Self::Processor(_) | Self::Publisher(_) => Err(CallError::Kind("collector")),
+        };
+        metrics(reply?, version)
     }
 
-    /// Collects these metrics, each with its configuration.
-    pub(super) async fn collect(
+    /// Collects these metrics at this time, each with its configuration. Those that come without a
+    /// version have version 0.
+    pub(super) async fn collect<'a>(
         &self,
-        wanted: &[(Metric, Config)],
-        version: i64,
+        wanted: impl Iterator<Item = (&'a Metric, &'a Config)>,
+        now: Time,
     ) -> Result<Vec<Metric>, CallError> {
-        let mut client = self.collector()?;
-        let wanted = wanted
-            .iter()
-            .map(|(metric, config)| convert::to_rpc(metric, Some(convert::config_to_rpc(config))));
+        let Self::Collector(client) = self else { return Err(CallError::Kind("collector")) };
+        let mut client = client.clone();
+        let wanted = wanted.map(|(metric, config)| asked(metric, config, now));
         let mut collected = Vec::new();
         for part in parts(wanted.collect(), 0)? {
             let argument = rpc::MetricsArg { metrics: part };
             let reply = within(CALL_TIME, client.collect_metrics(argument)).await?;
-            collected.extend(metrics(reply, version)?);
+            collected.extend(metrics(reply, 0)?);
         }
         Ok(collected)
+    }
+
+    /// Begins to stream these metrics, each with its configuration, for a task. Each update is a
+    /// message of its own after the first.
+    pub(super) async fn stream<'a>(
+        &self,
+        task: &str,
+        wanted: impl Iterator<Item = (&'a Metric, &'a Config)>,
+        updates: Vec<rpc::CollectArg>,
+        version: i64,
+    ) -> Result<BoxStream<'static, Result<Vec<Metric>, CallError>>, CallError> {
+        let Self::StreamCollector(client) = self else {
+            return Err(CallError::Kind("streaming collector"));
+        };
+        let mut client = client.clone();
+        let now = Time::now();
+        let metrics: Vec<_> = wanted.map(|(metric, config)| asked(metric, config, now)).collect();
+        let size: usize = metrics.iter().map(Message::encoded_len).sum();
+        if size > REQUEST_BYTES {
+            return Err(CallError::TooLarge(size));
+        }
+        let first = rpc::CollectArg {
+            metrics_arg: Some(rpc::MetricsArg { metrics }),
+            ..rpc::CollectArg::default()
+        };
+        // The plugin streams until we end the call, so the requests must not end before.
+        let arguments = stream::iter([first].into_iter().chain(updates)).chain(stream::pending());
+        let mut request = Request::new(arguments);
+        if let Ok(task) = AsciiMetadataValue::try_from(task) {
+            request.metadata_mut().insert("task-id", task);
+        }
+        let replies = client.stream_metrics(request);
+        // Plugins in Python answer with their first metrics, which may be a long time.
+        let replies = replies.await.map_err(|status| failed(&status))?.into_inner();
+        Ok(replies
+            .map(move |reply| batch(reply.map_err(|status| failed(&status))?, version))
+            .boxed())
     }
 
     /// Has metrics processed.
@@ -177,13 +246,23 @@ impl Client {
         }
         Ok(())
     }
+}
 
-    fn collector(&self) -> Result<CollectorClient<Channel>, CallError> {
-        match self {
-            Self::Collector(client) => Ok(client.clone()),
-            _ => Err(CallError::Kind("collector")),
-        }
-    }
+/// A metric as a collector is asked for it. Those that give back what they got would else tell the
+/// time of the catalog.
+fn asked(metric: &Metric, config: &Config, now: Time) -> rpc::Metric {
+    let mut raw = convert::to_rpc(metric, Some(convert::config_to_rpc(config)));
+    raw.timestamp = Some(convert::time_to_rpc(now));
+    raw
+}
+
+fn batch(reply: rpc::CollectReply, version: i64) -> Result<Vec<Metric>, CallError> {
+    let said = |error| match error {
+        CallError::Failed(text) => CallError::Said(text),
+        other => other,
+    };
+    no_error(&reply.error.unwrap_or_default().error).map_err(said)?;
+    metrics(reply.metrics_reply.unwrap_or_default(), version).map_err(said)
 }
 
 fn pub_proc(input: &[Metric], config: &Config) -> Result<Vec<rpc::PubProcArg>, CallError> {

@@ -5,6 +5,8 @@
 
 use std::collections::BTreeMap;
 
+use prost::Message;
+
 use super::{
     config::{Config, ConfigValue},
     metric::{Data, Element, Metric, Namespace, Time},
@@ -72,6 +74,20 @@ pub(super) fn config_to_rpc(config: &Config) -> rpc::ConfigMap {
     map
 }
 
+/// A configuration as bytes: the same for the same, and no two for different ones.
+pub(super) fn config_to_bytes(config: &Config) -> Vec<u8> {
+    config_to_rpc(config).encode_to_vec()
+}
+
+/// A configuration that another node sent.
+pub(super) fn config(map: rpc::ConfigMap) -> Config {
+    let ints = map.int_map.into_iter().map(|(key, value)| (key, ConfigValue::Int(value)));
+    let texts = map.string_map.into_iter().map(|(key, value)| (key, ConfigValue::Text(value)));
+    let floats = map.float_map.into_iter().map(|(key, value)| (key, ConfigValue::Float(value)));
+    let bools = map.bool_map.into_iter().map(|(key, value)| (key, ConfigValue::Bool(value)));
+    ints.chain(texts).chain(floats).chain(bools).collect()
+}
+
 /// Bytes of a plugin as text.
 pub(super) fn text(bytes: &[u8]) -> String {
     String::from_utf8_lossy(bytes).into_owned()
@@ -81,7 +97,7 @@ fn time(raw: rpc::Time) -> Time {
     Time { sec: raw.sec, nsec: raw.nsec }
 }
 
-fn time_to_rpc(time: Time) -> rpc::Time {
+pub(super) fn time_to_rpc(time: Time) -> rpc::Time {
     rpc::Time { sec: time.sec, nsec: time.nsec }
 }
 
@@ -117,8 +133,6 @@ fn data_to_rpc(data: Data) -> rpc::metric::Data {
 
 #[cfg(test)]
 mod tests {
-    use prost::Message;
-
     use super::*;
 
     fn raw() -> rpc::Metric {
@@ -194,5 +208,6 @@ mod tests {
         assert_eq!(map.string_map["host"], "h");
         assert_eq!(map.float_map["ratio"], 1.0);
         assert!(!map.bool_map["skip-verify"]);
+        assert_eq!(super::config(map), config);
     }
 }

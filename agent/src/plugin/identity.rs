@@ -14,6 +14,8 @@ pub(crate) enum Kind {
     Processor,
     /// Takes metrics elsewhere.
     Publisher,
+    /// Makes metrics when it likes.
+    StreamCollector,
 }
 
 impl Kind {
@@ -23,11 +25,18 @@ impl Kind {
             Self::Collector => "collector",
             Self::Processor => "processor",
             Self::Publisher => "publisher",
+            Self::StreamCollector => "streaming-collector",
         }
     }
 
-    fn parse(text: &str) -> Option<Self> {
-        [Self::Collector, Self::Processor, Self::Publisher]
+    /// Does it have metrics of its own?
+    pub(crate) fn collects(self) -> bool {
+        matches!(self, Self::Collector | Self::StreamCollector)
+    }
+
+    /// The kind of this name.
+    pub(crate) fn parse(text: &str) -> Option<Self> {
+        [Self::Collector, Self::Processor, Self::Publisher, Self::StreamCollector]
             .into_iter()
             .find(|kind| kind.as_str() == text)
     }
@@ -87,6 +96,12 @@ impl Wanted {
         Ok(Self { kind, name: name(raw)?, version })
     }
 
+    /// This one and no other.
+    pub(crate) fn exactly(plugin: &Identity) -> Self {
+        let Identity { kind, name, version } = plugin.clone();
+        Self { kind, name, version: Some(version) }
+    }
+
     /// Is this one meant?
     pub(crate) fn is(&self, identity: &Identity) -> bool {
         self.kind == identity.kind
@@ -110,7 +125,10 @@ pub(crate) enum IdentityError {
     #[error("`{0}` names no plugin, write it as `TYPE:NAME:VERSION`")]
     Form(String),
     /// There is no such type.
-    #[error("`{0}` is not a type of plugin, they are `collector`, `processor` and `publisher`")]
+    #[error(
+        "`{0}` is not a type of plugin, they are `collector`, `streaming-collector`, `processor` \
+         and `publisher`"
+    )]
     Kind(String),
     /// The name is empty, too long, or holds what a name cannot hold.
     #[error("`{0}` cannot be the name of a plugin")]
@@ -150,8 +168,9 @@ mod tests {
         check("collector:psutil:14", Ok("collector:psutil:14"));
         check("publisher:InfluxDB", Ok("publisher:influxdb"));
         check("psutil", Err("`psutil` names no plugin, write it as `TYPE:NAME:VERSION`"));
-        let kind =
-            "`reader` is not a type of plugin, they are `collector`, `processor` and `publisher`";
+        check("streaming-collector:rand", Ok("streaming-collector:rand"));
+        let kind = "`reader` is not a type of plugin, they are `collector`, \
+                    `streaming-collector`, `processor` and `publisher`";
         check("reader:psutil", Err(kind));
         check("collector::1", Err("`` cannot be the name of a plugin"));
         for version in ["", "0", "-1", "new", "1:2"] {

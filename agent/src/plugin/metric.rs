@@ -104,6 +104,22 @@ impl Element {
     }
 }
 
+/// A metric of this namespace, without data.
+#[cfg(test)]
+pub(crate) fn test_metric(namespace: &str) -> Metric {
+    let time = Time { sec: 1, nsec: 0 };
+    Metric {
+        namespace: Namespace(namespace.split('/').skip(1).map(Element::literal).collect()),
+        version: 1,
+        tags: BTreeMap::new(),
+        timestamp: time,
+        advertised: time,
+        unit: String::new(),
+        description: String::new(),
+        data: None,
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -29,15 +29,17 @@ pub(crate) async fn run(host: &Host, once: &Once) -> Result<Vec<Metric>, UseErro
     let plugins = |wanted: &[Wanted]| -> Result<Vec<_>, UseError> {
         wanted.iter().map(|one| host.plugin(one)).collect()
     };
-    let (processors, publishers) = (plugins(&once.process)?, plugins(&once.publish)?);
+    plugins(&once.process)?;
+    plugins(&once.publish)?;
+    let session = host.session("collect");
     let none = Config::new();
-    let config = |name: &str| once.configs.get(name).unwrap_or(&none);
-    let mut metrics = host.collect(&once.requests, &once.configs).await?;
-    for processor in processors {
-        metrics = processor.process(&metrics, config(&processor.identity.name)).await?;
+    let config = |wanted: &Wanted| once.configs.get(&wanted.name).unwrap_or(&none);
+    let mut metrics = session.collect_by_name(&once.requests, &once.configs).await?;
+    for processor in &once.process {
+        metrics = session.process(processor, &metrics, config(processor)).await?;
     }
-    for publisher in publishers {
-        publisher.publish(&metrics, config(&publisher.identity.name)).await?;
+    for publisher in &once.publish {
+        session.publish(publisher, &metrics, config(publisher)).await?;
     }
     Ok(metrics)
 }

@@ -4,17 +4,23 @@
 //! of log come before it, and old ones hold numbers that no machine type takes. Invariant: a
 //! [`Preamble`] is of a plugin that this host can talk to.
 
-use std::net::SocketAddr;
+use std::{net::SocketAddr, time::Duration};
 
 use serde::{Deserialize, de::IgnoredAny};
 
-use super::identity::{Identity, IdentityError, Kind};
+use super::{
+    identity::{Identity, IdentityError, Kind},
+    traits::{Routing, Traits},
+};
 
 /// What a plugin says of itself.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Preamble {
     pub(super) identity: Identity,
     pub(super) address: SocketAddr,
+    pub(super) traits: Traits,
+    /// Does it speak TLS?
+    pub(super) tls: bool,
 }
 
 /// Why a plugin that said what it is cannot be used. Not our fault.
@@ -24,12 +30,6 @@ pub(crate) enum PreambleError {
     /// It is from before gRPC.
     #[error("v1 native RPC plugin, not supported")]
     Native,
-    /// It streams.
-    #[error("streaming collector, not supported")]
-    Streaming,
-    /// It wants TLS.
-    #[error("plugin with TLS, not supported: load it without its TLS settings")]
-    Tls,
     /// It has a protocol or a type that snap never had.
     #[error("its {what} is {number}, which is unknown")]
     Unknown {
@@ -70,6 +70,11 @@ struct RawMeta {
     r#type: Option<i64>,
     #[serde(rename = "RPCType")]
     rpc_type: Option<i64>,
+    concurrency_count: Option<i64>,
+    exclusive: Option<bool>,
+    #[serde(rename = "CacheTTL")]
+    cache_ttl: Option<i64>,
+    routing_strategy: Option<i64>,
     #[serde(rename = "TLSEnabled")]
     tls_enabled: Option<bool>,
 }
@@ -99,27 +104,46 @@ fn judge(raw: Raw) -> Result<Preamble, PreambleError> {
     if raw.state.unwrap_or(0) != 0 {
         return Err(PreambleError::GaveUp(raw.error_message.unwrap_or_default()));
     }
-    match meta.rpc_type.unwrap_or(0) {
+    // Old streaming collectors say that they are collectors, but not that they answer calls.
+    let streams = match meta.rpc_type.unwrap_or(0) {
         0 => return Err(PreambleError::Native),
-        2 => {}
-        3 => return Err(PreambleError::Streaming),
+        2 => false,
+        3 => true,
         number => return Err(PreambleError::Unknown { what: "protocol", number }),
-    }
+    };
     let kind = match raw.r#type.or(meta.r#type).unwrap_or(0) {
+        0 if streams => Kind::StreamCollector,
         0 => Kind::Collector,
         1 => Kind::Processor,
         2 => Kind::Publisher,
-        3 => return Err(PreambleError::Streaming),
+        3 => Kind::StreamCollector,
         number => return Err(PreambleError::Unknown { what: "type", number }),
     };
-    if meta.tls_enabled.unwrap_or(false) {
-        return Err(PreambleError::Tls);
-    }
+    let traits = traits(&meta)?;
     let name = meta.name.unwrap_or_default();
     let address = raw.listen_address.unwrap_or_default();
     Ok(Preamble {
         identity: Identity::new(kind, &name, meta.version.unwrap_or(0))?,
         address: address.parse().map_err(|_| PreambleError::Address(address))?,
+        traits,
+        tls: meta.tls_enabled.unwrap_or(false),
+    })
+}
+
+fn traits(meta: &RawMeta) -> Result<Traits, PreambleError> {
+    let default = Traits::default();
+    let concurrency = meta.concurrency_count.and_then(|count| usize::try_from(count).ok());
+    let cache_ttl = meta.cache_ttl.and_then(|nanoseconds| u64::try_from(nanoseconds).ok());
+    Ok(Traits {
+        concurrency: concurrency.filter(|count| *count > 0).unwrap_or(default.concurrency),
+        exclusive: meta.exclusive.unwrap_or(default.exclusive),
+        cache_ttl: cache_ttl.map_or(default.cache_ttl, Duration::from_nanos),
+        routing: match meta.routing_strategy.unwrap_or(0) {
+            0 => Routing::LeastRecentlyUsed,
+            1 => Routing::Sticky,
+            2 => Routing::ByConfig,
+            number => return Err(PreambleError::Unknown { what: "routing strategy", number }),
+        },
     })
 }
 
@@ -155,6 +179,37 @@ mod tests {
     }
 
     #[test]
+    fn streaming_collectors_of_two_ages_are_recognised() {
+        let expected = Ok("streaming-collector:psutil:14 at 127.0.0.1:34617");
+        check(&GO.replace(r#""RPCType":2"#, r#""RPCType":3"#), expected);
+        check(&GO.replace(r#""Type":0,"State""#, r#""Type":3,"State""#), expected);
+    }
+
+    #[test]
+    fn how_it_wants_to_be_run_is_read_and_nonsense_is_a_default() {
+        let traits = |line: &str| parse(line.as_bytes()).unwrap().unwrap().traits;
+        assert_eq!(traits(PYTHON), Traits::default());
+        let line = GO
+            .replace(r#""ConcurrencyCount":5"#, r#""ConcurrencyCount":1"#)
+            .replace(r#""Exclusive":false"#, r#""Exclusive":true"#)
+            .replace(r#""CacheTTL":0"#, r#""CacheTTL":2000000000"#)
+            .replace(r#""RoutingStrategy":0"#, r#""RoutingStrategy":1"#);
+        let expected = Traits {
+            concurrency: 1,
+            exclusive: true,
+            cache_ttl: Duration::from_secs(2),
+            routing: Routing::Sticky,
+        };
+        assert_eq!(traits(&line), expected);
+        let line = GO
+            .replace(r#""ConcurrencyCount":5"#, r#""ConcurrencyCount":-1"#)
+            .replace(r#""CacheTTL":0"#, r#""CacheTTL":-1"#);
+        assert_eq!(traits(&line), Traits::default());
+        let line = GO.replace(r#""RoutingStrategy":0"#, r#""RoutingStrategy":9"#);
+        check(&line, Err("its routing strategy is 9, which is unknown"));
+    }
+
+    #[test]
     fn a_v1_plugin_is_recognised_in_spite_of_its_huge_key() {
         let digits = "7".repeat(617);
         let line = format!(
@@ -166,14 +221,6 @@ mod tests {
     #[test]
     fn what_cannot_be_used_says_why() {
         check(
-            &GO.replace(r#""RPCType":2"#, r#""RPCType":3"#),
-            Err("streaming collector, not supported"),
-        );
-        check(
-            &GO.replace(r#""Type":0,"State""#, r#""Type":3,"State""#),
-            Err("streaming collector, not supported"),
-        );
-        check(
             &GO.replace(r#""RPCType":2"#, r#""RPCType":1"#),
             Err("its protocol is 1, which is unknown"),
         );
@@ -181,10 +228,6 @@ mod tests {
             &GO.replace(r#""State":0"#, r#""State":1"#)
                 .replace(r#""ErrorMessage":"""#, r#""ErrorMessage":"no disk""#),
             Err("it gave up: no disk"),
-        );
-        check(
-            &GO.replace(r#""TLSEnabled":false"#, r#""TLSEnabled":true"#),
-            Err("plugin with TLS, not supported: load it without its TLS settings"),
         );
         check(
             &GO.replace("127.0.0.1:34617", "here"),

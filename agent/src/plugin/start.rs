@@ -1,15 +1,27 @@
 //! From a file to a plugin that runs and has told all there is to know, within one limit of time.
 
-use std::{fmt, io, path::Path, process::ExitStatus, time::Duration};
+use std::{fmt, io, process::ExitStatus, sync::Arc, time::Duration};
 
 use super::{
     client::{CallError, Client},
-    config::{ConfigPolicy, Configs},
-    identity::{Identity, Kind},
+    config::ConfigPolicy,
+    identity::Identity,
+    launch::Launch,
     metric::Metric,
     preamble::PreambleError,
     process::Process,
+    program::{self, HEAD_BYTES, ProgramError},
+    store::{ChangedError, StoredFile},
+    traits::Traits,
+    trust::{Signed, TrustError},
 };
+
+/// The file of a plugin whose identity is known.
+#[derive(Debug)]
+pub(super) struct Program {
+    pub(super) identity: Identity,
+    pub(super) file: Arc<StoredFile>,
+}
 
 /// A plugin that runs, and what it said of itself.
 #[derive(Debug)]
@@ -20,6 +32,9 @@ pub(super) struct Started {
     pub(super) policy: ConfigPolicy,
     /// What it can collect; nothing unless it is a collector.
     pub(super) metrics: Vec<Metric>,
+    pub(super) traits: Traits,
+    /// Who made it.
+    pub(super) signed: Signed,
 }
 
 /// A plugin that did not start. It is not running.
@@ -54,6 +69,24 @@ pub(crate) enum StartReason {
         /// What happened.
         error: CallError,
     },
+    /// Its file is not what was loaded.
+    #[error(transparent)]
+    Changed(#[from] ChangedError),
+    /// Its file cannot be run here.
+    #[error(transparent)]
+    Program(#[from] ProgramError),
+    /// Who made it is not trusted.
+    #[error(transparent)]
+    Trust(#[from] TrustError),
+    /// It does not speak TLS.
+    #[error("it does not speak TLS, which this node asks of its plugins (`plugins: tls`)")]
+    NoTls,
+    /// It speaks TLS, which we do not.
+    #[error("it speaks TLS, which is not set up on this node (`plugins: tls`)")]
+    OnlyTls,
+    /// It was another plugin when it was loaded.
+    #[error("it says that it is `{0}` now")]
+    Another(Identity),
     /// It took too long.
     #[error("it was not ready within {0:?}")]
     Slow(Duration),
@@ -81,21 +114,51 @@ impl StartError {
 
 impl std::error::Error for StartError {}
 
-/// Starts a file and asks it everything. `configs` may have something to tell it, by its name.
+/// Starts a file and asks it everything.
 pub(super) async fn start(
-    program: &Path,
-    configs: &Configs,
-    time: Duration,
+    file: &Arc<StoredFile>,
+    launch: &Arc<Launch>,
 ) -> Result<Started, StartError> {
-    let mut process = Process::start(program)
-        .map_err(|error| StartError { reason: error.into(), output: Vec::new() })?;
-    let known = tokio::time::timeout(time, ask(&mut process, configs)).await;
-    match known.unwrap_or(Err(StartReason::Slow(time))) {
-        Ok(Known { client, identity, policy, metrics }) => {
-            Ok(Started { process, client, identity, policy, metrics })
+    run(file, launch, None).await
+}
+
+/// Starts a plugin that was loaded.
+pub(super) async fn start_again(
+    program: &Program,
+    launch: &Arc<Launch>,
+) -> Result<Started, StartError> {
+    run(&program.file, launch, Some(&program.identity)).await
+}
+
+async fn run(
+    file: &Arc<StoredFile>,
+    launch: &Arc<Launch>,
+    expected: Option<&Identity>,
+) -> Result<Started, StartError> {
+    let silent = |reason| StartError { reason, output: Vec::new() };
+    let signed = check(file, launch).await.map_err(silent)?;
+    let process = Process::start(file.path(), launch);
+    let mut process = process.map_err(|error| silent(error.into()))?;
+    let known = tokio::time::timeout(launch.load_time, ask(&mut process, launch, expected)).await;
+    match known.unwrap_or(Err(StartReason::Slow(launch.load_time))) {
+        Ok(Known { client, identity, policy, metrics, traits }) => {
+            Ok(Started { process, client, identity, policy, metrics, traits, signed })
         }
         Err(reason) => Err(StartError { reason, output: process.kill().await }),
     }
+}
+
+/// Is the file what it was, is it trusted, and can it be run?
+async fn check(file: &Arc<StoredFile>, launch: &Arc<Launch>) -> Result<Signed, StartReason> {
+    let (file, launch) = (Arc::clone(file), Arc::clone(launch));
+    let checked = tokio::task::spawn_blocking(move || {
+        let content = file.read()?;
+        let signed = launch.trust.check(&content, file.signature())?;
+        program::inspect(content.get(..HEAD_BYTES).unwrap_or(&content))?;
+        Ok(signed)
+    });
+    // An error means that the runtime ends.
+    checked.await.unwrap_or_else(|error| Err(io::Error::other(error).into()))
 }
 
 struct Known {
@@ -103,9 +166,14 @@ struct Known {
     identity: Identity,
     policy: ConfigPolicy,
     metrics: Vec<Metric>,
+    traits: Traits,
 }
 
-async fn ask(process: &mut Process, configs: &Configs) -> Result<Known, StartReason> {
+async fn ask(
+    process: &mut Process,
+    launch: &Launch,
+    expected: Option<&Identity>,
+) -> Result<Known, StartReason> {
     let preamble = match process.hello().await {
         Some(preamble) => preamble?,
         None => match process.ends_soon().await {
@@ -114,18 +182,26 @@ async fn ask(process: &mut Process, configs: &Configs) -> Result<Known, StartRea
         },
     };
     let identity = preamble.identity;
+    if expected.is_some_and(|expected| *expected != identity) {
+        return Err(StartReason::Another(identity));
+    }
+    match (&launch.tls, preamble.tls) {
+        (Some(_), false) => return Err(StartReason::NoTls),
+        (None, true) => return Err(StartReason::OnlyTls),
+        (Some(_), true) | (None, false) => {}
+    }
     let failed = |question| move |error| StartReason::Call { question, error };
-    let client =
-        Client::connect(identity.kind, preamble.address).await.map_err(failed("connecting"))?;
+    let client = Client::connect(identity.kind, preamble.address, launch.tls.as_ref()).await;
+    let client = client.map_err(failed("connecting"))?;
     client.ping().await.map_err(failed("Ping"))?;
     let policy = client.config_policy().await.map_err(failed("GetConfigPolicy"))?;
-    let metrics = if identity.kind == Kind::Collector {
+    let metrics = if identity.kind.collects() {
         let mut told = policy.defaults();
-        told.extend(configs.get(&identity.name).cloned().unwrap_or_default());
+        told.extend(launch.configs.of(&identity));
         let types = client.metric_types(&told, identity.version).await;
         types.map_err(failed("GetMetricTypes"))?
     } else {
         Vec::new()
     };
-    Ok(Known { client, identity, policy, metrics })
+    Ok(Known { client, identity, policy, metrics, traits: preamble.traits })
 }

@@ -16,10 +16,15 @@ use std::{
 
 use rustix::fs::{FlockOperation, flock};
 use sha2::{Digest, Sha256};
-use tokio::{fs::File, io::AsyncWriteExt};
+use tokio::{
+    fs::File,
+    io::{AsyncReadExt, AsyncWriteExt},
+};
 
 /// Largest plugin, in bytes.
 const PLUGIN_BYTES: u64 = 512 * 1024 * 1024;
+/// How much of a file is read at once.
+const PART_BYTES: usize = 256 * 1024;
 /// Longest name of a file, in bytes.
 const NAME_BYTES: usize = 200;
 /// What the names of unfinished files begin with.
@@ -41,6 +46,14 @@ pub(crate) enum StoreError {
     /// Another daemon has the directory.
     #[error("`{0}` is in use by another snapd")]
     InUse(PathBuf),
+    /// It cannot be read. The user's fault.
+    #[error("cannot read `{file}`: {error}")]
+    Read {
+        /// The file.
+        file: PathBuf,
+        /// What the system said.
+        error: io::Error,
+    },
     /// The system refuses.
     #[error("cannot store a plugin in `{dir}`: {error}")]
     Io {
@@ -49,6 +62,18 @@ pub(crate) enum StoreError {
         /// What the system said.
         error: io::Error,
     },
+}
+
+/// Why a stored file cannot be used any more. Someone else's fault.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub(crate) enum ChangedError {
+    /// It cannot be read.
+    #[error("its file cannot be read: {0}")]
+    Io(#[from] io::Error),
+    /// It is another one.
+    #[error("its file was changed since it was loaded")]
+    Sum,
 }
 
 /// The directory. Cheap to clone.
@@ -89,6 +114,8 @@ pub(crate) struct StoredFile {
     store: Store,
     path: PathBuf,
     sha256: String,
+    /// As it was given with the file.
+    signature: Option<Vec<u8>>,
 }
 
 impl Store {
@@ -120,6 +147,26 @@ impl Store {
         let (store, name) = (self.clone(), name.to_owned());
         let path = Unfinished(path);
         Ok(Upload { store, name, path, file, hash: Sha256::new(), bytes: 0 })
+    }
+
+    /// Copies a file that is there already.
+    pub(super) async fn copy(
+        &self,
+        from: &Path,
+        name: &str,
+        signature: Option<Vec<u8>>,
+    ) -> Result<StoredFile, StoreError> {
+        let failed = |error| StoreError::Read { file: from.to_owned(), error };
+        let mut source = File::open(from).await.map_err(failed)?;
+        let mut upload = self.upload(name)?;
+        let mut part = vec![0; PART_BYTES];
+        loop {
+            let read = source.read(&mut part).await.map_err(failed)?;
+            if read == 0 {
+                return upload.finish(signature).await;
+            }
+            upload.write(part.get(..read).unwrap_or_default()).await?;
+        }
     }
 
     fn open(&self) -> Result<Open, StoreError> {
@@ -169,8 +216,8 @@ impl Upload {
         self.file.write_all(part).await.map_err(|error| self.store.failed(error))
     }
 
-    /// Puts the whole file where it can be run from.
-    pub(super) async fn finish(self) -> Result<StoredFile, StoreError> {
+    /// Puts the whole file where it can be run from, with the signature that came with it.
+    pub(crate) async fn finish(self, signature: Option<Vec<u8>>) -> Result<StoredFile, StoreError> {
         let Self { store, name, path, mut file, hash, bytes } = self;
         if bytes == 0 {
             return Err(StoreError::Empty);
@@ -178,17 +225,27 @@ impl Upload {
         // A file that is open for writing cannot be run: wait until all is written, and close it.
         file.flush().await.map_err(|error| store.failed(error))?;
         drop(file.into_std().await);
-        let mut sha256 = String::new();
-        for byte in hash.finalize() {
-            // Writing to a string cannot fail.
-            let _ = write!(sha256, "{byte:02x}");
-        }
-        store.place(&path.0, sha256, &name)
+        store.place(&path.0, hex(hash), &name, signature)
     }
 }
 
+fn hex(hash: Sha256) -> String {
+    let mut text = String::new();
+    for byte in hash.finalize() {
+        // Writing to a string cannot fail.
+        let _ = write!(text, "{byte:02x}");
+    }
+    text
+}
+
 impl Store {
-    fn place(&self, from: &Path, sha256: String, name: &str) -> Result<StoredFile, StoreError> {
+    fn place(
+        &self,
+        from: &Path,
+        sha256: String,
+        name: &str,
+        signature: Option<Vec<u8>>,
+    ) -> Result<StoredFile, StoreError> {
         let parent = self.dir.join(&sha256);
         let path = parent.join(name);
         let mut guard = self.lock();
@@ -201,7 +258,7 @@ impl Store {
         if let Some(open) = &mut *guard {
             *open.held.entry(path.clone()).or_default() += 1;
         }
-        Ok(StoredFile { store: self.clone(), path, sha256 })
+        Ok(StoredFile { store: self.clone(), path, sha256, signature })
     }
 }
 
@@ -218,9 +275,27 @@ impl StoredFile {
         &self.path
     }
 
+    /// What it is called.
+    pub(crate) fn name(&self) -> String {
+        self.path.file_name().unwrap_or_default().to_string_lossy().into_owned()
+    }
+
     /// Its SHA-256 in hexadecimal digits.
     pub(crate) fn sha256(&self) -> &str {
         &self.sha256
+    }
+
+    /// What can tell who made it.
+    pub(super) fn signature(&self) -> Option<&[u8]> {
+        self.signature.as_deref()
+    }
+
+    /// All of it, if it is still what was stored.
+    pub(super) fn read(&self) -> Result<Vec<u8>, ChangedError> {
+        let content = fs::read(&self.path)?;
+        let mut hash = Sha256::new();
+        hash.update(&content);
+        if hex(hash) == self.sha256 { Ok(content) } else { Err(ChangedError::Sum) }
     }
 }
 
@@ -256,7 +331,7 @@ mod tests {
         for part in parts {
             upload.write(part.as_bytes()).await?;
         }
-        upload.finish().await
+        upload.finish(None).await
     }
 
     #[tokio::test]
@@ -281,6 +356,25 @@ mod tests {
         assert!(path.exists());
         drop(two);
         assert!(!path.exists() && !path.parent().unwrap().exists());
+    }
+
+    #[tokio::test]
+    async fn a_file_is_copied_under_its_name_and_watched_for_changes() {
+        let dir = tempfile::tempdir().unwrap();
+        let store = Store::new(dir.path().join("plugins"));
+        let blob = dir.path().join("blob");
+        fs::write(&blob, "hello").unwrap();
+        let file = store.copy(&blob, "psutil", Some(b"signed".to_vec())).await.unwrap();
+        fs::remove_file(&blob).unwrap();
+        assert_eq!((file.sha256(), file.signature()), (OF_HELLO, Some(&b"signed"[..])));
+        assert_eq!(file.path().file_name().unwrap(), "psutil");
+        assert_eq!(file.read().unwrap(), b"hello");
+        fs::write(file.path(), "hellO").unwrap();
+        assert!(matches!(file.read(), Err(ChangedError::Sum)));
+        fs::remove_file(file.path()).unwrap();
+        assert!(matches!(file.read(), Err(ChangedError::Io(_))));
+        let missing = store.copy(&blob, "psutil", None).await;
+        assert!(matches!(missing, Err(StoreError::Read { .. })));
     }
 
     #[tokio::test]

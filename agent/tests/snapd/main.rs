@@ -14,3 +14,5 @@ mod life;
 mod plugins;
 #[cfg(test)]
 mod support;
+#[cfg(test)]
+mod tasks;

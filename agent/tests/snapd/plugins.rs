@@ -9,10 +9,11 @@ use std::{
     time::{SystemTime, UNIX_EPOCH},
 };
 
+use base64::prelude::{BASE64_STANDARD, Engine as _};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
-use crate::support::{Daemon, Reply, wait_until};
+use crate::support::{Daemon, Reply, run, wait_until};
 
 /// The interpreter of the environment the plugins run in, made if it is not there.
 fn python() -> &'static Path {
@@ -26,14 +27,19 @@ fn python() -> &'static Path {
 }
 
 /// The text of one of our plugins in Python, as a file that can be run from anywhere.
-fn plugin(name: &str) -> String {
+pub(crate) fn plugin(name: &str) -> String {
     let source = format!("{}/tests/plugins/{name}.py", env!("CARGO_MANIFEST_DIR"));
     format!("#!{}\n{}", python().display(), fs::read_to_string(source).unwrap())
 }
 
 fn load(daemon: &Daemon, name: &str, content: &str) -> Reply {
     let path = format!("/v3/plugins?file={name}");
-    daemon.send("POST", &path, "content-type: application/octet-stream\r\n", content)
+    let mut reply =
+        daemon.send("POST", &path, "content-type: application/octet-stream\r\n", content);
+    if let Some(plugin) = reply.body.get_mut("plugin") {
+        reply.body = plugin.take();
+    }
+    reply
 }
 
 /// Loads plugins at the same time, which takes less time.
@@ -342,7 +348,7 @@ fn a_plugin_that_cannot_start_again_is_told_of_and_can_be_unloaded() {
     assert!(Command::new("kill").args(["-KILL", &pid]).status().unwrap().success());
     wait_until("a new start fails", || {
         let shown = daemon.get("/v3/plugins/collector:mock-py").body;
-        shown["failure"].as_str().is_some_and(|failure| failure.contains("before it said"))
+        shown["failure"].as_str().is_some_and(|failure| failure.contains("cannot be read"))
     });
     let reply = collect_one(&daemon, "/tribe/mock/load");
     assert_eq!(reply.refusal(), (503, "plugin-down"));
@@ -365,15 +371,23 @@ fn no_plugin_outlives_its_daemon() {
 fn a_plugin_is_loaded_once() {
     let daemon = Daemon::start();
     load_all(&daemon, &["publisher"]);
+    let first = pid_of(&daemon, "publisher:file-py").unwrap();
     // The file is larger than other requests may be.
     let large = plugin("publisher") + &"#".repeat(3 * 1024 * 1024);
-    let again = load(&daemon, "publisher", &large);
-    assert_eq!(again.refusal(), (409, "plugin-loaded"));
-    assert_eq!(again.message(), "plugin `publisher:file-py:1` is loaded already");
-    assert_eq!(again.help(), "unload it first: `snapctl plugin unload publisher:file-py:1`");
-    // The file of the one that is loaded is still there.
+    for (name, content) in [("publisher", &plugin("publisher")), ("other", &large)] {
+        let again = load(&daemon, name, content);
+        assert_eq!(again.refusal(), (409, "plugin-loaded"));
+        assert_eq!(again.message(), "plugin `publisher:file-py:1` is loaded already");
+        assert_eq!(again.help(), "unload it first: `snapctl plugin unload publisher:file-py:1`");
+    }
+    // The one that is loaded is still there, with its file.
+    assert_eq!(pid_of(&daemon, "publisher:file-py"), Some(first));
     let shown = daemon.get("/v3/plugins/publisher:file-py").body;
     assert!(Path::new(shown["file"].as_str().unwrap()).exists());
+    // Another file of the same name takes its place.
+    let replaced = load(&daemon, "publisher", &large);
+    assert_eq!(replaced.status, 200, "{replaced:?}");
+    assert_ne!(pid_of(&daemon, "publisher:file-py"), Some(first));
 }
 
 /// Loads a broken plugin, and compares the reason and what it printed.
@@ -437,14 +451,19 @@ fn a_plugin_that_says_nothing_is_refused_and_ended_with_its_children() {
 #[test]
 fn a_file_that_cannot_be_run_is_refused() {
     let daemon = Daemon::start();
-    let failed = |content: &str, expected: &str| {
-        let reply = load(&daemon, "broken", content);
-        assert_eq!(reply.refusal(), (422, "bad-plugin"));
-        let detail = reply.body["error"]["detail"].as_str().unwrap();
-        assert!(detail.contains(expected), "{detail}");
-    };
-    failed("I am a text\n", "I: not found");
-    failed("#!/nowhere/python\n", "No such file or directory");
+    let text = load(&daemon, "broken", "I am a text\n");
+    assert_eq!(text.refusal(), (422, "bad-plugin"));
+    let message = "the plugin was not loaded: wrong architecture or not executable: it is neither \
+                   an ELF program nor a script that begins with `#!`";
+    assert_eq!(text.message(), message);
+    let script = load(&daemon, "broken", "#!/nowhere/python\n");
+    assert_eq!(script.refusal(), (422, "bad-plugin"));
+    let detail = script.body["error"]["detail"].as_str().unwrap();
+    assert!(detail.contains("No such file or directory"), "{detail}");
+    // The head of a program for a mainframe.
+    let foreign = "\x7fELF\x02\x02\x01\0\0\0\0\0\0\0\0\0\0\x02\0\x16";
+    let foreign = load(&daemon, "broken", foreign);
+    assert!(foreign.message().contains("it is built for s390x, this host is "), "{foreign:?}");
 }
 
 #[test]
@@ -455,4 +474,61 @@ fn what_is_no_file_of_a_plugin_is_refused() {
     assert_eq!(load(&daemon, "a%2Fb", "x").refusal(), (400, "bad-name"));
     assert_eq!(daemon.json("POST", "/v3/plugins?file=x", "{}").refusal(), (415, "not-a-file"));
     assert_eq!(daemon.get("/v3/plugins/reader:x").refusal(), (400, "bad-plugin"));
+}
+
+#[test]
+fn a_node_with_keyrings_runs_what_was_signed() {
+    let home = TempDir::new().unwrap();
+    let path = |name: &str| home.path().join(name).display().to_string();
+    let gpg = |args: &[&str]| {
+        let mut command = Command::new("gpg");
+        command.args(["--batch", "--quiet", "--passphrase=", "--pinentry-mode=loopback"]);
+        let status = command.arg("--homedir").arg(home.path()).args(args).status().unwrap();
+        assert!(status.success(), "{args:?}");
+    };
+    gpg(&["--quick-generate-key", "Ann", "ed25519", "sign", "never"]);
+    gpg(&["--armor", "--output", &path("ann.asc"), "--export"]);
+    let text = plugin("publisher");
+    fs::write(path("plugin"), &text).unwrap();
+    gpg(&["--armor", "--output", &path("signature"), "--detach-sign", &path("plugin")]);
+    let signature = BASE64_STANDARD.encode(fs::read(path("signature")).unwrap());
+    let _ = Command::new("gpgconf").args(["--homedir", &path(""), "--kill", "gpg-agent"]).status();
+
+    let daemon = daemon_with(&format!("keyrings: ['{}']", path("ann.asc")));
+    let unsigned = load(&daemon, "publisher", &text);
+    assert_eq!(unsigned.refusal(), (422, "bad-plugin"));
+    let message = "the plugin was not loaded: it is not signed, and this node runs signed plugins \
+                   only";
+    assert_eq!(unsigned.message(), message);
+    let headers =
+        format!("content-type: application/octet-stream\r\nx-plugin-signature: {signature}\r\n");
+    let signed = daemon.send("POST", "/v3/plugins?file=publisher", &headers, &text);
+    assert_eq!(signed.status, 200, "{signed:?}");
+    assert!(daemon.log().contains("a signed plugin"), "{}", daemon.log());
+}
+
+#[test]
+fn a_node_that_cannot_check_what_it_is_to_check_does_not_start() {
+    let dir = TempDir::new().unwrap();
+    let path = dir.path().join("snapd.yaml");
+    let fails = |section: &str, expected: &str| {
+        fs::write(&path, format!("plugins: {{{section}}}\n")).unwrap();
+        let socket = dir.path().join("sock");
+        let args = ["--config", path.to_str().unwrap(), "--socket", socket.to_str().unwrap()];
+        let found = run(&args);
+        assert_eq!(found.code, Some(78), "{}", found.stderr);
+        assert_eq!(found.stderr.lines().last(), Some(expected));
+    };
+    fails(
+        "keyrings: [/nowhere/keys.asc]",
+        "error: cannot read keyring `/nowhere/keys.asc`: No such file or directory (os error 2)",
+    );
+    fails(
+        "tls: {ca: /nowhere/ca, cert: /c, key: /k, plugin_cert: /p, plugin_key: /q}",
+        &format!(
+            "error: {}:1:16: cannot read `/nowhere/ca` for TLS with plugins: No such file or \
+             directory (os error 2)",
+            path.display()
+        ),
+    );
 }

@@ -26,6 +26,9 @@ const KINDS: &[&str] = &[
     "placement-changed",
     "policy-changed",
     "policy-deleted",
+    "item-changed",
+    "item-removed",
+    "offers-changed",
     "tribe-entered",
     "tribe-exited",
     "conflict",
@@ -45,8 +48,8 @@ const MISSED: &str = "missed";
 ///   snapctl events --kind tribe-entered --kind tribe-exited --timeout 30
 ///
 /// Kinds: member-joined, member-left, fact-changed, membership-changed, tribe-created, tribe-deleted,
-/// placement-changed, policy-changed, policy-deleted, tribe-entered, tribe-exited, conflict,
-/// name-conflict, synced, missed.
+/// placement-changed, policy-changed, policy-deleted, item-changed, item-removed, offers-changed,
+/// tribe-entered, tribe-exited, conflict, name-conflict, synced, missed.
 ///
 /// The exit status is 5 if snapd goes away.
 #[derive(Debug, Args)]

@@ -328,46 +328,6 @@ fn an_explanation_is_printed_as_it_is() {
         .run();
 }
 
-#[test]
-fn the_status_of_all_tribes_starts_with_this_node() {
-    let tribes = r#"[{"name":"core","description":"","members":1,"alive":1,"policies":0},
-        {"name":"gone","description":"","members":1,"alive":1,"policies":0}]"#;
-    let core = r#"{"tribe":"core","rev":7,"synced":true,"holding":[],"members":[
-        {"name":"i1","state":"alive","reasons":[{"kind":"joined"}],"agrees":true}]}"#;
-    let gone = r#"{"error":{"code":"unknown-tribe","message":"there is no tribe `gone`"}}"#;
-    let snapd = Snapd::new([
-        NODE,
-        ("GET /v3/tribes", 200, tribes),
-        ("GET /v3/tribes/core/status", 200, core),
-        ("GET /v3/tribes/gone/status", 404, gone),
-    ]);
-    snapd
-        .test(["tribe", "status"])
-        .stdout(
-            "\
-node    i1
-synced  yes
-acting  core
-
-TRIBE  MEMBERS  ALIVE  AGREED  HOLDING
-core   1        1      1/1     -",
-        )
-        .run();
-    snapd
-        .test(["tribe", "status", "core"])
-        .stdout(
-            "\
-tribe    core
-synced   yes
-agreed   1/1
-holding  -
-
-MEMBER  STATE  AGREES  REASONS
-i1      alive  yes     joined",
-        )
-        .run();
-}
-
 const EVENTS: &str = "\
 : hello
 
@@ -406,80 +366,6 @@ fn following_ends_with_the_daemon() {
             "warning: missed events: {\"count\":5}\nerror: snapd has ended the stream of events",
         )
         .status(5)
-        .run();
-}
-
-const PSUTIL: &str =
-    r#"{"type":"collector","name":"psutil","version":14,"state":"running","pid":7,"restarts":0}"#;
-
-#[test]
-fn a_plugin_is_loaded_from_a_file_and_unloaded() {
-    let directory = tempfile::tempdir().expect("there is room");
-    let file = directory.path().join("snap-psutil");
-    std::fs::write(&file, "#!/bin/sh").expect("there is room");
-    let snapd = Snapd::new([
-        ("POST /v3/plugins?file=snap-psutil", 200, PSUTIL),
-        ("DELETE /v3/plugins/collector%3Apsutil%3A14", 200, PSUTIL),
-    ]);
-    let path = file.to_str().expect("the path is text");
-    snapd.test(["plugin", "load", path]).stderr("loaded plugin `collector:psutil:14`").run();
-    assert_eq!(snapd.asked(), ["POST /v3/plugins?file=snap-psutil #!/bin/sh"]);
-    snapd
-        .test(["plugin", "unload", "collector:psutil:14"])
-        .stderr("unloaded plugin `collector:psutil:14`")
-        .run();
-    std::fs::remove_file(&file).expect("it is there");
-    snapd
-        .test(["plugin", "load", path])
-        .stderr(&format!("error: cannot read `{path}`: No such file or directory (os error 2)"))
-        .status(1)
-        .run();
-}
-
-#[test]
-fn a_plugin_that_does_not_start_is_told_with_what_it_printed() {
-    let directory = tempfile::tempdir().expect("there is room");
-    let file = directory.path().join("broken");
-    std::fs::write(&file, "#!/bin/sh").expect("there is room");
-    let reply = r#"{"error":{"code":"bad-plugin",
-        "message":"the plugin was not loaded: it was not ready within 10s",
-        "detail":"it last printed:\n  no disk\u001b"}}"#;
-    let snapd = Snapd::new([("POST /v3/plugins?file=broken", 422, reply)]);
-    snapd
-        .test(["plugin", "load", file.to_str().expect("the path is text")])
-        .stderr(
-            "\
-error: the plugin was not loaded: it was not ready within 10s
-it last printed:
-  no disk\\u{1b}",
-        )
-        .status(1)
-        .run();
-}
-
-#[test]
-fn plugins_and_metrics_are_tables() {
-    let metrics = r#"[{"namespace":"/intel/psutil/load/load1","version":14,
-        "plugin":"collector:psutil:14"}]"#;
-    let missing = r#"{"error":{"code":"unknown-metric","message":"there is no metric `/x`"}}"#;
-    let snapd = Snapd::new([
-        ("GET /v3/plugins", 200, "[]"),
-        ("GET /v3/metrics", 200, metrics),
-        ("GET /v3/metrics?namespace=%2Fx", 404, missing),
-    ]);
-    snapd.test(["plugin", "list"]).stdout("TYPE  NAME  VERSION  STATE  PID  RESTARTS").run();
-    snapd
-        .test(["metric", "list"])
-        .stdout(
-            "\
-NAMESPACE                 VERSION  PLUGIN               DYNAMIC  UNIT  DESCRIPTION
-/intel/psutil/load/load1  14       collector:psutil:14  -        -     -",
-        )
-        .run();
-    snapd
-        .test(["metric", "list", "--namespace", "/x"])
-        .stderr("error: there is no metric `/x`")
-        .status(3)
         .run();
 }
 

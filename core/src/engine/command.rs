@@ -1,8 +1,14 @@
 //! What someone wants.
 
+use std::collections::BTreeSet;
+
+use bytes::Bytes;
+
+use super::{ServeOptions, Target};
 use crate::{
-    FactError, FactName, Facts, NameError, NodeId, NodeName, ParsePolicyError, Placement,
-    PolicyName, PolicyWarning, TribeName, Value, state::Version,
+    BlobId, FactError, FactName, Facts, ItemKind, ItemName, NameError, NodeId, NodeName,
+    NodeStatus, ParsePolicyError, Placement, PolicyName, PolicyWarning, ServiceName, TribeName,
+    Value, state::Version,
 };
 
 /// What someone on this node wants of the cluster.
@@ -15,7 +21,7 @@ pub enum Command {
         /// What it is for.
         description: String,
     },
-    /// Delete a tribe with its placements and policies.
+    /// Delete a tribe with its placements, policies and items.
     DeleteTribe {
         /// Its name.
         tribe: TribeName,
@@ -52,6 +58,62 @@ pub enum Command {
         /// On or off.
         enabled: bool,
     },
+    /// Put an item: what the nodes of a tribe, or this node alone, should have.
+    PutItem {
+        /// The tribe; `None` is this node alone.
+        tribe: Option<TribeName>,
+        /// The item's kind.
+        kind: ItemKind,
+        /// Its name.
+        name: ItemName,
+        /// Its document, opaque here.
+        document: Bytes,
+        /// There may be one of that name; it is replaced, and runs or not as before.
+        replace: bool,
+    },
+    /// Remove an item.
+    RemoveItem {
+        /// The tribe; `None` is this node alone.
+        tribe: Option<TribeName>,
+        /// The item's kind.
+        kind: ItemKind,
+        /// Its name.
+        name: ItemName,
+    },
+    /// Say whether an item should run.
+    RunItem {
+        /// The tribe; `None` is this node alone.
+        tribe: Option<TribeName>,
+        /// The item's kind.
+        kind: ItemKind,
+        /// Its name.
+        name: ItemName,
+        /// Should it?
+        running: bool,
+    },
+    /// Serve a service: the others hear of it a moment later, unless it is hidden.
+    Serve {
+        /// Its name.
+        service: ServiceName,
+        /// Who may dial it.
+        options: ServeOptions,
+    },
+    /// Serve it no more. Streams that are open stay so.
+    Unserve {
+        /// Its name.
+        service: ServiceName,
+    },
+    /// Dial a service. The answer is a stream or [`Output::DialFailed`](super::Output::DialFailed).
+    Dial {
+        /// Whom.
+        target: Target,
+        /// The service.
+        service: ServiceName,
+    },
+    /// The blobs this node holds from now on; the others hear of it a moment later.
+    SetBlobs(BTreeSet<BlobId>),
+    /// How far this node is with its items; it is told to the others at once, but not often.
+    SetStatus(NodeStatus),
     /// Set and unset run-time facts of a node. That node alone writes them.
     SetFacts {
         /// The node; `None` is this one.
@@ -133,6 +195,18 @@ pub enum CommandError {
         /// The nearest policy there is.
         near: Option<String>,
     },
+    /// The user names an item that does not exist.
+    #[error("there is no {kind} `{name}` {}{}", place(.tribe), suggest(.near))]
+    UnknownItem {
+        /// The item's kind.
+        kind: ItemKind,
+        /// What the user typed.
+        name: String,
+        /// The tribe; `None` is this node alone.
+        tribe: Option<TribeName>,
+        /// The nearest item of that kind there is.
+        near: Option<String>,
+    },
     /// The user names a node that does not exist.
     #[error("there is no node `{name}`{}", suggest(.near))]
     UnknownNode {
@@ -152,6 +226,19 @@ pub enum CommandError {
         /// Its tribe.
         tribe: TribeName,
     },
+    /// The user puts an item that exists, and did not ask to replace it.
+    #[error("{kind} `{name}` exists {}", place(.tribe))]
+    ItemExists {
+        /// The item's kind.
+        kind: ItemKind,
+        /// Its name.
+        name: ItemName,
+        /// Its tribe; `None` is this node alone.
+        tribe: Option<TribeName>,
+    },
+    /// This node serves a service of that name already.
+    #[error("this node serves `{0}` already")]
+    ServiceExists(ServiceName),
     /// The user unsets a run-time fact that is not set.
     #[error("fact `{0}` is not set at run time, so it cannot be unset")]
     NotSet(FactName),
@@ -179,6 +266,9 @@ pub enum CommandError {
     /// The state here is full.
     #[error("this cluster has {0} shared records, no more fit")]
     Full(usize),
+    /// This node has as many items of its own as fit.
+    #[error("this node alone has {0} items, no more fit")]
+    TooManyItems(usize),
     /// This host's clock lies far behind what others wrote.
     #[error("the clock of this host is more than 5 minutes behind the cluster's, set it first")]
     ClockBehind,
@@ -197,6 +287,12 @@ pub enum CommandError {
     /// The handle was taken over a fork.
     #[error("this handle was made before fork(), start a new node in the child")]
     Forked,
+}
+
+fn place(tribe: &Option<TribeName>) -> String {
+    tribe
+        .as_ref()
+        .map_or_else(|| "on this node alone".to_owned(), |tribe| format!("in tribe `{tribe}`"))
 }
 
 fn suggest(near: &Option<String>) -> String {

@@ -50,6 +50,33 @@ impl Engine {
             Command::EnablePolicy { policy, enabled } => {
                 self.enable_policy(ticket, &policy, enabled, now)
             }
+            Command::PutItem { tribe, kind, name, document, replace } => {
+                self.put_item(ticket, tribe, (kind, name), document, replace, now)
+            }
+            Command::RemoveItem { tribe, kind, name } => {
+                self.remove_item(ticket, tribe, &(kind, name), now)
+            }
+            Command::RunItem { tribe, kind, name, running } => {
+                self.run_item(ticket, tribe, &(kind, name), running, now)
+            }
+            Command::Serve { service, options } => self.serve(ticket, service, options, now),
+            Command::Unserve { service } => {
+                self.unserve(ticket, &service, now);
+                Ok(())
+            }
+            Command::Dial { target, service } => {
+                self.dial_service(ticket, &target, service, now);
+                Ok(())
+            }
+            Command::SetBlobs(blobs) => {
+                self.set_blobs(ticket, blobs, now);
+                Ok(())
+            }
+            Command::SetStatus(status) => {
+                self.set_status(status, now)?;
+                self.outputs.push_back(Output::Reply(ticket, Ok(Reply::Done)));
+                Ok(())
+            }
             Command::SetFacts { node, set, unset } => self.set_facts(ticket, node, set, unset, now),
             Command::ObserveFacts(facts) => self.observe(ticket, facts, now),
             Command::Wait { written, timeout_ms } => {
@@ -242,7 +269,12 @@ impl Engine {
     }
 
     /// Writes a shared record; it is not spread yet.
-    fn write(&mut self, key: Key, body: Option<Body>, now: Now) -> Result<Version, CommandError> {
+    pub(super) fn write(
+        &mut self,
+        key: Key,
+        body: Option<Body>,
+        now: Now,
+    ) -> Result<Version, CommandError> {
         self.check_clock(now)?;
         let record = self.state.write(key, body, self.config.id, now.wall_ms);
         let version = record.version();
@@ -262,7 +294,7 @@ impl Engine {
         });
     }
 
-    fn known_tribe(&self, tribe: &TribeName) -> Result<(), CommandError> {
+    pub(super) fn known_tribe(&self, tribe: &TribeName) -> Result<(), CommandError> {
         let tribes = &self.state.reading().tribes;
         if tribes.contains_key(tribe) {
             return Ok(());
@@ -295,8 +327,28 @@ impl Engine {
 }
 
 impl Command {
+    /// Does it write what others hear as said by this name?
     fn writes(&self) -> bool {
-        !matches!(self, Self::ObserveFacts(_) | Self::Wait { .. } | Self::Leave)
+        match self {
+            Self::PutItem { tribe, .. }
+            | Self::RemoveItem { tribe, .. }
+            | Self::RunItem { tribe, .. } => tribe.is_some(),
+            Self::ObserveFacts(_)
+            | Self::Serve { .. }
+            | Self::Unserve { .. }
+            | Self::Dial { .. }
+            | Self::SetBlobs(_)
+            | Self::SetStatus(_)
+            | Self::Wait { .. }
+            | Self::Leave => false,
+            Self::CreateTribe { .. }
+            | Self::DeleteTribe { .. }
+            | Self::Place { .. }
+            | Self::CreatePolicy { .. }
+            | Self::DeletePolicy { .. }
+            | Self::EnablePolicy { .. }
+            | Self::SetFacts { .. } => true,
+        }
     }
 }
 

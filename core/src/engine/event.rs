@@ -42,6 +42,14 @@ pub enum EventKind {
     PolicyChanged,
     /// A policy was deleted. Subject: the policy.
     PolicyDeleted,
+    /// An item was put, or should run or not. Subject: the tribe; empty for an item of this node alone.
+    /// Body: `kind`, `name`, `generation`, `running`.
+    ItemChanged,
+    /// An item was removed. Subject: as for `ItemChanged`. Body: `kind`, `name`.
+    ItemRemoved,
+    /// A node offers other services or blobs. Subject: the node. Body: `services`: names, `blobs`: how
+    /// many. What a node offers is hidden while it is not alive.
+    OffersChanged,
     /// This node begins to act for a tribe. Subject: the tribe.
     TribeEntered,
     /// This node stops to act for a tribe, after the hold-down. Subject: the tribe.
@@ -70,6 +78,9 @@ impl EventKind {
             Self::PlacementChanged => "placement-changed",
             Self::PolicyChanged => "policy-changed",
             Self::PolicyDeleted => "policy-deleted",
+            Self::ItemChanged => "item-changed",
+            Self::ItemRemoved => "item-removed",
+            Self::OffersChanged => "offers-changed",
             Self::TribeEntered => "tribe-entered",
             Self::TribeExited => "tribe-exited",
             Self::Conflict => "conflict",

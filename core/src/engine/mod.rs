@@ -13,12 +13,14 @@ mod command;
 mod commands;
 mod counters;
 mod event;
+mod items;
 mod leave;
 mod output;
 mod own;
 mod peers;
 mod persist;
 mod quiet;
+mod services;
 mod spread;
 mod sync;
 mod timer;
@@ -41,8 +43,11 @@ pub use output::{Now, Output, Resolved, Saved, StreamEvent, StreamId, Table, Tic
 pub(crate) use own::check_facts;
 #[cfg(any(feature = "runtime", feature = "sim"))]
 pub(crate) use persist::EPOCH_KEY;
+#[cfg(feature = "runtime")]
+pub(crate) use persist::MEMBERS_KEY;
 pub(crate) use quiet::Quiet;
-pub use view::{Acting, Member, MemberState, PolicyInfo, Tribe, TribeMember, View};
+pub use services::{Caller, Detached, DialError, ServeOptions, Target};
+pub use view::{Acting, Item, Member, MemberState, PolicyInfo, Tribe, TribeMember, View};
 
 use self::timer::{Timer, Timers};
 use crate::{
@@ -106,12 +111,14 @@ pub struct Engine {
     seed_tries: u32,
     synced: bool,
     own: own::Own,
+    local_items: items::LocalItems,
     acting: BTreeMap<TribeName, Option<Duration>>,
     streams: sync::Streams,
     wanted: spread::Wanted,
     store: persist::Store,
     waits: BTreeMap<Ticket, wait::Waiting>,
     asks: BTreeMap<StreamId, wait::Asked>,
+    services: services::Services,
     /// A live node holds our name, and we have not got it.
     name_taken: Option<NodeId>,
     leaving: Option<leave::Leaving>,
@@ -154,12 +161,14 @@ impl Engine {
             saved_members: Vec::new(),
             seed_tries: 0,
             synced: false,
+            local_items: items::LocalItems::default(),
             acting: BTreeMap::new(),
             streams: sync::Streams::default(),
             wanted: spread::Wanted::default(),
             store: persist::Store::default(),
             waits: BTreeMap::new(),
             asks: BTreeMap::new(),
+            services: services::Services::default(),
             name_taken: None,
             leaving: None,
             quiet: Quiet::default(),
@@ -383,7 +392,8 @@ impl Engine {
                 self.follow_moves(moves, now);
             }
             What::Node(id) => self.follow_node(id, now),
-            What::Owned | What::Gone(_) => {}
+            What::Offers(id) => self.tell_offers(id),
+            What::Status | What::Owned | What::Gone(_) => {}
         }
     }
 
@@ -428,6 +438,8 @@ impl Engine {
             Timer::Seeds => self.try_seeds(now),
             Timer::Wanted => self.pull_wanted(now),
             Timer::Publish => self.publish_later(now),
+            Timer::Offers => self.publish_offers(now),
+            Timer::Status => self.publish_status(now),
             Timer::HoldDown => self.end_hold_downs(now),
             Timer::Waits => self.run_waits(now),
             Timer::Flush => self.flush_store(),
@@ -518,7 +530,7 @@ impl Engine {
                     }
                 }
                 What::Gone(gone) => self.store_gone(gone),
-                What::Node(_) | What::Facts(..) | What::Owned => {}
+                What::Node(_) | What::Facts(..) | What::Offers(_) | What::Status | What::Owned => {}
             }
         }
     }

@@ -7,7 +7,8 @@ use super::{
     timer::Timer,
 };
 use crate::{
-    FactError, FactName, Facts, LEVEL, NodeId, Placement, Source, TribeName, Value, codec, limits,
+    FactError, FactName, Facts, LEVEL, NodeId, NodeStatus, Offers, Placement, Source, TribeName,
+    Value, codec, limits,
     membership::Moved,
     state::{Body, Form, Kind, NodeBody, Owned, Record, Version},
 };
@@ -20,10 +21,18 @@ pub(super) struct Own {
     host_facts: Facts,
     start_facts: Facts,
     pub(super) runtime_facts: Facts,
+    offers: Offers,
+    /// Our offers are a record of this epoch.
+    offered: bool,
+    status: Option<NodeStatus>,
+    /// When our status was last written.
+    status_at: Option<Duration>,
     /// It said good-bye.
     pub(super) left: bool,
     /// Another live node keeps its name.
     pub(super) yielded: bool,
+    /// The kinds this epoch began with.
+    kinds: Vec<Kind>,
 }
 
 /// A change of our own memberships shows in our node record a little later, the later the more members
@@ -31,7 +40,9 @@ pub(super) struct Own {
 const PUBLISH_LEAST: Duration = Duration::from_millis(100);
 const PUBLISH_PER_MEMBER: Duration = Duration::from_millis(10);
 const PUBLISH_MOST: Duration = Duration::from_secs(10);
-/// Most other members to whom it is broadcast.
+/// Services and blobs come and go in groups: the others hear of one once this has passed.
+const OFFERS_DELAY: Duration = Duration::from_millis(100);
+/// Most other members to whom such things are broadcast.
 const SPREAD_MOST: usize = 64;
 
 impl Own {
@@ -42,9 +53,22 @@ impl Own {
             host_facts: config.host_facts.clone(),
             start_facts: config.start_facts.clone(),
             runtime_facts: Facts::new(),
+            offers: Offers::default(),
+            offered: false,
+            status: None,
+            status_at: None,
             left: false,
             yielded: false,
+            kinds: vec![Kind::NODE, Kind::FACTS],
         }
+    }
+
+    /// The kinds that a new epoch begins with. The list does not change within the epoch, or others would
+    /// hold an epoch that stands for incomplete.
+    fn begin_epoch(&mut self) {
+        let offers = self.offered.then_some(Kind::OFFERS);
+        let status = self.status_at.map(|_| Kind::STATUS);
+        self.kinds = [Kind::NODE, Kind::FACTS].into_iter().chain(offers).chain(status).collect();
     }
 
     pub(super) fn epoch(&self) -> u64 {
@@ -115,7 +139,7 @@ impl Engine {
             left: self.own.left,
             yielded: self.own.yielded,
             memberships: memberships_hash(self.memberships.of_node(self.config.id)),
-            kinds: vec![Kind::NODE, Kind::FACTS],
+            kinds: self.own.kinds.clone(),
         }
     }
 
@@ -123,10 +147,14 @@ impl Engine {
     /// carries it: one policy may move every node.
     pub(super) fn publish_later(&mut self, now: Now) {
         let body = self.node_body();
-        let versions: Vec<Version> =
-            self.write_own(Kind::NODE, body.to_body(), now).into_iter().collect();
+        let version = self.write_own(Kind::NODE, body.to_body(), now);
+        self.persist_own(version);
+    }
+
+    /// Keeps a record of ours; in a small cluster it is spread as well.
+    fn persist_own(&mut self, version: Option<Version>) {
         let spread = self.reachable.len() <= SPREAD_MOST;
-        let versions = if spread { versions } else { Vec::new() };
+        let versions = version.filter(|_| spread).into_iter().collect();
         self.persist(Pending { versions, ..Pending::default() });
     }
 
@@ -157,9 +185,57 @@ impl Engine {
         tracing::info!(above, "others know later records of this node: starting a new epoch");
         self.own.epoch = above.saturating_add(1).max(now.wall_ms);
         self.own.seq = 0;
+        self.own.begin_epoch();
         self.store_epoch(self.own.epoch);
         self.publish_node(now);
         self.publish_facts(now);
+        if self.own.offered {
+            self.publish_offers(now);
+        }
+        if self.own.status_at.is_some() {
+            self.publish_status(now);
+        }
+    }
+
+    /// Services or blobs came or went.
+    pub(super) fn set_offers(&mut self, offers: Offers, now: Now) {
+        let (offers, left_out) = offers.fitted();
+        if left_out > 0 {
+            tracing::warn!(left_out, "this node offers more than fits, the rest is not told");
+        }
+        self.own.offers = offers;
+        self.timers.set_by(Timer::Offers, now.mono + OFFERS_DELAY);
+    }
+
+    pub(super) fn publish_offers(&mut self, now: Now) {
+        if self.own.offered || self.own.offers != Offers::default() {
+            self.own.offered = true;
+            self.publish(Kind::OFFERS, self.own.offers.to_body(), now);
+        }
+    }
+
+    /// How far this node is with its items. The first is told at once, later ones not too often.
+    pub(super) fn set_status(&mut self, status: NodeStatus, now: Now) -> Result<(), CommandError> {
+        let (found, max) = (status.encoded_len(), limits::STATUS_BYTES);
+        if found > max {
+            return Err(CommandError::TooLong { what: "the status", found, max });
+        }
+        self.own.status = Some(status);
+        let at = self.own.status_at.map_or(now.mono, |last| last + limits::STATUS_PERIOD);
+        if at <= now.mono {
+            self.publish_status(now);
+        } else {
+            self.timers.set(Timer::Status, at);
+        }
+        Ok(())
+    }
+
+    /// In a large cluster the digest sync carries it: every node has one.
+    pub(super) fn publish_status(&mut self, now: Now) {
+        let Some(status) = &self.own.status else { return };
+        let Some(version) = self.write_own(Kind::STATUS, status.to_body(), now) else { return };
+        self.own.status_at = Some(now.mono);
+        self.persist_own(Some(version));
     }
 
     /// Host facts were collected again.

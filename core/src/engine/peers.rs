@@ -8,7 +8,7 @@ use super::{Engine, EventKind, MemberState, Now, Output, timer::Timer};
 use crate::{
     Facts, NodeId, NodeName, Placement, TribeName, codec,
     membership::Moved,
-    state::{Body, Buckets, Form, Key, Kind, Lost, PolicyBody, TribeBody, node_hash},
+    state::{Body, Buckets, Form, ItemBody, Key, Kind, Lost, PolicyBody, TribeBody, node_hash},
     swim::SwimOutput,
     wire::{
         frame::Datagram,
@@ -270,6 +270,13 @@ impl Engine {
         self.tell(EventKind::FactChanged, &name, body);
     }
 
+    pub(super) fn tell_offers(&mut self, id: NodeId) {
+        let Some(offers) = self.state.owner(id).map(|owner| owner.offers().clone()) else { return };
+        let body = json!({"services": offers.services, "blobs": offers.blobs.len()});
+        let name = self.member_name(id);
+        self.tell(EventKind::OffersChanged, &name, body);
+    }
+
     pub(super) fn tell_moved(&mut self, moved: &Moved) {
         let node = self.member_name(moved.node);
         let member = !moved.after.is_empty();
@@ -282,6 +289,8 @@ impl Engine {
         let text = match key.kind {
             Kind::POLICY => PolicyBody::from_body(&lost.body).map(|body| body.text),
             Kind::TRIBE => TribeBody::from_body(&lost.body).map(|body| body.description),
+            Kind::ITEM => ItemBody::from_body(&lost.body)
+                .and_then(|body| String::from_utf8(body.document.to_vec()).ok()),
             _ => None,
         };
         let winner = self.member_name(lost.winner);
@@ -309,6 +318,7 @@ impl Engine {
                 None if key.kind == Kind::POLICY => (EventKind::PolicyDeleted, name, json!({})),
                 None => return,
             },
+            Kind::ITEM | Kind::ITEM_RUNNING => return self.tell_item_record(key),
             Kind::PLACEMENT => {
                 let Some((tribe, node)) = name.split_once('/') else { return };
                 let placement = TribeName::parse(tribe)

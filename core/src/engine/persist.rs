@@ -35,7 +35,8 @@ const GROUP: Duration = Duration::from_secs(1);
 const HORIZON_PERIOD: Duration = Duration::from_secs(60);
 
 const FACTS_KEY: &[u8] = b"facts";
-const MEMBERS_KEY: &[u8] = b"members";
+/// Where members were reached: a node that is alone is not to look for them.
+pub(crate) const MEMBERS_KEY: &[u8] = b"members";
 /// The epoch, little-endian: the loop reads it before it makes the next engine.
 pub(crate) const EPOCH_KEY: &[u8] = b"epoch";
 
@@ -108,16 +109,16 @@ impl Engine {
 
     pub(super) fn store_facts(&mut self) {
         let value = codec::encode(&self.own.runtime_facts);
-        self.store_local(FACTS_KEY, value);
+        self.store_local(FACTS_KEY, Some(value));
     }
 
     pub(super) fn store_epoch(&mut self, epoch: u64) {
-        self.store_local(EPOCH_KEY, epoch.to_le_bytes().to_vec());
+        self.store_local(EPOCH_KEY, Some(epoch.to_le_bytes().to_vec()));
     }
 
-    fn store_local(&mut self, key: &[u8], value: Vec<u8>) {
-        let write = Write { table: Table::Local, key: key.to_vec(), value: Some(value) };
-        self.store.waiting.push(write);
+    /// What concerns this node alone is kept; `None` deletes it.
+    pub(super) fn store_local(&mut self, key: &[u8], value: Option<Vec<u8>>) {
+        self.store.waiting.push(Write { table: Table::Local, key: key.to_vec(), value });
     }
 
     /// Collects tombstones older than the horizon, which follows the wall clock by the hour.
@@ -154,7 +155,7 @@ impl Engine {
             .take(limits::SAVED_MEMBERS)
             .collect();
         if !members.is_empty() {
-            self.store_local(MEMBERS_KEY, codec::encode(&members));
+            self.store_local(MEMBERS_KEY, Some(codec::encode(&members)));
             self.flush_store();
         }
     }
@@ -183,7 +184,11 @@ impl Engine {
                     Ok(members) => self.saved_members = members,
                     Err(_) => unread += 1,
                 },
-                Table::Local => {}
+                Table::Local => {
+                    if let Some(Err(_)) = self.local_items.load(&key, &value) {
+                        unread += 1;
+                    }
+                }
             }
         }
         if unread > 0 {

@@ -26,7 +26,7 @@ use super::{
     wait::Asked,
 };
 use crate::{
-    NodeId, codec, limits,
+    NodeId, ServiceName, codec, limits,
     state::{Buckets, Key, Kind, OwnedEntry, OwnedKey, Owner, Record, SharedEntry, Version},
     wire::{
         frame::{Ask, Datagram, Entries, Frame, Hello, Refuse, SyncRoots},
@@ -63,6 +63,8 @@ struct Stream {
     role: Role,
     hello: Option<Hello>,
     last_moved: Duration,
+    /// It was dialled, and what the peer wants is the engine's work.
+    working: bool,
     /// What was news to us: records, and changes of membership.
     fresh: usize,
 }
@@ -76,11 +78,17 @@ enum Role {
     Pull(Vec<Version>),
     /// We dialled to have this node do something.
     Ask(NodeId, Ask),
+    /// We dialled to have this node's service speak with a user of ours.
+    Dial(NodeId, ServiceName),
     /// We were dialled.
     Served,
 }
 
 impl Stream {
+    fn new(peer: SocketAddr, role: Role, now: Now) -> Self {
+        Self { peer, role, hello: None, last_moved: now.mono, working: false, fresh: 0 }
+    }
+
     /// Who dialled us.
     fn caller(&self) -> Option<SocketAddr> {
         let hello = self.hello.as_ref().filter(|_| matches!(self.role, Role::Served));
@@ -95,11 +103,15 @@ impl Streams {
     }
 
     fn dialled(&self) -> usize {
-        self.open.values().filter(|stream| !matches!(stream.role, Role::Served)).count()
+        let others = |role: &Role| matches!(role, Role::Served | Role::Dial(..));
+        self.open.values().filter(|stream| !others(&stream.role)).count()
     }
 
-    fn served(&self) -> usize {
-        self.open.len() - self.dialled()
+    /// Streams that were dialled, by whether it is known that they are the engine's work.
+    fn served(&self, working: bool) -> usize {
+        let is =
+            |stream: &&Stream| matches!(stream.role, Role::Served) && stream.working == working;
+        self.open.values().filter(is).count()
     }
 }
 
@@ -156,28 +168,50 @@ impl Engine {
         self.asks.insert(stream, asked);
     }
 
+    /// Opens a stream to a service of a node.
+    pub(super) fn dial_for_service(
+        &mut self,
+        to: SocketAddr,
+        node: NodeId,
+        service: ServiceName,
+        now: Now,
+    ) -> StreamId {
+        self.dial(to, Role::Dial(node, service), now)
+    }
+
     fn dial(&mut self, to: SocketAddr, role: Role, now: Now) -> StreamId {
-        self.streams.made += 1;
-        let id = StreamId(self.streams.made);
-        let stream = Stream { peer: to, role, hello: None, last_moved: now.mono, fresh: 0 };
-        self.streams.open.insert(id, stream);
+        let id = self.new_stream();
+        let detachable = matches!(role, Role::Dial(..));
+        self.streams.open.insert(id, Stream::new(to, role, now));
         self.timers.set_by(Timer::Idle, now.mono + IDLE_PERIOD);
         let seed = self.rng.random();
-        self.outputs.push_back(Output::Dial { stream: id, to, seed });
+        self.outputs.push_back(Output::Dial { stream: id, to, seed, detachable });
         id
     }
 
+    pub(super) fn new_stream(&mut self) -> StreamId {
+        self.streams.made += 1;
+        StreamId(self.streams.made)
+    }
+
     pub(super) fn accept_stream(&mut self, id: StreamId, from: SocketAddr, now: Now) {
-        if self.streams.served() >= limits::STREAMS_SERVED {
-            self.counters.streams_busy += 1;
-            self.put(id, &Frame::Refuse(Refuse::Busy));
-            self.outputs.push_back(Output::Close { stream: id });
-            return;
+        if self.streams.served(false) >= limits::STREAMS_UNASKED {
+            return self.refuse_busy(id);
         }
-        let stream =
-            Stream { peer: from, role: Role::Served, hello: None, last_moved: now.mono, fresh: 0 };
-        self.streams.open.insert(id, stream);
+        self.streams.open.insert(id, Stream::new(from, Role::Served, now));
         self.timers.set_by(Timer::Idle, now.mono + IDLE_PERIOD);
+    }
+
+    fn refuse_busy(&mut self, id: StreamId) {
+        self.counters.streams_busy += 1;
+        self.refuse(id, Refuse::Busy);
+    }
+
+    /// Tells a peer that dialled us why not, and closes.
+    fn refuse(&mut self, id: StreamId, refuse: Refuse) {
+        self.put(id, &Frame::Refuse(refuse));
+        self.outputs.push_back(Output::Close { stream: id });
+        self.streams.open.remove(&id);
     }
 
     pub(super) fn open_stream(&mut self, id: StreamId, now: Now) {
@@ -189,7 +223,7 @@ impl Engine {
             Role::Sync => self.put(id, &Frame::Roots(self.sync_roots())),
             Role::Pull(versions) => self.put(id, &Frame::Pull(versions)),
             // Asked only when it has said who it is.
-            Role::Ask(..) | Role::Served => {}
+            Role::Ask(..) | Role::Dial(..) | Role::Served => {}
         }
     }
 
@@ -226,17 +260,14 @@ impl Engine {
         stream.hello = Some(hello.clone());
         match stream.role.clone() {
             Role::Served => match self.objection(&hello) {
-                Some(refuse) => {
-                    self.put(id, &Frame::Refuse(refuse));
-                    self.outputs.push_back(Output::Close { stream: id });
-                    self.streams.open.remove(&id);
-                }
+                Some(refuse) => self.refuse(id, refuse),
                 None => self.put(id, &Frame::Hello(self.hello(now))),
             },
-            Role::Ask(node, _) if node != hello.identity.id => {
+            Role::Ask(node, _) | Role::Dial(node, _) if node != hello.identity.id => {
                 self.end_stream(id, "another node answers at this address", now);
             }
             Role::Ask(_, ask) => self.put(id, &Frame::Ask(ask)),
+            Role::Dial(_, service) => self.put(id, &Frame::Dial(service)),
             // A node that names itself as its seed.
             Role::Sync if hello.identity.id == self.config.id => {
                 self.end_stream(id, "this node itself", now);
@@ -294,15 +325,29 @@ impl Engine {
                 self.raise_epoch(*epoch, now);
                 let delay = self.jitter(RETRY_LEAST, RETRY_MOST);
                 self.timers.set_by(Timer::Seeds, now.mono + delay);
+                self.dial_ended(id, Some(refuse), "refused", now);
                 self.end_stream(id, "refused", now);
                 return caller.into_iter().for_each(|peer| self.dial_sync(peer, now));
             }
-            Refuse::Busy => {}
+            Refuse::Busy | Refuse::NoService | Refuse::NotAllowed | Refuse::ServiceBusy => {}
         }
+        self.dial_ended(id, Some(refuse), "refused", now);
         self.end_stream(id, "refused", now);
     }
 
     fn handle_frame(&mut self, id: StreamId, frame: Frame, now: Now) {
+        let unasked = |stream: &Stream| matches!(stream.role, Role::Served) && !stream.working;
+        if self.streams.open.get(&id).is_some_and(unasked) {
+            if let Frame::Dial(service) = frame {
+                return self.answer_dial(id, service);
+            }
+            if self.streams.served(true) >= limits::STREAMS_SERVED {
+                return self.refuse_busy(id);
+            }
+            if let Some(stream) = self.streams.open.get_mut(&id) {
+                stream.working = true;
+            }
+        }
         match frame {
             Frame::Roots(theirs) => self.answer_roots(id, theirs, now),
             Frame::Buckets { members, owners, shared } => {
@@ -337,7 +382,28 @@ impl Engine {
                 self.end_stream(id, "done", now);
             }
             Frame::Done => self.finish(id, now),
+            Frame::Dialled { load } => self.take_dialled(id, load, now),
             Frame::Hello(_) | Frame::Refuse(_) => self.end_stream(id, "greeted twice", now),
+            Frame::Dial(_) => self.end_stream(id, "dialled too late", now),
+        }
+    }
+
+    fn answer_dial(&mut self, id: StreamId, service: ServiceName) {
+        let Some(stream) = self.streams.open.remove(&id) else { return };
+        let Some(caller) = stream.hello else { return };
+        if let Err(refuse) = self.accept_dial(id, caller, service) {
+            self.refuse(id, refuse);
+        }
+    }
+
+    fn take_dialled(&mut self, id: StreamId, load: u32, now: Now) {
+        let dialling = |stream: &Stream| matches!(stream.role, Role::Dial(..));
+        if !self.streams.open.get(&id).is_some_and(dialling) {
+            return self.end_stream(id, "nothing was dialled", now);
+        }
+        let hello = self.streams.open.remove(&id).and_then(|stream| stream.hello);
+        if let Some(hello) = hello {
+            self.dialled(id, hello, load);
         }
     }
 
@@ -424,12 +490,23 @@ impl Engine {
         };
         let (mine, theirs) = (ranks(&mine), ranks(theirs));
         let useful = |(owner, epoch, _): &&OwnedKey, at: &BTreeMap<OwnedKey, _>| {
-            complete_epoch(at, *owner).is_none_or(|complete| complete <= *epoch)
+            self.complete_epoch(at, *owner).is_none_or(|complete| complete <= *epoch)
         };
         let lacked = newer(&mine, &theirs).filter(|key| useful(key, &theirs));
         let wanted = newer(&theirs, &mine).filter(|key| useful(key, &mine));
         let record = |(owner, epoch, kind): &OwnedKey| self.state.owned(*owner, *epoch, *kind);
         (lacked.filter_map(record).collect(), wanted.copied().collect())
+    }
+
+    /// The newest epoch of an owner that looks complete from someone's list of records.
+    fn complete_epoch<R>(&self, entries: &BTreeMap<OwnedKey, R>, owner: NodeId) -> Option<u64> {
+        let has = |epoch, kind| entries.contains_key(&(owner, epoch, kind));
+        entries
+            .range((owner, 0, Kind(0))..=(owner, u64::MAX, Kind(u8::MAX)))
+            .filter(|((_, epoch, kind), _)| *kind == Kind::FACTS && has(*epoch, Kind::NODE))
+            .map(|((_, epoch, _), _)| *epoch)
+            .filter(|epoch| self.state.kinds(owner, *epoch).iter().all(|kind| has(*epoch, *kind)))
+            .max()
     }
 
     fn take_peers(&mut self, id: StreamId, peers: Vec<Peer>, now: Now) {
@@ -482,7 +559,7 @@ impl Engine {
                 }
             }
             Role::Served => self.complete_sync(fresh, now),
-            Role::Pull(_) | Role::Ask(..) => {}
+            Role::Pull(_) | Role::Ask(..) | Role::Dial(..) => {}
         }
         self.end_stream(id, "done", now);
     }
@@ -507,11 +584,14 @@ impl Engine {
 
     /// A stream is over.
     pub(super) fn close_stream(&mut self, id: StreamId, reason: &str, now: Now) {
-        let Some(stream) = self.streams.open.remove(&id) else { return };
+        let Some(stream) = self.streams.open.remove(&id) else {
+            return self.service_stream_closed(id);
+        };
         tracing::trace!(peer = %stream.peer, reason, "stream closed");
         match stream.role {
             Role::Pull(versions) => self.pull_ended(&versions, now),
             Role::Ask(..) => self.ask_failed(id),
+            Role::Dial(..) => self.dial_ended(id, None, reason, now),
             Role::Sync | Role::Served => {}
         }
     }
@@ -554,7 +634,7 @@ impl Engine {
     /// Sends records in messages of bounded size, but none of ours that is not yet on disk.
     fn put_records(&mut self, id: StreamId, records: Vec<Record>) {
         let mut chunk = Vec::new();
-        let mut bytes = 0;
+        let (mut bytes, mut sent) = (0, 0);
         for record in records {
             if self.store.is_unpersisted(&record.version()) {
                 continue;
@@ -563,7 +643,10 @@ impl Engine {
             chunk.push(record);
             if bytes > limits::SYNC_CHUNK_BYTES {
                 self.put(id, &Frame::Records(std::mem::take(&mut chunk)));
-                bytes = 0;
+                sent += std::mem::take(&mut bytes);
+            }
+            if sent > limits::SYNC_BYTES {
+                return;
             }
         }
         if !chunk.is_empty() {
@@ -580,15 +663,6 @@ fn newer<'a, K: Ord, R: Ord>(
     one.iter()
         .filter(|(key, rank)| other.get(*key).is_none_or(|held| held < *rank))
         .map(|(key, _)| key)
-}
-
-/// The newest epoch of an owner that looks complete from its list of records.
-fn complete_epoch<R>(entries: &BTreeMap<OwnedKey, R>, owner: NodeId) -> Option<u64> {
-    let facts = entries
-        .range((owner, 0, Kind(0))..=(owner, u64::MAX, Kind(u8::MAX)))
-        .filter(|((_, _, kind), _)| *kind == Kind::FACTS)
-        .map(|((_, epoch, _), _)| *epoch);
-    facts.filter(|epoch| entries.contains_key(&(owner, *epoch, Kind::NODE))).max()
 }
 
 /// Buckets in groups whose entries fit a message even in large states.

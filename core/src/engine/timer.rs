@@ -13,6 +13,10 @@ pub(super) enum Timer {
     Wanted,
     /// Write our node record.
     Publish,
+    /// Write our offers.
+    Offers,
+    /// Write our status.
+    Status,
     /// Stop acting for tribes we fell out of.
     HoldDown,
     /// Ask again who holds what a command waits for.

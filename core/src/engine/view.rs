@@ -4,12 +4,13 @@
 
 use std::{collections::BTreeMap, net::SocketAddr, sync::Arc, time::Duration};
 
+use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
-use super::{Engine, Now, own::memberships_hash};
+use super::{Engine, Now, items::view_item, own::memberships_hash};
 use crate::{
-    CommandError, Facts, NodeId, NodeName, Placement, Policy, PolicyName, TribeName,
-    engine::commands::nearest, membership::Reason,
+    CommandError, Facts, ItemKind, ItemName, NodeId, NodeName, NodeStatus, Offers, Placement,
+    Policy, PolicyName, TribeName, engine::commands::nearest, membership::Reason,
 };
 
 /// A snapshot of the cluster as this node sees it.
@@ -25,6 +26,8 @@ pub struct View {
     pub tribes: BTreeMap<TribeName, Tribe>,
     /// All policies, by name.
     pub policies: BTreeMap<PolicyName, PolicyInfo>,
+    /// What this node alone should have, by kind and name.
+    pub local_items: BTreeMap<(ItemKind, ItemName), Item>,
     /// The tribes this node acts for, by name: its own, and those it fell out of within the hold-down.
     pub acting: BTreeMap<TribeName, Acting>,
 }
@@ -48,6 +51,10 @@ pub struct Member {
     pub facts: Arc<Facts>,
     /// The tribes it is in, by name.
     pub tribes: Vec<TribeName>,
+    /// What it offers; nothing while it is not alive.
+    pub offers: Arc<Offers>,
+    /// How far it is with its items; `None` if it has not said so, or is not alive.
+    pub status: Option<NodeStatus>,
     /// It computes the same memberships for itself as we do for it. False for a moment while a change
     /// travels; false for long means that the two of us understand a record differently.
     pub agrees: bool,
@@ -90,6 +97,27 @@ pub struct Tribe {
     pub placements: BTreeMap<NodeName, Placement>,
     /// Its policies, by name.
     pub policies: Vec<PolicyName>,
+    /// What its nodes should have, by kind and name.
+    pub items: BTreeMap<(ItemKind, ItemName), Item>,
+}
+
+/// Something that the nodes of a tribe, or one node alone, should have.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Item {
+    /// Its kind: `plugin`, `task`, or an agent author's own.
+    pub kind: ItemKind,
+    /// Its name.
+    pub name: ItemName,
+    /// What it is, opaque to this library.
+    pub document: Bytes,
+    /// It should run.
+    pub running: bool,
+    /// Grows with every write of the document or of `running`, here or elsewhere.
+    pub generation: u64,
+    /// When it was last written, in Unix milliseconds.
+    pub written_ms: u64,
+    /// The node that wrote it last.
+    pub writer: NodeId,
 }
 
 /// A member of a tribe.
@@ -188,6 +216,7 @@ impl Engine {
             tribes: self.view_tribes(&members),
             members,
             policies: self.view_policies(),
+            local_items: self.view_local_items(),
             acting: self
                 .acting
                 .iter()
@@ -204,19 +233,24 @@ impl Engine {
             let node = owner.node()?;
             self.memberships.is_holder(&node.name, id).then_some((id, owner, node))
         });
+        let nothing = Arc::new(Offers::default());
         holders
             .map(|(id, owner, node)| {
+                let state = self.presence(id);
+                let alive = state == MemberState::Alive;
                 let tribes: Vec<TribeName> = self.memberships.of_node(id).cloned().collect();
                 let member = Member {
                     id,
                     name: node.name.clone(),
                     address: self.reachable.get(&id).map_or(node.address, |known| known.address),
-                    state: self.presence(id),
+                    state,
                     version: node.version.clone(),
                     level: node.level,
                     facts: owner.facts().clone(),
                     agrees: node.memberships == memberships_hash(tribes.iter()),
                     tribes,
+                    offers: if alive { owner.offers() } else { &nothing }.clone(),
+                    status: owner.status().filter(|_| alive).cloned(),
                 };
                 (id, member)
             })
@@ -235,6 +269,13 @@ impl Engine {
                 .iter()
                 .filter(|(_, policy)| policy.tribe == *name)
                 .map(|(policy, _)| policy.clone())
+                .collect(),
+            items: reading
+                .items
+                .get(name)
+                .into_iter()
+                .flat_map(BTreeMap::keys)
+                .filter_map(|key| Some((key.clone(), view_item(reading, name, key)?)))
                 .collect(),
         };
         reading

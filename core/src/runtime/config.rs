@@ -2,7 +2,7 @@
 
 use std::{net::SocketAddr, path::PathBuf, time::Duration};
 
-use crate::{ClusterName, Facts, Keyring, NameError, NodeName};
+use crate::{ClusterName, Facts, Keyring, NameError, NodeName, limits};
 
 /// What a node is started with. Only the name and the keyring have no default.
 #[derive(Debug, Clone)]
@@ -13,6 +13,9 @@ pub struct Config {
     pub keyring: Keyring,
     /// The cluster. Default `default`.
     pub cluster: ClusterName,
+    /// Open no socket: a cluster of one node, for a host that is to keep what is asked of it before it
+    /// meets others. Default no.
+    pub alone: bool,
     /// Where to listen, UDP and TCP alike. Port 0 takes any free one. Default `0.0.0.0:6000`.
     pub bind: SocketAddr,
     /// Where others reach this node. Default: the bound address, or the address of the default route if
@@ -31,6 +34,8 @@ pub struct Config {
     /// Where id, keyring, records and known members are kept. Without one the node is ephemeral: a new
     /// id at each start.
     pub data_dir: Option<PathBuf>,
+    /// What blobs may take in the data directory, in bytes. Default 10 GiB.
+    pub blob_quota: u64,
     /// How long this node goes on acting for a tribe it fell out of by policy. Default 10 s.
     pub hold_down: Duration,
     /// Name and version of the embedding software, shown to others. Default `tribe/VERSION`.
@@ -47,6 +52,7 @@ impl Config {
             name: NodeName::parse(name)?,
             keyring,
             cluster: ClusterName::parse("default")?,
+            alone: false,
             bind: SocketAddr::from(([0, 0, 0, 0], 6000)),
             advertise: None,
             seeds: Vec::new(),
@@ -54,6 +60,7 @@ impl Config {
             collect_facts: true,
             facts_dir: None,
             data_dir: None,
+            blob_quota: limits::BLOB_QUOTA_BYTES,
             hold_down: Duration::from_secs(10),
             version: concat!("tribe/", env!("CARGO_PKG_VERSION")).to_owned(),
         })

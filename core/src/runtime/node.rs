@@ -10,13 +10,14 @@ use std::{
 use tokio::sync::{broadcast, mpsc, oneshot, watch};
 
 use super::{
-    Config, StartError,
+    Blobs, Config, Service, ServiceStream, StartError, blob,
     driver::{Board, Request},
+    services::Incoming,
     start,
 };
 use crate::{
-    CommandError, Event, EventKind, NodeId, NodeName, Placement, PolicyName, TribeName, Value,
-    View,
+    CommandError, DialError, Event, EventKind, ItemKind, ItemName, NodeId, NodeName, NodeStatus,
+    Placement, PolicyName, ServeOptions, ServiceName, Target, TribeName, Value, View,
     engine::{Command, PolicyCreated, Reply, Written},
     fact,
 };
@@ -31,6 +32,7 @@ use crate::{
 #[derive(Debug, Clone)]
 pub struct Node {
     shared: Arc<Shared>,
+    blobs: Option<Blobs>,
 }
 
 /// What all clones of a handle share.
@@ -56,7 +58,17 @@ impl Node {
     /// # Errors
     /// [`StartError`]; then nothing runs.
     pub async fn start(config: Config) -> Result<Self, StartError> {
-        Ok(Self { shared: Arc::new(start::start(config).await?) })
+        let (shared, opened) = start::start(config).await?;
+        let mut node = Self::of(Arc::new(shared));
+        if let Some(opened) = opened {
+            node.blobs = Some(blob::start(opened, &node.shared).await);
+        }
+        Ok(node)
+    }
+
+    /// A handle without blobs, to reach others by.
+    pub(super) fn of(shared: Arc<Shared>) -> Self {
+        Self { shared, blobs: None }
     }
 
     /// This node's name.
@@ -111,7 +123,7 @@ impl Node {
         self.write(Command::CreateTribe { tribe, description: description.to_owned() }).await
     }
 
-    /// Deletes a tribe with its placements and policies.
+    /// Deletes a tribe with its placements, policies and items.
     ///
     /// # Errors
     /// [`CommandError`].
@@ -234,6 +246,104 @@ impl Node {
         self.write(Command::EnablePolicy { policy, enabled }).await
     }
 
+    /// Puts an item into a tribe: what its nodes should have. With `replace` there may be one of that name
+    /// already; it then runs or not as before.
+    ///
+    /// # Errors
+    /// [`CommandError`].
+    pub async fn put_item(
+        &self,
+        tribe: &str,
+        kind: &str,
+        name: &str,
+        document: Vec<u8>,
+        replace: bool,
+    ) -> Result<Written, CommandError> {
+        let (kind, name) = item(kind, name)?;
+        let (tribe, document) = (Some(TribeName::parse(tribe)?), document.into());
+        self.write(Command::PutItem { tribe, kind, name, document, replace }).await
+    }
+
+    /// Removes an item from a tribe.
+    ///
+    /// # Errors
+    /// [`CommandError`].
+    pub async fn remove_item(
+        &self,
+        tribe: &str,
+        kind: &str,
+        name: &str,
+    ) -> Result<Written, CommandError> {
+        let (kind, name) = item(kind, name)?;
+        let tribe = Some(TribeName::parse(tribe)?);
+        self.write(Command::RemoveItem { tribe, kind, name }).await
+    }
+
+    /// Says whether an item of a tribe should run.
+    ///
+    /// # Errors
+    /// [`CommandError`].
+    pub async fn run_item(
+        &self,
+        tribe: &str,
+        kind: &str,
+        name: &str,
+        running: bool,
+    ) -> Result<Written, CommandError> {
+        let (kind, name) = item(kind, name)?;
+        let tribe = Some(TribeName::parse(tribe)?);
+        self.write(Command::RunItem { tribe, kind, name, running }).await
+    }
+
+    /// Puts an item that this node alone should have. It is kept in the data directory, and no other node
+    /// ever hears of it. So for the two that follow.
+    ///
+    /// # Errors
+    /// [`CommandError`].
+    pub async fn put_local_item(
+        &self,
+        kind: &str,
+        name: &str,
+        document: Vec<u8>,
+        replace: bool,
+    ) -> Result<(), CommandError> {
+        let (kind, name) = item(kind, name)?;
+        let document = document.into();
+        self.tell(Command::PutItem { tribe: None, kind, name, document, replace }).await
+    }
+
+    /// Removes an item of this node alone.
+    ///
+    /// # Errors
+    /// [`CommandError`].
+    pub async fn remove_local_item(&self, kind: &str, name: &str) -> Result<(), CommandError> {
+        let (kind, name) = item(kind, name)?;
+        self.tell(Command::RemoveItem { tribe: None, kind, name }).await
+    }
+
+    /// Says whether an item of this node alone should run.
+    ///
+    /// # Errors
+    /// [`CommandError`].
+    pub async fn run_local_item(
+        &self,
+        kind: &str,
+        name: &str,
+        running: bool,
+    ) -> Result<(), CommandError> {
+        let (kind, name) = item(kind, name)?;
+        self.tell(Command::RunItem { tribe: None, kind, name, running }).await
+    }
+
+    /// Says how far this node is with the items it should have. The others hear the first at once, and
+    /// after that the last one every [`limits::STATUS_PERIOD`](crate::limits::STATUS_PERIOD).
+    ///
+    /// # Errors
+    /// [`CommandError::TooLong`] above [`limits::STATUS_BYTES`](crate::limits::STATUS_BYTES).
+    pub async fn set_status(&self, status: NodeStatus) -> Result<(), CommandError> {
+        self.tell(Command::SetStatus(status)).await
+    }
+
     /// Sets and unsets run-time facts of a node; `None` is this one. The node itself writes them, so it
     /// must be alive. They outlive a restart and cover facts given at start.
     ///
@@ -283,7 +393,53 @@ impl Node {
             return Ok(());
         }
         let facts = self.shared.collector.collect().await;
-        self.command(Command::ObserveFacts(facts)).await.map(|_| ())
+        self.tell(Command::ObserveFacts(facts)).await
+    }
+
+    /// The blobs of this node; `None` without a data directory.
+    #[must_use]
+    pub fn blobs(&self) -> Option<Blobs> {
+        self.blobs.clone()
+    }
+
+    /// Serves a service: other nodes, and this one, may dial it from now on.
+    ///
+    /// # Errors
+    /// [`CommandError::ServiceExists`] if this node serves it already.
+    pub async fn serve(
+        &self,
+        service: &str,
+        options: ServeOptions,
+    ) -> Result<Service, CommandError> {
+        let name = ServiceName::parse(service)?;
+        if self.is_forked() {
+            return Err(CommandError::Forked);
+        }
+        let (queue, incoming) = mpsc::unbounded_channel();
+        let (reply, done) = oneshot::channel();
+        let (service, kept) = (name.clone(), queue.clone());
+        let request = Request::Serve { service, options, queue, reply };
+        self.shared.requests.send(request).await.map_err(|_| CommandError::Closed)?;
+        done.await.map_err(|_| CommandError::Closed)??;
+        let requests = self.shared.requests.downgrade();
+        tokio::spawn(withdraw(name.clone(), kept, requests, self.shared.stopped.clone()));
+        Ok(Service { name, incoming })
+    }
+
+    /// Dials a service of a node, or of any member of a tribe that offers it: if one fails, the next is
+    /// tried. A service of this node itself is reached without any network.
+    ///
+    /// # Errors
+    /// [`DialError`]; of a tribe, why the last member failed.
+    pub async fn dial(&self, target: Target, service: &str) -> Result<ServiceStream, DialError> {
+        let service = ServiceName::parse(service)?;
+        if self.is_forked() {
+            return Err(DialError::Forked);
+        }
+        let (reply, done) = oneshot::channel();
+        let request = Request::Dial { target, service, reply };
+        self.shared.requests.send(request).await.map_err(|_| DialError::Closed)?;
+        done.await.map_err(|_| DialError::Closed)?
     }
 
     /// Says good-bye and stops. All later calls return [`CommandError::Closed`].
@@ -309,6 +465,13 @@ impl Node {
         let _ = stopped.wait_for(|stopped| *stopped).await;
     }
 
+    async fn tell(&self, command: Command) -> Result<(), CommandError> {
+        match self.command(command).await? {
+            Reply::Done => Ok(()),
+            other => unreachable_reply(&other),
+        }
+    }
+
     async fn write(&self, command: Command) -> Result<Written, CommandError> {
         match self.command(command).await? {
             Reply::Written(written) => Ok(written),
@@ -316,8 +479,12 @@ impl Node {
         }
     }
 
+    fn is_forked(&self) -> bool {
+        std::process::id() != self.shared.process
+    }
+
     async fn command(&self, command: Command) -> Result<Reply, CommandError> {
-        if std::process::id() != self.shared.process {
+        if self.is_forked() {
             return Err(CommandError::Forked);
         }
         let (reply, done) = oneshot::channel();
@@ -325,6 +492,28 @@ impl Node {
         self.shared.requests.send(request).await.map_err(|_| CommandError::Closed)?;
         done.await.map_err(|_| CommandError::Closed)?
     }
+}
+
+/// Withdraws a service once nobody holds it.
+async fn withdraw(
+    service: ServiceName,
+    queue: mpsc::UnboundedSender<Incoming>,
+    requests: mpsc::WeakSender<Request>,
+    mut stopped: watch::Receiver<bool>,
+) {
+    tokio::select! {
+        () = queue.closed() => {}
+        // Then its queue must end too.
+        _ = stopped.wait_for(|stopped| *stopped) => return,
+    }
+    if let Some(requests) = requests.upgrade() {
+        // Without the loop there is nothing to withdraw from.
+        let _ = requests.send(Request::Withdraw(service, queue)).await;
+    }
+}
+
+fn item(kind: &str, name: &str) -> Result<(ItemKind, ItemName), CommandError> {
+    Ok((ItemKind::parse(kind)?, ItemName::parse(name)?))
 }
 
 /// The engine answers each command with the reply of its kind.

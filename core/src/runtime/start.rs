@@ -2,7 +2,7 @@
 
 use std::{
     collections::BTreeMap,
-    net::{IpAddr, SocketAddr},
+    net::{IpAddr, Ipv4Addr, SocketAddr},
     sync::{Arc, Mutex, PoisonError},
 };
 
@@ -10,12 +10,12 @@ use arc_swap::ArcSwap;
 use socket2::SockRef;
 use tokio::{
     net::{TcpListener, UdpSocket},
-    sync::{broadcast, mpsc, watch},
+    sync::{Semaphore, broadcast, mpsc, watch},
     task::spawn_blocking,
 };
 
 use super::{
-    Config, StartError,
+    Config, StartError, blob,
     clock::Clock,
     driver::{Board, Desk, Driver, Request},
     facts::{FactRoot, collect, external::External},
@@ -25,7 +25,7 @@ use super::{
 };
 use crate::{
     Facts, NodeId, Value,
-    engine::{Engine, EngineConfig, Saved, check_facts},
+    engine::{Engine, EngineConfig, MEMBERS_KEY, Saved, check_facts},
     limits,
 };
 
@@ -36,8 +36,8 @@ const PORT_TRIES: usize = 32;
 /// A burst of datagrams waits here while the loop is busy, in bytes.
 const SOCKET_BYTES: usize = 4 * 1024 * 1024;
 
-/// Starts a node and its loop.
-pub(super) async fn start(config: Config) -> Result<Shared, StartError> {
+/// Starts a node and its loop, and opens its blobs.
+pub(super) async fn start(config: Config) -> Result<(Shared, Option<blob::Opened>), StartError> {
     let clock = Clock::start();
     let collector = Arc::new(Collector {
         host: config.collect_facts,
@@ -45,11 +45,20 @@ pub(super) async fn start(config: Config) -> Result<Shared, StartError> {
     });
     let host_facts = collector.collect().await;
     check_facts(&host_facts.covered_by(&config.facts))?;
-    let (listener, udp) = bind(config.bind).await?;
-    let bound = udp.local_addr().map_err(|error| bind_error(config.bind, &error))?;
-    let address = advertised(&config, bound, &host_facts)?;
+    let (sockets, address) = if config.alone {
+        (None, SocketAddr::from((Ipv4Addr::LOCALHOST, 0)))
+    } else {
+        let (listener, udp) = bind(config.bind).await?;
+        let bound = udp.local_addr().map_err(|error| bind_error(config.bind, &error))?;
+        (Some((listener, udp)), advertised(&config, bound, &host_facts)?)
+    };
     let (stored_sender, stored) = mpsc::unbounded_channel();
-    let opened = open_store(&config, clock, stored_sender).await?;
+    let mut opened = open_store(&config, clock, stored_sender).await?;
+    let blobs = open_blobs(&config, clock).await?;
+    if config.alone {
+        opened.saved.entries.retain(|(_, key, _)| key != MEMBERS_KEY);
+    }
+    let seeds = if config.alone { Vec::new() } else { config.seeds.clone() };
     let mut seed = [0; 32];
     getrandom::fill(&mut seed).map_err(|error| StartError::Randomness(error.to_string()))?;
     let engine_config = EngineConfig {
@@ -60,7 +69,7 @@ pub(super) async fn start(config: Config) -> Result<Shared, StartError> {
         version: config.version.clone(),
         keyring: config.keyring.clone(),
         epoch: opened.epoch,
-        has_seeds: config.seeds.iter().any(|seed| *seed != address.to_string()),
+        has_seeds: seeds.iter().any(|seed| *seed != address.to_string()),
         host_facts,
         start_facts: config.facts.clone(),
         hold_down: config.hold_down,
@@ -80,8 +89,12 @@ pub(super) async fn start(config: Config) -> Result<Shared, StartError> {
         keyring: Arc::new(config.keyring.clone()),
         cluster: config.cluster.clone(),
         news: news_sender,
+        stopped: stopped.clone(),
+        dials: Arc::new(Semaphore::new(limits::HANDSHAKES_DIALLED)),
     };
-    let listening = tokio::spawn(streams::listen(listener, session.clone()));
+    let (listener, udp) = sockets.unzip();
+    let listening =
+        listener.map(|listener| tokio::spawn(streams::listen(listener, session.clone())));
     let driver = Driver {
         engine,
         clock,
@@ -89,7 +102,7 @@ pub(super) async fn start(config: Config) -> Result<Shared, StartError> {
         session,
         news,
         requests: inbox,
-        seeds: config.seeds.clone(),
+        seeds,
         store: opened.store,
         stored,
         board: Arc::clone(&board),
@@ -99,13 +112,15 @@ pub(super) async fn start(config: Config) -> Result<Shared, StartError> {
     };
     tokio::spawn(async move {
         driver.run().await;
-        listening.abort();
+        if let Some(listening) = listening {
+            listening.abort();
+        }
     });
     if collector.collects() {
         tokio::spawn(refresh_for_ever(collector.clone(), requests.downgrade()));
     }
     tracing::info!(node = %config.name, id = %opened.id, %address, "node started");
-    Ok(Shared {
+    let shared = Shared {
         name: config.name,
         id: opened.id,
         address,
@@ -115,7 +130,8 @@ pub(super) async fn start(config: Config) -> Result<Shared, StartError> {
         board,
         events: events.downgrade(),
         stopped,
-    })
+    };
+    Ok((shared, blobs))
 }
 
 /// Facts of the host are collected this often while the node runs.
@@ -254,4 +270,14 @@ async fn open_store(
         saved: opened.saved,
         store: Some(opened.store),
     })
+}
+
+async fn open_blobs(config: &Config, clock: Clock) -> Result<Option<blob::Opened>, StartError> {
+    let Some(path) = config.data_dir.clone() else { return Ok(None) };
+    let (quota, opening) = (config.blob_quota, path.clone());
+    let opened = spawn_blocking(move || blob::BlobStore::open(&opening, quota, clock)).await;
+    let opened = opened.map_err(std::io::Error::other).and_then(|opened| opened);
+    let (store, found) =
+        opened.map_err(|error| StartError::DataDir { path, reason: error.to_string() })?;
+    Ok(Some(blob::Opened { store, found, clock, alone: config.alone }))
 }

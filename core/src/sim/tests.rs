@@ -1,3 +1,5 @@
+mod items;
+
 use super::*;
 use crate::{EventKind, Placement, PolicyName, TribeName};
 

@@ -6,7 +6,7 @@ use bytes::Bytes;
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
 use super::record::{Body, Kind};
-use crate::{Facts, NodeName, TribeName, codec, limits};
+use crate::{Facts, NodeName, NodeStatus, Offers, TribeName, codec, limits};
 
 /// The version of all bodies written by this build.
 const VERSION: u8 = 1;
@@ -104,6 +104,35 @@ impl Form for EnabledBody {
     const MAX_BYTES: usize = 16;
 }
 
+/// An item: the body is its document, byte for byte.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct ItemBody {
+    pub(crate) document: Bytes,
+}
+
+impl ItemBody {
+    pub(crate) fn to_body(&self) -> Body {
+        Body { version: VERSION, bytes: self.document.clone() }
+    }
+
+    /// Reads a body without copying it; `None` if it is of a version this build does not understand, or
+    /// too large.
+    pub(crate) fn from_body(body: &Body) -> Option<Self> {
+        let fits = body.version == VERSION && body.bytes.len() <= limits::ITEM_BYTES;
+        fits.then(|| Self { document: body.bytes.clone() })
+    }
+}
+
+/// Should an item run?
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub(crate) struct RunningBody {
+    pub(crate) running: bool,
+}
+
+impl Form for RunningBody {
+    const MAX_BYTES: usize = 16;
+}
+
 /// What a node says it is.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub(crate) struct NodeBody {
@@ -117,12 +146,21 @@ pub(crate) struct NodeBody {
     pub(crate) yielded: bool,
     /// Hash of the memberships it derives for itself: reveals disagreement, decides nothing.
     pub(crate) memberships: u64,
-    /// The kinds of records of this epoch.
+    /// The kinds of records this epoch began with: it stands once all of them are there. Others may follow
+    /// within the epoch, and are never listed in it.
     pub(crate) kinds: Vec<Kind>,
 }
 
 impl Form for NodeBody {
     const MAX_BYTES: usize = 1024;
+}
+
+impl Form for Offers {
+    const MAX_BYTES: usize = limits::OFFERS_BYTES;
+}
+
+impl Form for NodeStatus {
+    const MAX_BYTES: usize = limits::STATUS_BYTES;
 }
 
 impl Form for Facts {

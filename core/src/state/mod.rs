@@ -18,15 +18,18 @@ use std::{
     sync::Arc,
 };
 
+use bytes::Bytes;
+
 pub use bodies::Placement;
 pub(crate) use bodies::{
-    EnabledBody, FloorBody, Form, NodeBody, PlacementBody, PolicyBody, TribeBody,
+    EnabledBody, FloorBody, Form, ItemBody, NodeBody, PlacementBody, PolicyBody, RunningBody,
+    TribeBody,
 };
 pub(crate) use digest::{Buckets, OwnedEntry, OwnedKey, Roots, SharedEntry, node_hash};
-pub(crate) use record::{Body, Key, Kind, Owned, Record, Shared, Version};
+pub(crate) use record::{Body, ItemKey, Key, Kind, Owned, Record, Shared, Version};
 pub(crate) use stamp::{Clock, Stamp};
 
-use crate::{Facts, NodeId, NodeName, Policy, PolicyName, TribeName, limits};
+use crate::{Facts, NodeId, NodeName, NodeStatus, Offers, Policy, PolicyName, TribeName, limits};
 
 /// All records this node holds, and their reading.
 #[derive(Debug)]
@@ -58,6 +61,8 @@ pub(crate) struct Owner {
     epochs: BTreeMap<u64, Generation>,
     node: Option<Arc<NodeBody>>,
     facts: Arc<Facts>,
+    offers: Arc<Offers>,
+    status: Option<NodeStatus>,
 }
 
 /// The records of one epoch.
@@ -78,6 +83,8 @@ pub(crate) struct Reading {
     pub(crate) placements: BTreeMap<TribeName, BTreeMap<NodeName, Placement>>,
     pub(crate) policies: BTreeMap<PolicyName, PolicyRead>,
     pub(crate) disabled: BTreeSet<PolicyName>,
+    pub(crate) items: BTreeMap<TribeName, BTreeMap<ItemKey, ItemRead>>,
+    pub(crate) switches: BTreeMap<TribeName, BTreeMap<ItemKey, SwitchRead>>,
 }
 
 /// A policy record, read.
@@ -87,6 +94,21 @@ pub(crate) struct PolicyRead {
     pub(crate) text: String,
     /// `None`: not understood here, so it matches nothing here.
     pub(crate) policy: Option<Policy>,
+}
+
+/// An item record, read.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct ItemRead {
+    pub(crate) stamp: Stamp,
+    pub(crate) document: Bytes,
+}
+
+/// What was said of an item: should it run?
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct SwitchRead {
+    pub(crate) stamp: Stamp,
+    /// `None` is a tombstone.
+    pub(crate) running: Option<bool>,
 }
 
 /// What applying a record did.
@@ -143,6 +165,10 @@ pub(crate) enum What {
     Facts(NodeId, Arc<Facts>),
     /// An owner's node record.
     Node(NodeId),
+    /// An owner's offers.
+    Offers(NodeId),
+    /// An owner's status.
+    Status,
     /// An owner's record of another kind, or of an epoch that is not complete.
     Owned,
     /// This record is held no longer.
@@ -262,6 +288,7 @@ impl State {
     fn drop_shared(&mut self, key: &Key) {
         if let Some(held) = self.shared.remove(key) {
             self.digest.remove_shared(key, &held.to_record(key));
+            self.reading.forget(key);
         }
     }
 
@@ -311,11 +338,6 @@ impl State {
             .collect();
         for key in &dead {
             self.drop_shared(key);
-            if key.kind == Kind::FLOOR
-                && let Ok(tribe) = TribeName::parse(&key.name)
-            {
-                self.reading.floors.remove(&tribe);
-            }
         }
         dead
     }
@@ -359,6 +381,14 @@ impl State {
             Version::Shared(key, _) => self.shared(key),
             Version::Owned(owner, kind, epoch, _) => self.owned(*owner, *epoch, *kind),
         }
+    }
+
+    /// The kinds an owner's epoch began with, as far as known here.
+    pub(crate) fn kinds(&self, id: NodeId, epoch: u64) -> Vec<Kind> {
+        let generation = self.owners.get(&id).and_then(|owner| owner.epochs.get(&epoch));
+        let node = generation.and_then(|records| records.0.get(&Kind::NODE));
+        node.and_then(|slot| NodeBody::from_body(&slot.body))
+            .map_or_else(Vec::new, |node| node.kinds)
     }
 
     /// A shared record.
@@ -410,6 +440,16 @@ impl Owner {
         &self.facts
     }
 
+    /// What it offers; nothing if it has said nothing in the epoch that stands.
+    pub(crate) fn offers(&self) -> &Arc<Offers> {
+        &self.offers
+    }
+
+    /// How far it is with its items, if it has said so in the epoch that stands.
+    pub(crate) fn status(&self) -> Option<&NodeStatus> {
+        self.status.as_ref()
+    }
+
     fn take(&mut self, record: Owned) -> Taken {
         let Owned { epoch, seq, kind, body, .. } = record;
         if epoch < self.standing {
@@ -425,7 +465,9 @@ impl Owner {
         }
         let generation = self.epochs.entry(epoch).or_default();
         let taken = generation.put(kind, seq, body);
-        if taken == Taken::Fresh && generation.is_complete() {
+        // What stands goes on standing, whatever its owner lists later.
+        let stands = epoch == self.standing && self.node.is_some();
+        if taken == Taken::Fresh && (stands || generation.is_complete()) {
             self.standing = epoch;
             self.epochs = self.epochs.split_off(&epoch);
             self.read();
@@ -444,6 +486,12 @@ impl Owner {
         if facts != *self.facts {
             self.facts = Arc::new(facts);
         }
+        let offers = body(Kind::OFFERS).and_then(Offers::from_body).unwrap_or_default();
+        let status = body(Kind::STATUS).and_then(NodeStatus::from_body);
+        if offers != *self.offers {
+            self.offers = Arc::new(offers);
+        }
+        self.status = status;
     }
 
     /// What changes if these records are replaced by others.
@@ -454,6 +502,12 @@ impl Owner {
         }
         if after.facts != self.facts {
             changes.push(What::Facts(id, self.facts.clone()));
+        }
+        if after.offers != self.offers {
+            changes.push(What::Offers(id));
+        }
+        if after.status != self.status {
+            changes.push(What::Status);
         }
         if changes.is_empty() {
             changes.push(What::Owned);
@@ -510,7 +564,9 @@ impl Generation {
 fn tribe_of(key: &Key, body: &Body) -> Option<TribeName> {
     match key.kind {
         Kind::TRIBE => TribeName::parse(&key.name).ok(),
-        Kind::PLACEMENT => TribeName::parse(key.name.split_once('/')?.0).ok(),
+        Kind::PLACEMENT | Kind::ITEM | Kind::ITEM_RUNNING => {
+            TribeName::parse(key.name.split_once('/')?.0).ok()
+        }
         Kind::POLICY => PolicyBody::from_body(body).map(|policy| policy.tribe),
         _ => None,
     }
@@ -542,8 +598,53 @@ impl Reading {
                     }
                 }
             }
+            Kind::ITEM => {
+                let item = body
+                    .and_then(ItemBody::from_body)
+                    .map(|body| ItemRead { stamp: record.stamp, document: body.document });
+                read_item_into(&mut self.items, &record.key, item);
+            }
+            Kind::ITEM_RUNNING => {
+                let running = body.and_then(RunningBody::from_body).map(|body| body.running);
+                let switch = SwitchRead { stamp: record.stamp, running };
+                read_item_into(&mut self.switches, &record.key, Some(switch));
+            }
             _ => {}
         }
+    }
+
+    /// A record is held no longer, not even its tombstone.
+    fn forget(&mut self, key: &Key) {
+        match key.kind {
+            Kind::FLOOR => {
+                if let Ok(tribe) = TribeName::parse(&key.name) {
+                    self.floors.remove(&tribe);
+                }
+            }
+            Kind::ITEM_RUNNING => read_item_into(&mut self.switches, key, None),
+            _ => {}
+        }
+    }
+
+    /// An item.
+    pub(crate) fn item(&self, tribe: &TribeName, item: &ItemKey) -> Option<&ItemRead> {
+        self.items.get(tribe)?.get(item)
+    }
+
+    /// The switch of an item, if it ever had one.
+    pub(crate) fn switch(&self, tribe: &TribeName, item: &ItemKey) -> Option<SwitchRead> {
+        self.switches.get(tribe)?.get(item).copied()
+    }
+
+    /// Should an item run, and when was that, or its document, last written?
+    ///
+    /// A switch is forgotten together with its item. If the news of the one comes before the news of the
+    /// other, an item that was stopped must not run for a moment.
+    pub(crate) fn running(&self, tribe: &TribeName, item: &ItemKey) -> Option<(bool, Stamp)> {
+        let put = self.item(tribe, item)?.stamp;
+        let Some(switch) = self.switch(tribe, item) else { return Some((true, put)) };
+        let running = switch.running.unwrap_or(switch.stamp < put);
+        Some((running, switch.stamp.max(put)))
     }
 
     fn read_placement(&mut self, name: &str, body: Option<&Body>) {
@@ -577,6 +678,22 @@ fn read_into<K: Ord, V, E>(
         Some(value) => map.insert(key, value),
         None => map.remove(&key),
     };
+}
+
+fn read_item_into<V>(
+    map: &mut BTreeMap<TribeName, BTreeMap<ItemKey, V>>,
+    key: &Key,
+    value: Option<V>,
+) {
+    let Some((tribe, item)) = key.as_item() else { return };
+    let items = map.entry(tribe.clone()).or_default();
+    match value {
+        Some(value) => items.insert(item, value),
+        None => items.remove(&item),
+    };
+    if items.is_empty() {
+        map.remove(&tribe);
+    }
 }
 
 fn read_policy(body: &Body) -> Option<PolicyRead> {

@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 use siphasher::sip::SipHasher13;
 
 use super::stamp::Stamp;
-use crate::{NodeId, limits};
+use crate::{ItemKind, ItemName, NodeId, TribeName, limits};
 
 /// The kind of a record. Numbers are never used again for something else.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -27,11 +27,22 @@ impl Kind {
     pub(crate) const POLICY: Self = Self(4);
     /// Shared: is a policy enabled. Key: its name.
     pub(crate) const POLICY_ENABLED: Self = Self(5);
+    /// Shared: an item, what a tribe should have. Key: tribe/item kind/item name.
+    pub(crate) const ITEM: Self = Self(6);
+    /// Shared: should an item run. Key: as of the item. Absent: it should.
+    pub(crate) const ITEM_RUNNING: Self = Self(7);
     /// Owned: name, address, versions.
     pub(crate) const NODE: Self = Self(64);
     /// Owned: facts.
     pub(crate) const FACTS: Self = Self(65);
+    /// Owned: services and blobs offered.
+    pub(crate) const OFFERS: Self = Self(66);
+    /// Owned: how far it is with the items it should have.
+    pub(crate) const STATUS: Self = Self(67);
 }
+
+/// Names an item within its tribe.
+pub(crate) type ItemKey = (ItemKind, ItemName);
 
 /// The key of a shared record. Parts of the name are joined by `/`, which no name contains.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -53,6 +64,20 @@ impl Key {
 
     pub(crate) fn pair(kind: Kind, first: &str, second: &str) -> Self {
         Self { kind, name: format!("{first}/{second}").into() }
+    }
+
+    /// Of an item, or of what concerns it.
+    pub(crate) fn item(kind: Kind, tribe: &TribeName, item: &ItemKey) -> Self {
+        Self { kind, name: format!("{tribe}/{}/{}", item.0, item.1).into() }
+    }
+
+    /// The item that a key of three parts names.
+    pub(crate) fn as_item(&self) -> Option<(TribeName, ItemKey)> {
+        let mut parts = self.name.splitn(3, '/');
+        let tribe = TribeName::parse(parts.next()?).ok()?;
+        let kind = ItemKind::parse(parts.next()?).ok()?;
+        let name = ItemName::parse(parts.next()?).ok()?;
+        Some((tribe, (kind, name)))
     }
 }
 

@@ -1,8 +1,10 @@
 use proptest::{collection::vec, prelude::*, sample::subsequence};
 
 use super::*;
-use crate::{FactName, Source, Value};
+use crate::{BlobId, FactName, ServiceName, Source, Value};
 
+/// The one epoch of each owner that begins with offers and a status.
+const RICH_EPOCH: u64 = 3;
 const NOW_MS: u64 = 1_000_000_000;
 const AHEAD_MS: u64 = limits::STAMP_AHEAD.as_millis() as u64;
 
@@ -29,6 +31,30 @@ fn placement(tribe: &str, node: &str, at: u64, body: Option<Placement>) -> Recor
     Record::Shared(Shared { key, stamp: stamp(at, 1), base: None, body })
 }
 
+const ITEM: &str = "plugin/influxdb";
+
+fn item_key(kind: Kind, tribe: &str, item: &str) -> Key {
+    Key::new(kind, &format!("{tribe}/{item}"))
+}
+
+fn item(tribe: &str, at: u64, document: Option<&'static str>) -> Record {
+    let body = document.map(|text| ItemBody { document: text.into() }.to_body());
+    let key = item_key(Kind::ITEM, tribe, ITEM);
+    Record::Shared(Shared { key, stamp: stamp(at, 1), base: None, body })
+}
+
+fn switch(tribe: &str, at: u64, running: Option<bool>) -> Record {
+    let body = running.map(|running| RunningBody { running }.to_body());
+    let key = item_key(Kind::ITEM_RUNNING, tribe, ITEM);
+    Record::Shared(Shared { key, stamp: stamp(at, 1), base: None, body })
+}
+
+/// The documents of a tribe's items.
+fn documents(state: &State, tribe: &str) -> Vec<String> {
+    let items = state.reading().items.get(tribe).into_iter().flatten();
+    items.map(|(_, read)| String::from_utf8(read.document.to_vec()).unwrap()).collect()
+}
+
 fn policy(name: &str, tribe: &str, at: u64) -> Record {
     // No writer uses a stamp twice.
     let writer = u64::from(tribe.as_bytes()[0]);
@@ -42,6 +68,9 @@ fn owned(owner: u64, epoch: u64, seq: u64, kind: Kind, body: Body) -> Record {
 }
 
 fn node_record(owner: u64, epoch: u64, seq: u64, name: &str) -> Record {
+    let mut kinds = vec![Kind::NODE, Kind::FACTS];
+    // The list is of what an epoch began with: all node records of one say the same.
+    kinds.extend((epoch == RICH_EPOCH).then_some([Kind::OFFERS, Kind::STATUS]).iter().flatten());
     let body = NodeBody {
         name: NodeName::parse(name).unwrap(),
         address: "10.0.0.1:6000".parse().unwrap(),
@@ -50,9 +79,20 @@ fn node_record(owner: u64, epoch: u64, seq: u64, name: &str) -> Record {
         left: false,
         yielded: false,
         memberships: 0,
-        kinds: vec![Kind::NODE, Kind::FACTS],
+        kinds,
     };
     owned(owner, epoch, seq, Kind::NODE, body.to_body())
+}
+
+fn offers_record(owner: u64, epoch: u64, seq: u64, blob: u8) -> Record {
+    let services = [ServiceName::parse("publisher/influxdb/25").unwrap()].into();
+    let offers = Offers { services, blobs: [BlobId([blob; 32])].into() };
+    owned(owner, epoch, seq, Kind::OFFERS, offers.to_body())
+}
+
+fn status_record(owner: u64, epoch: u64, seq: u64, applied: u32) -> Record {
+    let status = NodeStatus { wanted: 3, applied, ..NodeStatus::default() };
+    owned(owner, epoch, seq, Kind::STATUS, status.to_body())
 }
 
 fn facts_record(owner: u64, epoch: u64, seq: u64, value: i64) -> Record {
@@ -73,7 +113,10 @@ fn apply_all(records: &[Record]) -> State {
 fn picture(state: &State) -> String {
     let owners: Vec<String> = state
         .owners()
-        .map(|(id, owner)| format!("{id} {} {:?} {:?}", owner.epoch(), owner.node(), owner.facts()))
+        .map(|(id, owner)| {
+            let said = (owner.node(), owner.facts(), owner.offers(), owner.status());
+            format!("{id} {} {said:?}", owner.epoch())
+        })
         .collect();
     format!("{:?}\n{:?}\n{owners:#?}", state.roots(), state.reading())
 }
@@ -89,10 +132,18 @@ fn kinds() -> impl Strategy<Value = Record> {
         (name.clone(), at.clone(), place)
             .prop_map(|(name, at, body)| { placement(name, "n1", at, body) }),
         (name.clone(), name.clone(), at.clone()).prop_map(|(name, of, at)| policy(name, of, at)),
-        (name.clone(), at, any::<bool>()).prop_map(|(name, at, enabled)| {
+        (name.clone(), at.clone(), any::<bool>()).prop_map(|(name, at, enabled)| {
             let body = EnabledBody { enabled }.to_body();
             shared(Kind::POLICY_ENABLED, name, stamp(at, 1), Some(body))
         }),
+        (name.clone(), at.clone(), prop::option::of(prop::sample::select(vec!["x", "y"])))
+            .prop_map(|(name, at, document)| item(name, at, document)),
+        (name.clone(), at.clone(), any::<Option<bool>>())
+            .prop_map(|(name, at, running)| switch(name, at, running)),
+        (owner.clone(), 1u64..4, 1u64..4, 0u8..3)
+            .prop_map(|(owner, epoch, seq, blob)| { offers_record(owner, epoch, seq, blob) }),
+        (owner.clone(), 1u64..4, 1u64..4, 0u32..3)
+            .prop_map(|(owner, epoch, seq, applied)| { status_record(owner, epoch, seq, applied) }),
         (owner.clone(), 1u64..4, 1u64..4, name)
             .prop_map(|(owner, epoch, seq, name)| { node_record(owner, epoch, seq, name) }),
         (owner, 1u64..4, 1u64..4, 0i64..3)
@@ -133,6 +184,22 @@ proptest! {
             prop_assert!(floor.is_none_or(|floor| held.stamp > *floor), "{key:?}");
         }
     }
+
+    #[test]
+    fn what_was_removed_never_returns(records in vec(kinds(), 0..40), seed in any::<u64>()) {
+        let mut state = apply_all(&records);
+        // Later than all there was.
+        let at = NOW_MS + 1;
+        for tribe in ["a", "b"] {
+            let _ = state.apply(item(tribe, at, None), NOW_MS);
+        }
+        let mut again = records.clone();
+        shuffle(&mut again, seed);
+        for record in again {
+            let _ = state.apply(record, NOW_MS);
+        }
+        prop_assert!(state.reading().items.is_empty());
+    }
 }
 
 fn shuffle(records: &mut [Record], seed: u64) {
@@ -164,6 +231,79 @@ fn a_deleted_tribe_takes_its_dependants_along_and_comes_back_empty() {
     let _ = state.apply(tribe("a", 6), NOW_MS);
     let _ = state.apply(placement("a", "n2", 4, Some(Placement::Joined)), NOW_MS);
     assert!(reads(&state, "a") && state.reading().placements.is_empty());
+}
+
+#[test]
+fn a_deleted_tribe_takes_its_items_and_their_switches_along() {
+    let mut state = apply_all(&[
+        tribe("a", 1),
+        item("a", 2, Some("x")),
+        switch("a", 3, Some(false)),
+        item("b", 2, Some("y")),
+    ]);
+    let (of_a, key) = (TribeName::parse("a").unwrap(), item_key(Kind::ITEM, "a", ITEM));
+    let (_, item_name) = key.as_item().unwrap();
+    assert!(!state.reading().running(&of_a, &item_name).unwrap().0);
+    let Applied::Fresh(changes) = state.apply(floor("a", 5), NOW_MS) else { panic!("stale") };
+    assert_eq!(changes.len(), 4);
+    assert_eq!((documents(&state, "a").len(), documents(&state, "b").len()), (0, 1));
+    let _ = state.apply(tribe("a", 6), NOW_MS);
+    let _ = state.apply(item("a", 4, Some("late")), NOW_MS);
+    let _ = state.apply(switch("a", 4, Some(false)), NOW_MS);
+    assert!(documents(&state, "a").is_empty());
+    let _ = state.apply(item("a", 7, Some("new")), NOW_MS);
+    assert_eq!(documents(&state, "a"), ["new"]);
+    assert!(state.reading().running(&of_a, &item_name).unwrap().0);
+}
+
+#[test]
+fn an_item_runs_unless_its_switch_says_no() {
+    let check = |records: &[Record], expected: Option<(bool, u64)>| {
+        let state = apply_all(records);
+        let (tribe, item) = item_key(Kind::ITEM, "a", ITEM).as_item().unwrap();
+        let found = state.reading().running(&tribe, &item);
+        assert_eq!(found.map(|(running, at)| (running, at.wall_ms())), expected, "{records:?}");
+    };
+    let put = |at| item("a", at, Some("x"));
+    check(&[], None);
+    check(&[switch("a", 1, Some(true))], None);
+    check(&[put(1)], Some((true, 1)));
+    check(&[put(1), switch("a", 2, Some(false))], Some((false, 2)));
+    check(&[put(3), switch("a", 2, Some(false))], Some((false, 3)));
+    check(&[put(3), switch("a", 4, Some(true))], Some((true, 4)));
+    // It was forgotten before the item was put.
+    check(&[put(3), switch("a", 2, None)], Some((true, 3)));
+    // It was forgotten with the item, whose end is not yet heard of here.
+    check(&[put(3), switch("a", 5, None)], Some((false, 5)));
+    check(&[put(3), switch("a", 5, None), item("a", 4, None)], None);
+}
+
+#[test]
+fn items_are_read_only_under_names_of_three_parts_and_within_their_limit() {
+    let check = |name: &str, length: usize, fine: bool| {
+        let body = Body { version: 1, bytes: vec![b'x'; length].into() };
+        let state = apply_all(&[shared(Kind::ITEM, name, stamp(1, 1), Some(body))]);
+        assert_eq!(state.reading().items.len(), usize::from(fine), "{name}");
+        assert_eq!(state.shared_len(), 1);
+    };
+    check("a/plugin/influxdb", 10, true);
+    check("a/plugin/influxdb", 0, true);
+    check("a/plugin/influxdb", limits::ITEM_BYTES, true);
+    check("a/plugin/influxdb", limits::ITEM_BYTES + 1, false);
+    check("a/plugin", 10, false);
+    check("a/plugin/influxdb/25", 10, false);
+    check("a//influxdb", 10, false);
+    let longest = ["a".repeat(limits::NAME_BYTES), "b".repeat(limits::NAME_BYTES)];
+    check(&format!("{}/{}/{}", longest[0], longest[1], longest[1]), 10, true);
+}
+
+#[test]
+fn a_collected_switch_is_read_no_more() {
+    const HOUR_MS: u64 = 3_600_000;
+    let mut state = apply_all(&[switch("a", 5, Some(false)), switch("a", 6, None)]);
+    assert_eq!(state.reading().switches.len(), 1);
+    assert_eq!(state.advance_horizon(HOUR_MS).len(), 1);
+    assert!(state.reading().switches.is_empty());
 }
 
 #[test]
@@ -218,6 +358,60 @@ fn an_older_epoch_stands_until_the_newer_one_is_complete() {
     let gone = changes.iter().filter(|change| matches!(change.what, What::Gone(_)));
     assert_eq!(gone.count(), 2);
     assert!(matches!(state.apply(facts_record(1, 1, 9, 9), NOW_MS), Applied::Stale));
+}
+
+#[test]
+fn an_epoch_stands_only_with_the_offers_and_the_status_it_began_with() {
+    let mut state = apply_all(&[
+        node_record(1, 1, 1, "old"),
+        facts_record(1, 1, 2, 1),
+        offers_record(1, 1, 3, 7),
+        node_record(1, RICH_EPOCH, 1, "new"),
+        facts_record(1, RICH_EPOCH, 2, 5),
+        offers_record(1, RICH_EPOCH, 3, 8),
+    ]);
+    let owner = |state: &State| state.owner(NodeId(1)).unwrap().clone();
+    let blobs = |owner: &Owner| owner.offers().blobs.iter().copied().collect::<Vec<_>>();
+    assert_eq!((owner(&state).epoch(), blobs(&owner(&state))), (1, vec![BlobId([7; 32])]));
+    let _ = state.apply(status_record(1, RICH_EPOCH, 4, 2), NOW_MS);
+    assert_eq!((owner(&state).epoch(), blobs(&owner(&state))), (3, vec![BlobId([8; 32])]));
+    assert_eq!(owner(&state).status().unwrap().applied, 2);
+}
+
+#[test]
+fn what_follows_within_an_epoch_delays_nothing_and_ends_with_it() {
+    let mut state = apply_all(&[node_record(1, 1, 1, "n1"), facts_record(1, 1, 2, 1)]);
+    let owner = |state: &State| state.owner(NodeId(1)).unwrap().clone();
+    assert!(owner(&state).offers().blobs.is_empty() && owner(&state).status().is_none());
+    let Applied::Fresh(changes) = state.apply(offers_record(1, 1, 3, 7), NOW_MS) else {
+        panic!("stale")
+    };
+    assert!(matches!(changes[..], [Change { what: What::Offers(NodeId(1)), .. }]));
+    let _ = state.apply(status_record(1, 1, 4, 2), NOW_MS);
+    let _ = state.apply(node_record(1, 1, 5, "renamed"), NOW_MS);
+    assert_eq!(owner(&state).node().unwrap().name.as_str(), "renamed");
+    assert_eq!(owner(&state).offers().blobs.len(), 1);
+    // The node has started again, and offers nothing yet.
+    let _ = state.apply(node_record(1, 2, 1, "n1"), NOW_MS);
+    let _ = state.apply(facts_record(1, 2, 2, 1), NOW_MS);
+    assert!(owner(&state).offers().blobs.is_empty() && owner(&state).status().is_none());
+}
+
+#[test]
+fn an_owner_that_lists_more_within_an_epoch_is_read_on() {
+    let mut state = apply_all(&[
+        node_record(1, 2, 1, "n1"),
+        facts_record(1, 2, 2, 1),
+        // As of another build.
+        owned(1, 2, 3, Kind::NODE, {
+            let Record::Owned(rich) = node_record(1, RICH_EPOCH, 3, "n2") else { panic!() };
+            rich.body
+        }),
+    ]);
+    let _ = state.apply(facts_record(1, 2, 4, 2), NOW_MS);
+    let owner = state.owner(NodeId(1)).unwrap();
+    assert_eq!(owner.node().unwrap().name.as_str(), "n2");
+    assert_eq!(owner.facts().get("a").unwrap().value, Value::from(2));
 }
 
 #[test]

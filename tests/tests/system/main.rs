@@ -10,10 +10,12 @@
 mod abuse;
 mod cut_off;
 mod facts;
+mod fleet;
 mod idle;
 mod keys;
 mod languages;
 mod mistakes;
+mod parts;
 mod restart;
 mod storyboard;
 mod transcript;

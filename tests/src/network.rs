@@ -1,0 +1,219 @@
+//! Hosts of their own: network namespaces with loopbacks of their own, joined by a switch that is a
+//! namespace as well. Nothing of it is seen from the rest of the machine; only root can make it.
+
+use std::{
+    fs,
+    net::Ipv4Addr,
+    path::Path,
+    process::Command,
+    sync::atomic::{AtomicU8, Ordering},
+};
+
+use rustix::process::{Pid, Signal, geteuid, kill_process};
+
+use crate::{
+    process::{Ran, command},
+    wait::say,
+};
+
+/// Names of our namespaces begin with this, then comes the id of the process that made them.
+const PREFIX: &str = "tribe";
+/// Where iproute2 keeps them.
+const NAMESPACES: &str = "/run/netns";
+/// The name of the one interface of a host.
+const INTERFACE: &str = "eth0";
+const BRIDGE: &str = "switch";
+/// The last part of the switch's own address.
+const GATEWAY: u8 = 254;
+static MADE: AtomicU8 = AtomicU8::new(0);
+
+/// Hosts that reach each other. Dropped, they are gone, with all that still runs on them.
+#[derive(Debug)]
+pub struct Network {
+    // The first part of the names of its namespaces.
+    name: String,
+    // The first three parts of its addresses.
+    net: [u8; 3],
+    hosts: Vec<String>,
+}
+
+/// Where a program runs: here, or on a host of a [`Network`].
+#[derive(Debug, Clone, Default)]
+pub struct Place {
+    namespace: Option<String>,
+}
+
+impl Network {
+    /// Hosts of these names. None if we are not root, which is said.
+    ///
+    /// # Panics
+    /// If they cannot be made, as without iproute2.
+    #[must_use]
+    pub fn new(hosts: &[&str]) -> Option<Self> {
+        if !geteuid().is_root() {
+            say("skipped: only root can make network namespaces");
+            return None;
+        }
+        sweep();
+        let (process, number) = (std::process::id(), MADE.fetch_add(1, Ordering::Relaxed));
+        let [_, _, high, low] = process.to_be_bytes();
+        // Two networks of one process differ, though they never meet.
+        let net = [10, high ^ number, low];
+        let name = format!("{PREFIX}-{process}-{number}");
+        let mut network = Self { name, net, hosts: Vec::new() };
+        let switch = network.switch();
+        ip(&format!("netns add {switch}"));
+        ip(&format!("-n {switch} link set lo up"));
+        ip(&format!("-n {switch} link add {BRIDGE} type bridge"));
+        let gateway = network.address(GATEWAY);
+        ip(&format!("-n {switch} address add {gateway}/24 dev {BRIDGE}"));
+        ip(&format!("-n {switch} link set {BRIDGE} up"));
+        for host in hosts {
+            network.add(host);
+        }
+        Some(network)
+    }
+
+    /// Joins another host to it.
+    ///
+    /// # Panics
+    /// If it cannot be made, or has the name of one that is there.
+    pub fn add(&mut self, host: &str) {
+        assert!(self.hosts.iter().all(|known| known != host), "two hosts named {host}");
+        assert!(self.hosts.len() + 1 < usize::from(GATEWAY), "the network is full");
+        self.hosts.push(host.to_owned());
+        let (namespace, switch) = (self.namespace(host), self.switch());
+        let (port, address, gateway) = (self.port(host), self.ip(host), self.address(GATEWAY));
+        ip(&format!("netns add {namespace}"));
+        ip(&format!("-n {namespace} link set lo up"));
+        let veth = format!("type veth peer name {INTERFACE} netns {namespace}");
+        ip(&format!("-n {switch} link add {port} {veth}"));
+        ip(&format!("-n {switch} link set {port} master {BRIDGE} up"));
+        ip(&format!("-n {namespace} address add {address}/24 dev {INTERFACE}"));
+        ip(&format!("-n {namespace} link set {INTERFACE} up"));
+        ip(&format!("-n {namespace} route add default via {gateway}"));
+    }
+
+    /// The address of a host.
+    ///
+    /// # Panics
+    /// If there is none of that name.
+    #[must_use]
+    pub fn ip(&self, host: &str) -> Ipv4Addr {
+        self.address(self.number(host))
+    }
+
+    /// For what shall run on a host.
+    #[must_use]
+    pub fn place(&self, host: &str) -> Place {
+        Place { namespace: Some(self.namespace(host)) }
+    }
+
+    /// Pulls the cable of a host.
+    ///
+    /// # Panics
+    /// If there is none of that name.
+    pub fn unplug(&self, host: &str) {
+        ip(&format!("-n {} link set {} down", self.switch(), self.port(host)));
+    }
+
+    /// Plugs the cable of a host in again.
+    ///
+    /// # Panics
+    /// If there is none of that name.
+    pub fn plug(&self, host: &str) {
+        ip(&format!("-n {} link set {} up", self.switch(), self.port(host)));
+    }
+
+    /// The ids and programs of all processes on a host.
+    ///
+    /// # Panics
+    /// If there is none of that name.
+    #[must_use]
+    pub fn processes(&self, host: &str) -> Vec<(u32, String)> {
+        // One that ends meanwhile has no name any more.
+        let named = |id: u32| {
+            let name = fs::read_to_string(format!("/proc/{id}/comm")).ok()?;
+            Some((id, name.trim_end().to_owned()))
+        };
+        process_ids(&self.namespace(host)).into_iter().filter_map(named).collect()
+    }
+
+    fn number(&self, host: &str) -> u8 {
+        let at = self.hosts.iter().position(|known| known == host);
+        let at = at.unwrap_or_else(|| panic!("the network has no host {host}"));
+        u8::try_from(at + 1).unwrap()
+    }
+
+    fn address(&self, number: u8) -> Ipv4Addr {
+        let [a, b, c] = self.net;
+        Ipv4Addr::new(a, b, c, number)
+    }
+
+    /// The end of a host's cable at the switch. Names of interfaces must be short.
+    fn port(&self, host: &str) -> String {
+        format!("port{}", self.number(host))
+    }
+
+    fn namespace(&self, host: &str) -> String {
+        format!("{}-{host}", self.name)
+    }
+
+    fn switch(&self) -> String {
+        self.namespace(BRIDGE)
+    }
+}
+
+impl Drop for Network {
+    fn drop(&mut self) {
+        for host in &self.hosts {
+            remove(&self.namespace(host));
+        }
+        remove(&self.switch());
+    }
+}
+
+impl Place {
+    /// A command that runs a program there, with the process id the command has.
+    #[must_use]
+    pub fn command(&self, program: &Path) -> Command {
+        let Some(namespace) = &self.namespace else {
+            return command(program);
+        };
+        let mut ip = command(Path::new("ip"));
+        ip.args(["netns", "exec", namespace]).arg(program);
+        ip
+    }
+}
+
+fn ip(line: &str) {
+    let ran = Ran::new(Command::new("ip").args(line.split(' ')));
+    assert_eq!(ran.code, Some(0), "ip {line}: {}", ran.stderr);
+}
+
+fn process_ids(namespace: &str) -> Vec<u32> {
+    let ran = Ran::new(Command::new("ip").args(["netns", "pids", namespace]));
+    ran.stdout.lines().filter_map(|line| line.trim().parse().ok()).collect()
+}
+
+/// Ends what runs on a host, and the host. Someone else may be doing it as well.
+fn remove(namespace: &str) {
+    for id in process_ids(namespace) {
+        let id = i32::try_from(id).ok().and_then(Pid::from_raw);
+        let _ = id.map(|id| kill_process(id, Signal::KILL));
+    }
+    let _ = Ran::new(Command::new("ip").args(["netns", "delete", namespace]));
+}
+
+/// Removes what test processes that were killed have left.
+fn sweep() {
+    let Ok(namespaces) = fs::read_dir(NAMESPACES) else { return };
+    for namespace in namespaces.flatten() {
+        let name = namespace.file_name().to_string_lossy().into_owned();
+        let maker = name.strip_prefix(PREFIX).and_then(|rest| rest.split('-').nth(1));
+        let Some(maker) = maker.and_then(|id| id.parse::<u32>().ok()) else { continue };
+        if !Path::new(&format!("/proc/{maker}")).exists() {
+            remove(&name);
+        }
+    }
+}
