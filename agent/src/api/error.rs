@@ -45,11 +45,6 @@ impl ApiError {
         self
     }
 
-    pub(crate) fn detail(mut self, detail: impl Into<String>) -> Self {
-        self.body.detail = Some(detail.into());
-        self
-    }
-
     pub(crate) fn tribe_off() -> Self {
         let message = "tribe mode is off on this node";
         Self::new(StatusCode::SERVICE_UNAVAILABLE, "tribe-off", message)

@@ -106,6 +106,8 @@ mod tests {
                     facts: Arc::new(facts),
                     tribes: vec![tribe.clone()],
                     agrees: true,
+                    offers: Arc::default(),
+                    status: None,
                 },
             );
             let by_hand = (id <= joined).then_some(Reason::Joined);
@@ -129,6 +131,7 @@ mod tests {
             members: all,
             placements: BTreeMap::new(),
             policies: vec![policy],
+            items: BTreeMap::new(),
         };
         view.tribes = BTreeMap::from([(tribe, info)]);
         view
