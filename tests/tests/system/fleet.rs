@@ -17,7 +17,7 @@ const ALL: &str = "capabilities: {load_from_tribes: ['*'], plugins: ['*'], serve
 const ARRIVE: Duration = Duration::from_secs(15);
 
 /// A cluster of nodes on hosts of their own, on which tribes may do everything.
-fn cluster_on(network: &Network, nodes: &[(&str, &[&str])]) -> Cluster {
+pub(crate) fn cluster_on(network: &Network, nodes: &[(&str, &[&str])]) -> Cluster {
     let mut cluster = Cluster::new();
     for (name, options) in nodes {
         cluster.add_on(network, name, options);
