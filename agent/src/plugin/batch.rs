@@ -13,6 +13,24 @@ pub(crate) fn encode(metrics: &[Metric], bytes: &mut Vec<u8>) {
     let _ = batch.encode(bytes);
 }
 
+/// The same in parts of at most so many bytes, in order: one at least, and no metric in two of them, so
+/// one that is larger is a larger part.
+pub(crate) fn encode_parts(metrics: &[Metric], most: usize) -> Vec<Vec<u8>> {
+    let (mut parts, mut last) = (Vec::new(), Vec::new());
+    let mut one = Vec::new();
+    for metric in metrics {
+        one.clear();
+        encode(std::slice::from_ref(metric), &mut one);
+        if !last.is_empty() && last.len() + one.len() > most {
+            parts.push(std::mem::take(&mut last));
+        }
+        // Batches behind each other are one batch.
+        last.extend_from_slice(&one);
+    }
+    parts.push(last);
+    parts
+}
+
 /// The metrics that bytes hold.
 pub(crate) fn decode(bytes: &[u8]) -> Result<Vec<Metric>, DecodeError> {
     let batch = rpc::MetricsArg::decode(bytes)?;
@@ -27,4 +45,46 @@ pub(crate) fn encode_config(config: &Config) -> Vec<u8> {
 /// The configuration that bytes hold.
 pub(crate) fn decode_config(bytes: &[u8]) -> Result<Config, DecodeError> {
     Ok(convert::config(rpc::ConfigMap::decode(bytes)?))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use super::{
+        super::metric::{Data, Element, Namespace, Time},
+        *,
+    };
+
+    fn metric(number: usize, bytes: usize) -> Metric {
+        Metric {
+            namespace: Namespace(vec![Element::literal(&number.to_string())]),
+            version: 1,
+            tags: BTreeMap::new(),
+            timestamp: Time { sec: 1, nsec: 2 },
+            advertised: Time { sec: 1, nsec: 2 },
+            unit: String::new(),
+            description: String::new(),
+            data: Some(Data::Bytes(vec![7; bytes])),
+        }
+    }
+
+    fn check(sizes: &[usize], most: usize, expected: &[usize]) {
+        let metrics: Vec<_> =
+            sizes.iter().enumerate().map(|(number, size)| metric(number, *size)).collect();
+        let parts = encode_parts(&metrics, most);
+        let decoded: Vec<_> = parts.iter().map(|part| decode(part).unwrap()).collect();
+        assert_eq!(decoded.iter().map(Vec::len).collect::<Vec<_>>(), expected);
+        assert!(parts.iter().all(|part| part.len() <= most || decode(part).unwrap().len() == 1));
+        assert_eq!(decoded.concat(), metrics);
+    }
+
+    #[test]
+    fn a_batch_is_split_between_metrics_and_keeps_its_order() {
+        check(&[], 1000, &[0]);
+        check(&[10; 5], 1000, &[5]);
+        check(&[300; 5], 800, &[2, 2, 1]);
+        check(&[2000, 10, 2000], 1000, &[1, 1, 1]);
+        check(&[1_000_000; 9], 3_670_016, &[3, 3, 3]);
+    }
 }
