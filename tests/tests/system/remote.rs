@@ -4,6 +4,8 @@
 use std::{
     collections::BTreeSet,
     fs,
+    io::{Read, Write},
+    net::{Ipv4Addr, TcpStream},
     path::PathBuf,
     time::{Duration, SystemTime, UNIX_EPOCH},
 };
@@ -152,13 +154,18 @@ fn check_none_lost(cluster: &Cluster, influx: &Influx, sources: &[&str], path: &
     }
 }
 
+/// The addresses, as the kernel prints them, of the sockets in a state that others reach on the host of a
+/// node: those of plugins are at the loopback.
+fn sockets(node: &Node, state: &str) -> Vec<String> {
+    let table = fs::read_to_string(format!("/proc/{}/net/tcp", node.pid())).unwrap();
+    let fields = |line: &str| line.split_whitespace().map(str::to_owned).collect::<Vec<_>>();
+    let rows = table.lines().map(fields).filter(|fields| fields[3] == state);
+    rows.map(|fields| fields[1].clone()).filter(|local| !local.starts_with("0100007F:")).collect()
+}
+
 /// How many connections there are on the host of a node, in either direction.
 fn connections(node: &Node) -> usize {
-    let table = fs::read_to_string(format!("/proc/{}/net/tcp", node.pid())).unwrap();
-    let state = |line: &str| line.split_whitespace().nth(3).map(str::to_owned);
-    // Those of snapd to its plugins have an end at the loopback.
-    let loopback = |line: &str| line.contains("0100007F:");
-    table.lines().filter(|line| state(line).as_deref() == Some("01") && !loopback(line)).count()
+    sockets(node, "01").len()
 }
 
 /// The programs that run on a host.
@@ -423,4 +430,83 @@ fn what_a_node_holds_for_another_goes_with_it() {
         instances() == 1 && connections(&cluster["s1"]) == 0
     });
     report("a task is stopped, to the end of what was held for it", took);
+}
+
+#[test]
+fn nobody_hears_a_call_and_nobody_without_the_key_makes_one() {
+    let Some(network) = Network::new(&["c1", "s1", "x", "db"]) else { return };
+    let influx = Influx::start_on(&network, "db");
+    let cluster = cluster_on(&network, &[("c1", &[]), ("s1", &[])]);
+    let capture = network.capture(&["c1", "s1"]);
+    tribes(&cluster, &[("edge", &["c1"]), ("sink", &["s1"])]);
+    let (c1, s1) = (&cluster["c1"], &cluster["s1"]);
+    c1.types(&format!("plugin load {}", plugins::go("many").display()));
+    s1.types(&format!("plugin load {}", plugins::go("influxdb").display()));
+    let mut publish = to_sink(&influx);
+    publish["config"]["password"] = json!("CorrectHorseBattery");
+    let task = counting(&cluster, &json!({"publish": [publish.clone()]}));
+    c1.types(&format!("task create -t {}", task.display()));
+    wait_for_data(&influx, &["c1"]);
+    wait_for_data(&influx, &["c1"]);
+    let mut heard = capture.stop();
+
+    // The database itself does not encrypt: of what it was sent all is there to hear.
+    let words = ["intel/many", "value23", "collection", "CorrectHorseBattery", "influxdb", "count"];
+    assert!(words[..3].iter().all(|word| heard.has(word.as_bytes())));
+    let db = network.ip("db");
+    heard.streams.retain(|(from, to), _| *from.ip() != db && *to.ip() != db);
+    let [from, to] = ["c1", "s1"].map(|host| network.ip(host));
+    let calls = heard.streams.iter().filter(|((a, b), _)| (*a.ip(), *b.ip()) == (from, to));
+    let sent = calls.map(|(_, bytes)| bytes.clone()).max_by_key(Vec::len).unwrap();
+    assert!(sent.len() > 4000, "{}", sent.len());
+    for word in words {
+        assert!(!heard.has(word.as_bytes()), "`{word}` was heard");
+    }
+
+    // Nothing listens but the port of the cluster.
+    let open = sockets(s1, "0A");
+    assert_eq!(open.len(), 1, "{open:?}");
+    assert!(open[0].ends_with(&format!(":{:04X}", s1.address().port())), "{open:?}");
+
+    // A node with another key finds nobody.
+    let mut other = Cluster::new();
+    let seed = s1.address().to_string();
+    other.add_on(&network, "x", &["--tribe-seed", &seed]);
+    other["x"].configure(ALL);
+    other.run(&["x"]);
+    let x = &other["x"];
+    x.types(&format!("plugin load {}", plugins::go("many").display()));
+    publish.as_object_mut().unwrap().remove("tribe");
+    publish["target"] = json!("s1");
+    let task = counting(&other, &json!({"publish": [publish]}));
+    let rejected = |node: &Node| node.counters()["tribe_streams_rejected_total"];
+    wait_until("it is turned away", || rejected(s1) > 0);
+    x.types(&format!("task create -t {}", task.display()));
+    wait_until("it is told that there is nobody", || {
+        let task = shown(x, "count");
+        let failure = step(&task, "publish[0]").last_failure.clone();
+        failure.is_some_and(|it| it.text == "node `s1` is down, or there is none of that name")
+    });
+    assert_eq!(s1.alive(), ["c1".to_owned(), "s1".to_owned()].into());
+
+    // Nor does one without any key, who says again what a member has said.
+    let accepted = |node: &Node| node.counters()["tribe_service_streams_accepted_total"];
+    let (before, turned_away) = (accepted(s1), rejected(s1));
+    let answer = network.on("x", || say_again(network.ip("s1"), s1.address().port(), &sent));
+    wait_until("it is turned away", || rejected(s1) > turned_away);
+    assert_eq!(accepted(s1), before);
+    // No more than a handshake comes back, which says nothing.
+    assert!(answer.len() < 200, "{answer:?}");
+    wait_for_data(&influx, &["c1"]);
+    assert_eq!(influx.sources("snap", "intel/many/"), ["c1".to_owned()].into());
+}
+
+/// Says this to a port, and hears what comes back until the other side closes.
+fn say_again(ip: Ipv4Addr, port: u16, bytes: &[u8]) -> Vec<u8> {
+    let mut stream = TcpStream::connect((ip, port)).unwrap();
+    // It may be closed before all is said.
+    let _ = stream.write_all(bytes);
+    let mut answer = Vec::new();
+    let _ = stream.read_to_end(&mut answer);
+    answer
 }
