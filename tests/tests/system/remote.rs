@@ -510,3 +510,48 @@ fn say_again(ip: Ipv4Addr, port: u16, bytes: &[u8]) -> Vec<u8> {
     let _ = stream.read_to_end(&mut answer);
     answer
 }
+
+#[test]
+fn a_batch_larger_than_plugins_take_arrives_whole_and_in_order() {
+    let Some(network) = Network::new(&["c1", "s1"]) else { return };
+    let cluster = cluster_on(&network, &[("c1", &[]), ("s1", &[])]);
+    tribes(&cluster, &[("edge", &["c1"]), ("sink", &["s1"])]);
+    let (c1, s1) = (&cluster["c1"], &cluster["s1"]);
+    c1.types(&format!("plugin load {}", plugins::go("many").display()));
+    s1.types(&format!("plugin load {}", plugins::go("file").display()));
+    wait_for_offer(c1, "sink", "s1", "publisher:file:1");
+    let path = cluster.dir().join("published");
+    let publish =
+        json!({"plugin_name": "file", "tribe": "sink", "config": {"file": path.to_str().unwrap()}});
+    // Fifty metrics of 120 kB.
+    let padding = "x".repeat(60_000);
+    let tags = json!({"/intel/many": {"padding": padding, "more": padding}});
+    let task = counting(&cluster, &json!({"tags": tags, "publish": [publish]}));
+    c1.types(&format!("task create -t {}", task.display()));
+    wait_until("some batches are published", || {
+        step(&shown(c1, "count"), "publish[0]").passed_count >= 4
+    });
+    c1.types("task stop count");
+    wait_until("all is delivered", || shown(c1, "count").state == TaskState::Stopped);
+
+    let published = fs::read_to_string(path).unwrap();
+    let calls: Vec<Vec<Value>> =
+        published.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    let batches = step(&shown(c1, "count"), "publish[0]").passed_count;
+    assert!(calls.len() as u64 > batches, "{} calls for {batches} batches", calls.len());
+    let metrics: Vec<_> = calls.concat();
+    let number =
+        |metric: &Value| metric["tags"]["collection"].as_str().unwrap().parse::<usize>().unwrap();
+    let mut last = 0;
+    for batch in metrics.chunks(50) {
+        // What was collected a moment ago may be collected once more.
+        let collection = number(&batch[0]);
+        assert!(collection == last || collection == last + 1, "{collection} after {last}");
+        last = collection;
+        for (value, metric) in batch.iter().enumerate() {
+            assert_eq!(number(metric), collection);
+            assert_eq!(metric["namespace"], format!("/intel/many/value{value:02}"));
+        }
+    }
+    assert_eq!(metrics.len() as u64, batches * 50);
+}
