@@ -49,24 +49,14 @@ pub(crate) fn decode_config(bytes: &[u8]) -> Result<Config, DecodeError> {
 
 #[cfg(test)]
 mod tests {
-    use std::collections::BTreeMap;
-
     use super::{
-        super::metric::{Data, Element, Namespace, Time},
+        super::metric::{Data, test_metric},
         *,
     };
 
     fn metric(number: usize, bytes: usize) -> Metric {
-        Metric {
-            namespace: Namespace(vec![Element::literal(&number.to_string())]),
-            version: 1,
-            tags: BTreeMap::new(),
-            timestamp: Time { sec: 1, nsec: 2 },
-            advertised: Time { sec: 1, nsec: 2 },
-            unit: String::new(),
-            description: String::new(),
-            data: Some(Data::Bytes(vec![7; bytes])),
-        }
+        let data = Some(Data::Bytes(vec![7; bytes]));
+        Metric { data, ..test_metric(&format!("/{number}")) }
     }
 
     fn check(sizes: &[usize], most: usize, expected: &[usize]) {

@@ -64,4 +64,4 @@ pub(crate) use self::{
 };
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

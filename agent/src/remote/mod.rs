@@ -8,6 +8,8 @@
 //! Invariant: the stream is the lease. When either side dies it ends, and with it all that the other
 //! side held for it.
 
+#[cfg(test)]
+mod bench;
 mod call;
 mod find;
 mod frame;
