@@ -1,8 +1,11 @@
 //! Metrics as bytes that can be kept: those of the protocol, so that nothing is lost.
 
-use prost::{DecodeError, Message};
+use prost::{DecodeError, Message, encoding::message};
 
 use super::{config::Config, convert, metric::Metric, rpc};
+
+/// The tag of the metrics in the message that bytes are.
+const METRICS_TAG: u32 = 1;
 
 /// Metrics as bytes, behind those that are there.
 pub(crate) fn encode(metrics: &[Metric], bytes: &mut Vec<u8>) {
@@ -17,15 +20,13 @@ pub(crate) fn encode(metrics: &[Metric], bytes: &mut Vec<u8>) {
 /// one that is larger is a larger part.
 pub(crate) fn encode_parts(metrics: &[Metric], most: usize) -> Vec<Vec<u8>> {
     let (mut parts, mut last) = (Vec::new(), Vec::new());
-    let mut one = Vec::new();
     for metric in metrics {
-        one.clear();
-        encode(std::slice::from_ref(metric), &mut one);
-        if !last.is_empty() && last.len() + one.len() > most {
+        let raw = convert::to_rpc(metric, None);
+        let size = message::encoded_len(METRICS_TAG, &raw);
+        if !last.is_empty() && last.len() + size > most {
             parts.push(std::mem::take(&mut last));
         }
-        // Batches behind each other are one batch.
-        last.extend_from_slice(&one);
+        message::encode(METRICS_TAG, &raw, &mut last);
     }
     parts.push(last);
     parts
