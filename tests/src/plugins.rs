@@ -56,15 +56,34 @@ fn build(args: &[&str]) -> PathBuf {
 /// If it cannot be installed, or there is none of that name.
 #[must_use]
 pub fn pypi(name: &str) -> PathBuf {
+    existing(environment().join("bin").join(name))
+}
+
+/// A plugin in Python of which this is the source in the project, made executable in this directory.
+///
+/// # Panics
+/// If it cannot be made.
+#[must_use]
+pub fn python(source: &str, dir: &Path) -> PathBuf {
+    let source = workspace().join(source);
+    let script = fs::read_to_string(&source).unwrap();
+    let interpreter = existing(environment().join("bin/python"));
+    let path = dir.join(source.file_name().unwrap());
+    fs::write(&path, format!("#!{}\n{script}", interpreter.display())).unwrap();
+    fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).unwrap();
+    path
+}
+
+/// Where snap's library for Python is, and the plugins of PyPI.
+fn environment() -> &'static Path {
     static DIR: OnceLock<PathBuf> = OnceLock::new();
-    let dir = DIR.get_or_init(|| {
+    DIR.get_or_init(|| {
         // The tests of snapd have theirs there, too.
         let dir = target().join("tmp/snap-plugin-lib-py");
         let script = workspace().join("agent/tests/plugins/setup");
         Ran::new(Command::new(script).arg(&dir)).done();
         dir
-    });
-    existing(dir.join("bin").join(name))
+    })
 }
 
 /// A plugin that does not work: `crash`, `hang` or `garbage`.

@@ -16,6 +16,7 @@ mod keys;
 mod languages;
 mod mistakes;
 mod parts;
+mod remote;
 mod restart;
 mod storyboard;
 mod transcript;
