@@ -8,6 +8,7 @@
 )]
 
 mod abuse;
+mod broken;
 mod cut_off;
 mod facts;
 mod fleet;
@@ -15,6 +16,7 @@ mod idle;
 mod keys;
 mod languages;
 mod mistakes;
+mod outage;
 mod parts;
 mod restart;
 mod storyboard;
