@@ -15,6 +15,7 @@ mod fleet;
 mod idle;
 mod keys;
 mod languages;
+mod load;
 mod mistakes;
 mod outage;
 mod parts;
