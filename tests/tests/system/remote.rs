@@ -412,7 +412,7 @@ fn what_a_node_holds_for_another_goes_with_it() {
     cluster["c1"].types(&format!("task create -t {} --tribe edge", task.display()));
     let instances = || {
         let all = network.processes("s1");
-        all.into_iter().filter(|(_, name)| name == "slow.py").count()
+        all.into_iter().filter(|(_, name)| name == "slow").count()
     };
     wait_until("each caller has an instance of the plugin", || instances() == 3);
 
