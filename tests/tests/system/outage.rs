@@ -197,7 +197,8 @@ fn a_killed_snapd_takes_its_plugins_with_it_and_goes_on_with_all_that_was_asked(
     i1.load(&plugins::go("file"), "core");
     i1.create(&cluster.manifest("steady", &each_second(&to_file())), "core");
     // What was asked of this node alone: a plugin in Python, a task that runs, and one that was stopped.
-    i1.types(&format!("plugin load {}", plugins::python("agent/tests/plugins/collector.py", cluster.dir()).display()));
+    let collector = plugins::python("agent/tests/plugins/collector.py", cluster.dir());
+    i1.types(&format!("plugin load {}", collector.display()));
     let mut alone = each_second(&to_file());
     alone["workflow"]["collect"]["metrics"] = json!({"/tribe/mock/load": {}});
     alone["workflow"]["collect"]["publish"][0]["config"]["file"] = json!(cluster.out("alone"));
