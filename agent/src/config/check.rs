@@ -41,10 +41,18 @@ pub(crate) fn print(settings: &Settings) -> Result<String, fmt::Error> {
     plugin_settings::print(plugins, &mut out, line)?;
     line(&mut out, "  dir", plugin_dir.value.display(), &plugin_dir.origin)?;
     writeln!(out, "capabilities:")?;
-    let CapabilitySettings { load_from_tribes, plugins, serve_to } = capabilities;
+    let CapabilitySettings {
+        load_from_tribes,
+        plugins,
+        serve_to,
+        serve_plugins,
+        serve_concurrency,
+    } = capabilities;
     line(&mut out, "  load_from_tribes", &load_from_tribes.value, &load_from_tribes.origin)?;
     line(&mut out, "  plugins", &plugins.value, &plugins.origin)?;
     line(&mut out, "  serve_to", &serve_to.value, &serve_to.origin)?;
+    line(&mut out, "  serve_plugins", &serve_plugins.value, &serve_plugins.origin)?;
+    line(&mut out, "  serve_concurrency", serve_concurrency.value, &serve_concurrency.origin)?;
     writeln!(out, "tribe:")?;
     line(&mut out, "  enable", tribe.enable.value, &tribe.enable.origin)?;
     line(&mut out, "  name", &tribe.name.value, &tribe.name.origin)?;

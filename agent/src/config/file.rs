@@ -76,6 +76,8 @@ struct CapabilitySection {
     load_from_tribes: Option<Spanned<Vec<String>>>,
     plugins: Option<Spanned<Vec<String>>>,
     serve_to: Option<Spanned<Vec<String>>>,
+    serve_plugins: Option<Spanned<Vec<String>>>,
+    serve_concurrency: Option<Spanned<u64>>,
 }
 
 /// The section `spool`.
@@ -169,6 +171,8 @@ impl Reader<'_> {
             load_from_tribes: self.given(capabilities.load_from_tribes),
             allowed_plugins: self.given(capabilities.plugins),
             serve_to: self.given(capabilities.serve_to),
+            serve_plugins: self.given(capabilities.serve_plugins),
+            serve_concurrency: self.given(capabilities.serve_concurrency),
             tasks: TaskLayer {
                 discover: self.given(file.auto_discover_path),
                 spool_size: self.given(spool.size),
