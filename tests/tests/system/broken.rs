@@ -46,9 +46,10 @@ fn what_is_broken_shows_its_reason_where_it_is_and_nothing_else_is_affected() {
     let [i1, i2] = ["i1", "i2"].map(|node| &cluster[node]);
     i1.load(&plugins::go("many"), "core");
     i1.load(&plugins::go("file"), "core");
+    i1.wait_until_applied("core");
     let to_file = json!({"plugin_name": "file", "config": {"file": "{{out}}"}});
     i1.create(&cluster.manifest("good", &task(&to_file)), "core");
-    wait_until("all is applied", || i2.tribe_status("core").applied);
+    i2.wait_until_applied("core");
     assert_eq!(i2.tries("tribe status core").code, Some(0));
 
     // Broken on one node, good on the others.
