@@ -8,7 +8,7 @@ use std::{
 use serde_json::Value;
 use tribe_api::{ItemStatus, Task, TribeStatus};
 
-use crate::{cluster::Cluster, node::Node};
+use crate::{cluster::Cluster, node::Node, wait::wait_until};
 
 /// What tribes may do on the nodes: everything.
 const ALL: &str = "capabilities: {load_from_tribes: ['*'], plugins: ['*'], serve_to: ['*']}\n";
@@ -79,6 +79,11 @@ impl Node {
     /// Has a tribe run a task.
     pub fn create(&self, manifest: &Path, tribe: &str) {
         self.types(&format!("task create -t {} --tribe {tribe}", manifest.display()));
+    }
+
+    /// Waits until all members do all that a tribe asks.
+    pub fn wait_until_applied(&self, tribe: &str) {
+        wait_until("all is done that the tribe asks", || self.tribe_status(tribe).applied);
     }
 
     /// A task as it is on this node, whoever wants it; none if there is no such task, or not yet.

@@ -32,6 +32,8 @@ use crate::{
 const PARALLEL: usize = 4;
 /// The pause before the first new try of what failed; it doubles with each.
 const FIRST_PAUSE: Duration = Duration::from_secs(1);
+/// Pauses up to this are too short to think that a file is not to be had.
+const FETCH_PATIENCE: Duration = Duration::from_secs(4);
 /// How long the item of what was loaded by hand may take to be seen.
 const PIN_TIME: Duration = Duration::from_secs(30);
 /// The longest pause.
@@ -169,10 +171,9 @@ impl Plugins {
         is_new
     }
 
-    /// Is a plugin on its way for the first time?
+    /// Is a plugin on its way, and was it not for long?
     pub(super) fn is_loading(&self) -> bool {
-        let first = |slot: &Slot| matches!(slot.phase, Phase::Loading) && slot.failure.is_none();
-        self.slots.values().any(first)
+        self.slots.values().any(Slot::is_on_its_way)
     }
 
     /// When something is to be tried again.
@@ -375,6 +376,15 @@ impl Plugins {
 }
 
 impl Slot {
+    /// Nothing is wrong with it yet: it is being loaded for the first time, or those who have its file are
+    /// not known yet.
+    fn is_on_its_way(&self) -> bool {
+        match &self.failure {
+            None => matches!(self.phase, Phase::Loading),
+            Some(failure) => failure.state == State::Fetching && self.pause <= FETCH_PATIENCE,
+        }
+    }
+
     fn new(phase: Phase) -> Self {
         Self { phase, pause: FIRST_PAUSE, failure: None, pinned_until: None }
     }

@@ -3,8 +3,9 @@
 //!
 //! What a task itself does after that, such as failing or coming to its end, is left to it.
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
+use tokio::time::Instant;
 use tracing::{info, warn};
 
 use super::{
@@ -15,6 +16,9 @@ use crate::{
     remote::Remote,
     task::{self, Format, Manifest, Origin, Scheduler, TaskReport, TaskSpec},
 };
+
+/// The pause before what could not be begun is tried again.
+const PAUSE: Duration = Duration::from_secs(10);
 
 /// The tasks that items asked for.
 #[derive(Debug)]
@@ -31,6 +35,8 @@ struct Held {
     /// The manifest, or why there is no task.
     manifest: Result<Arc<Manifest>, String>,
     running: bool,
+    /// When what could not be done is tried again.
+    again: Option<Instant>,
 }
 
 impl Tasks {
@@ -61,7 +67,7 @@ impl Tasks {
     pub(super) fn step(&mut self, wishes: &BTreeMap<ItemKey, Wish>, loading: bool) {
         for (key, wish) in wishes {
             let Want::Task(text) = &wish.want else { continue };
-            if self.held.get(key).is_none_or(|held| held.text != *text) {
+            if self.held.get(key).is_none_or(|held| held.is_to_begin(text)) {
                 let held = self.begin(key, text);
                 self.held.insert(key.clone(), held);
             }
@@ -104,17 +110,19 @@ impl Tasks {
 
     /// A task that does not run yet.
     fn begin(&self, key: &ItemKey, text: &str) -> Held {
-        let manifest = self.replace(key, text);
+        let parsed = Manifest::parse(text, Format::Json);
+        let parsed = parsed.map(Arc::new).map_err(|error| error.lines().join("\n"));
+        let is_readable = parsed.is_ok();
+        let manifest = parsed.and_then(|manifest| self.replace(key, manifest));
         if let Err(reason) = &manifest {
             warn!(task = key.task_id(), reason, "a task cannot run here");
         }
-        Held { text: text.to_owned(), manifest, running: false }
+        // It may be the disk, which may have room by then.
+        let again = (is_readable && manifest.is_err()).then(|| Instant::now() + PAUSE);
+        Held { text: text.to_owned(), manifest, running: false, again }
     }
 
-    fn replace(&self, key: &ItemKey, text: &str) -> Result<Arc<Manifest>, String> {
-        let manifest =
-            Manifest::parse(text, Format::Json).map_err(|error| error.lines().join("\n"))?;
-        let manifest = Arc::new(manifest);
+    fn replace(&self, key: &ItemKey, manifest: Arc<Manifest>) -> Result<Arc<Manifest>, String> {
         let origin = match &key.source {
             Source::Local => Origin::Local,
             Source::Tribe(tribe) => Origin::Tribe(tribe.to_string()),
@@ -144,6 +152,13 @@ impl Tasks {
         if let Err(error) = done {
             warn!(task = id, %error, "a task does not do what is wanted");
         }
+    }
+}
+
+impl Held {
+    /// Is it to be done as this says, and not yet?
+    fn is_to_begin(&self, text: &str) -> bool {
+        self.text != text || self.again.is_some_and(|again| again <= Instant::now())
     }
 }
 

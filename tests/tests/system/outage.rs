@@ -186,7 +186,7 @@ fn a_plugin_that_is_killed_is_back_within_three_seconds() {
     let task = i1.task("steady");
     assert!(published() as u64 >= task.steps[0].passed_count, "{task:#?}");
     assert!(task.steps[0].failed_count <= BACK.as_secs(), "{task:#?}");
-    wait_until("nothing is wrong any more", || i1.tribe_status("core").applied);
+    i1.wait_until_applied("core");
 }
 
 #[test]
@@ -211,7 +211,7 @@ fn a_killed_snapd_takes_its_plugins_with_it_and_goes_on_with_all_that_was_asked(
         now.iter().zip(from).all(|(now, from)| *now >= from + 2)
     };
     wait_until("all data arrive", || flows(&cluster, [0; 3]));
-    wait_until("all is applied", || i1.tribe_status("core").applied);
+    i1.wait_until_applied("core");
     let names = |node: &Node| -> BTreeSet<String> {
         node.plugin_processes().into_iter().map(|(_, name)| name).collect()
     };
@@ -231,7 +231,7 @@ fn a_killed_snapd_takes_its_plugins_with_it_and_goes_on_with_all_that_was_asked(
     wait_until("all data arrive again", || flows(&cluster, from));
     report("snapd started again, to two batches of each task", started.elapsed());
     let i1 = &cluster["i1"];
-    wait_until("all is applied again", || i1.tribe_status("core").applied);
+    i1.wait_until_applied("core");
     assert_eq!(names(i1), before);
     assert_eq!(i1.types("plugin list").lines().count(), plugins);
     let states = ["steady", "alone", "paused"].map(|task| i1.task(task).state);
@@ -283,6 +283,7 @@ fn a_newer_version_of_a_plugin_takes_over_without_a_gap() {
     let i1 = &cluster["i1"];
     i1.load(&plugins::go("many"), "core");
     i1.load(&plugins::go("file"), "core");
+    i1.wait_until_applied("core");
     i1.create(&cluster.manifest("steady", &each_second(&to_file())), "core");
     wait_until("the first batches", || nodes.iter().all(|node| cluster.published(node).len() >= 3));
     let old = nodes.map(|node| process_of(&cluster[node], "many"));
