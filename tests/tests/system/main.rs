@@ -17,6 +17,7 @@ mod languages;
 mod mistakes;
 mod parts;
 mod restart;
+mod services;
 mod storyboard;
 mod transcript;
 
