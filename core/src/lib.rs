@@ -19,8 +19,9 @@ mod swim;
 mod wire;
 
 pub use engine::{
-    Acting, Caller, CommandError, DialError, Event, EventKind, Item, Member, MemberState,
-    PolicyCreated, PolicyInfo, ServeOptions, Target, Tribe, TribeMember, View, Written,
+    Acting, Caller, CommandError, DialError, Event, EventKind, Item, Member, MemberState, Offer,
+    OfferQuery, OfferedPlugin, PatternError, PluginPattern, PolicyCreated, PolicyInfo,
+    ServeOptions, ServicePattern, Target, Tribe, TribeMember, View, Written,
 };
 pub use fact::{Boolean, Fact, FactError, Facts, Source, Spelling, Value};
 pub use keyring::{Key, KeyChange, KeyError, KeyId, Keyring, KeyringError};

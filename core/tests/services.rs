@@ -3,12 +3,19 @@
 #![cfg(feature = "runtime")]
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
-use std::{collections::BTreeSet, io, time::Duration};
+use std::{
+    collections::BTreeSet,
+    io::{self, Read as _, Write as _},
+    net::Shutdown,
+    os::unix::net::UnixStream,
+    thread,
+    time::Duration,
+};
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tribe::{
-    CommandError, Config, DialError, Incoming, Key, Keyring, Node, NodeName, ServeOptions, Service,
-    ServiceStream, Target, TribeName, View,
+    CommandError, Config, DialError, Incoming, Key, Keyring, Node, NodeName, OfferQuery,
+    PluginPattern, ServeOptions, Service, ServicePattern, ServiceStream, Target, TribeName, View,
 };
 
 /// More than enough for anything that is waited for here.
@@ -348,4 +355,191 @@ async fn a_node_that_runs_alone_dials_itself() {
         }
     };
     soon(again).await;
+}
+
+/// A blocking socket, used off the runtime's threads.
+async fn off<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> T {
+    soon(tokio::task::spawn_blocking(work)).await.unwrap()
+}
+
+/// Dials a service, and gives both ends as sockets.
+async fn sockets(from: &Node, to: &Node) -> (UnixStream, UnixStream) {
+    let mut service = to.serve("socket", ServeOptions::default()).await.unwrap();
+    let dialled = soon(from.dial(at(to.name().as_str()), "socket")).await.unwrap();
+    let accepted = soon(service.accept()).await.unwrap().stream;
+    (dialled.into_socket().unwrap(), accepted.into_socket().unwrap())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_socket_carries_much_both_ways_and_each_direction_ends_by_itself() {
+    const LENGTH: usize = 16 * 1024 * 1024;
+    let nodes = cluster(2).await;
+    for dialler in &nodes {
+        let (dialled, accepted) = sockets(dialler, &nodes[0]).await;
+        let exchange = |socket: UnixStream, out: Vec<u8>| {
+            off(move || {
+                let mut reader = socket.try_clone().unwrap();
+                let writing = thread::spawn(move || {
+                    (&socket).write_all(&out).unwrap();
+                    socket.shutdown(Shutdown::Write).unwrap();
+                    (socket, out)
+                });
+                let mut heard = Vec::new();
+                reader.read_to_end(&mut heard).unwrap();
+                (writing.join().unwrap().1, heard)
+            })
+        };
+        let there = tokio::spawn(exchange(accepted, noise(2, LENGTH)));
+        let (sent_here, heard_here) = exchange(dialled, noise(1, LENGTH)).await;
+        let (sent_there, heard_there) = there.await.unwrap();
+        assert!(sent_here == heard_there && sent_there == heard_here);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_socket_that_is_closed_after_all_was_read_ends_its_direction() {
+    let nodes = cluster(2).await;
+    let (mut dialled, mut accepted) = sockets(&nodes[1], &nodes[0]).await;
+    let heard = off(move || {
+        dialled.write_all(b"that was all").unwrap();
+        drop(dialled);
+        let mut heard = Vec::new();
+        accepted.read_to_end(&mut heard).unwrap();
+        heard
+    });
+    assert_eq!(heard.await, b"that was all");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_lost_stream_is_an_error_of_its_socket_after_what_had_come() {
+    let nodes = cluster(2).await;
+    for (round, written) in [&b""[..], b"half of it"].into_iter().enumerate() {
+        let mut service = nodes[0].serve("half", ServeOptions::default()).await.unwrap();
+        let dialled = soon(nodes[1].dial(at("n1"), "half")).await.unwrap();
+        let mut accepted = soon(service.accept()).await.unwrap().stream;
+        accepted.write_all(b"half of it").await.unwrap();
+        let mut dialled = dialled.into_socket().unwrap();
+        // Whether the user itself had written something makes no difference.
+        dialled.write_all(written).unwrap();
+        soon(accepted.read_exact(&mut vec![0; written.len()])).await.unwrap();
+        if round == 0 {
+            drop(accepted)
+        } else {
+            nodes[0].stop().await
+        }
+        let (heard, error, again) = off(move || {
+            let mut heard = Vec::new();
+            let error = dialled.read_to_end(&mut heard).unwrap_err();
+            (heard, error, dialled.write_all(b"more").unwrap_err())
+        })
+        .await;
+        assert_eq!(heard, b"half of it");
+        assert_eq!(error.kind(), io::ErrorKind::ConnectionReset);
+        assert_eq!(again.kind(), io::ErrorKind::BrokenPipe);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_socket_that_is_closed_with_bytes_unread_is_an_error_to_the_peer() {
+    let nodes = cluster(2).await;
+    let mut service = nodes[0].serve("unread", ServeOptions::default()).await.unwrap();
+    let mut dialled = soon(nodes[1].dial(at("n1"), "unread")).await.unwrap();
+    let accepted = soon(service.accept()).await.unwrap().stream.into_socket().unwrap();
+    dialled.write_all(b"nobody reads this").await.unwrap();
+    off(move || {
+        accepted.set_read_timeout(Some(LONG)).unwrap();
+        // It has come, and waits.
+        rustix::net::recv(&accepted, &mut [0; 1], rustix::net::RecvFlags::PEEK).unwrap();
+    })
+    .await;
+    let error = soon(dialled.read_u8()).await.unwrap_err();
+    assert_eq!(error.kind(), io::ErrorKind::ConnectionReset, "{error}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_was_written_to_a_socket_before_it_is_closed_arrives_whatever_the_peer_says() {
+    const LENGTH: usize = 1024 * 1024;
+    let nodes = cluster(2).await;
+    let mut service = nodes[0].serve("talk", ServeOptions::default()).await.unwrap();
+    let dialled = soon(nodes[1].dial(at("n1"), "talk")).await.unwrap().into_socket().unwrap();
+    let mut accepted = soon(service.accept()).await.unwrap().stream;
+    let out = noise(1, LENGTH);
+    let sent = out.clone();
+    off(move || {
+        (&dialled).write_all(&sent[..LENGTH / 2]).unwrap();
+        thread::spawn(move || (&dialled).write_all(&sent[LENGTH / 2..]).unwrap());
+    })
+    .await;
+    // It talks to one who is gone before it listens.
+    accepted.write_all(&noise(2, LENGTH / 16)).await.unwrap();
+    let mut heard = vec![0; LENGTH];
+    soon(accepted.read_exact(&mut heard)).await.unwrap();
+    assert!(heard == out);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_does_not_read_a_socket_stops_who_writes() {
+    let nodes = cluster(2).await;
+    let (dialled, mut accepted) = sockets(&nodes[1], &nodes[0]).await;
+    let written = off(move || {
+        dialled.set_write_timeout(Some(Duration::from_secs(2))).unwrap();
+        let mut written = 0;
+        let block = [7; 64 * 1024];
+        loop {
+            match (&dialled).write(&block) {
+                Ok(more) => written += more,
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                    return (dialled, written);
+                }
+                Err(error) => panic!("{error}"),
+            }
+        }
+    });
+    let (dialled, written) = written.await;
+    // Buffers of sockets and pipes, no more.
+    assert!(written < 32 * 1024 * 1024, "{written}");
+    drop(dialled);
+    let heard = off(move || {
+        let mut heard = Vec::new();
+        accepted.read_to_end(&mut heard).unwrap();
+        heard.len()
+    });
+    assert_eq!(heard.await, written);
+}
+
+#[tokio::test]
+async fn who_offers_what_is_found_by_tribe_node_service_and_plugin() {
+    let nodes = cluster(2).await;
+    let mut written = nodes[0].create_tribe("sink", "").await.unwrap();
+    written = nodes[0].join_tribe("sink", None).await.unwrap_or(written);
+    assert!(nodes[0].wait(&written, LONG).await.unwrap().is_empty());
+    let mut services = Vec::new();
+    for (node, name) in [
+        (0, "publisher/influxdb/25"),
+        (0, "echo"),
+        (1, "publisher/influxdb/19"),
+        (1, "processor/tag/3"),
+    ] {
+        services.push(nodes[node].serve(name, ServeOptions::default()).await.unwrap());
+    }
+    until(&nodes[0], "offered", |view| offers(view, "n2", "processor/tag/3")).await;
+    let view = nodes[0].view();
+    let find = |query: OfferQuery| {
+        let offers = view.offers(&query).unwrap();
+        offers.iter().map(|offer| format!("{} {}", offer.node, offer.service)).collect::<Vec<_>>()
+    };
+    let all =
+        ["n1 echo", "n2 processor/tag/3", "n2 publisher/influxdb/19", "n1 publisher/influxdb/25"];
+    assert_eq!(find(OfferQuery::default()), all);
+    let tribe = OfferQuery { tribe: Some("sink".to_owned()), ..OfferQuery::default() };
+    assert_eq!(find(tribe), ["n1 echo", "n1 publisher/influxdb/25"]);
+    let node = OfferQuery { node: Some("n2".to_owned()), ..OfferQuery::default() };
+    assert_eq!(find(node).len(), 2);
+    let service = Some(ServicePattern::parse("publisher/*").unwrap());
+    assert_eq!(find(OfferQuery { service, ..OfferQuery::default() }).len(), 2);
+    let plugin = Some(PluginPattern::parse("publisher:influxdb:>=20").unwrap());
+    assert_eq!(find(OfferQuery { plugin, ..OfferQuery::default() }), ["n1 publisher/influxdb/25"]);
+    let unknown = OfferQuery { tribe: Some("sinc".to_owned()), ..OfferQuery::default() };
+    let error = view.offers(&unknown).unwrap_err();
+    assert_eq!(error.to_string(), "there is no tribe `sinc`, did you mean `sink`?");
 }

@@ -3,13 +3,16 @@
 from os import PathLike
 from typing import TypedDict, final
 
-from tribe.types import Acting, EventKind, FactValue, Member, PolicyInfo, Tribe
+from tribe.types import Acting, EventKind, FactValue, Member, Offer, PolicyInfo, Tribe
 
 __all__ = [
+    "EventFeed",
     "Events",
     "Key",
     "Node",
+    "Pending",
     "Policy",
+    "Service",
     "Written",
     "__version__",
     "generate_key",
@@ -34,6 +37,7 @@ class _Options(TypedDict):
     version: str | None
 
 _Explained = tuple[bool | None, str, str]
+_Stream = tuple[int, tuple[str, str, str]]
 
 @final
 class Node:
@@ -70,12 +74,45 @@ class Node:
     def wait(self, written: Written, timeout: float) -> list[str]: ...
     def wait_synced(self, timeout: float | None) -> None: ...
     def events(self, kinds: list[str]) -> Events: ...
+    def event_feed(self, kinds: list[str]) -> EventFeed: ...
+    def offers(
+        self,
+        tribe: str | None,
+        node: str | None,
+        service: str | None,
+        plugin: str | None,
+    ) -> list[Offer]: ...
+    def serve(self, name: str, tribes: list[str] | None, most: int, hidden: bool) -> Service: ...
+    def dial(
+        self, service: str, tribe: str | None, node: str | None, timeout: float | None
+    ) -> _Stream: ...
+    def start_dial(
+        self, service: str, tribe: str | None, node: str | None, timeout: float | None
+    ) -> Pending: ...
+    def start_wait_synced(self, timeout: float | None) -> Pending: ...
     def leave(self) -> None: ...
     def stop(self) -> None: ...
 
 @final
 class Events:
     def next(self, timeout: float | None) -> tuple[int, EventKind, str, str] | None: ...
+
+@final
+class EventFeed:
+    def try_next(self) -> tuple[tuple[int, EventKind, str, str] | None, bool]: ...
+    def fd(self) -> int: ...
+
+@final
+class Service:
+    def accept(self, timeout: float | None) -> _Stream: ...
+    def try_accept(self) -> _Stream | None: ...
+    def fd(self) -> int: ...
+    def close(self) -> None: ...
+
+@final
+class Pending:
+    def fd(self) -> int: ...
+    def result(self) -> _Stream | None: ...
 
 @final
 class Policy:

@@ -15,6 +15,7 @@ mod counters;
 mod event;
 mod items;
 mod leave;
+mod offers;
 mod output;
 mod own;
 mod peers;
@@ -38,6 +39,7 @@ use rand::{RngExt, SeedableRng, rngs::StdRng};
 
 pub use command::{Command, CommandError, PolicyCreated, Reply, Written};
 pub use event::{Event, EventKind};
+pub use offers::{Offer, OfferQuery, OfferedPlugin, PatternError, PluginPattern, ServicePattern};
 pub use output::{Now, Output, Resolved, Saved, StreamEvent, StreamId, Table, Ticket, Write};
 #[cfg(feature = "runtime")]
 pub(crate) use own::check_facts;

@@ -10,6 +10,7 @@ mod driver;
 mod facts;
 mod node;
 mod services;
+mod socket;
 mod start;
 mod store;
 mod streams;

@@ -21,6 +21,7 @@ mod outage;
 mod parts;
 mod remote;
 mod restart;
+mod services;
 mod storyboard;
 mod transcript;
 
