@@ -3,7 +3,10 @@
 use std::{fs, time::Duration};
 
 use serde_json::{Value, json};
-use tribe_tests::{Cluster, Echoes, Language, Program, free_address, full_size, report, wait_until, wait_until_within};
+use tribe_tests::{
+    Cluster, Echoes, Language, Program, free_address, full_size, report, wait_until,
+    wait_until_within,
+};
 
 /// How much an agent's memory may grow while much goes through it, in KiB: buffers, no more.
 const GROWTH_KIB: u64 = 24 * 1024;
@@ -84,8 +87,7 @@ fn service(language: Language) -> String {
 
 /// A figure of a process, in KiB.
 fn memory(program: &Program, figure: &str) -> u64 {
-    let status =
-        fs::read_to_string(format!("/proc/{}/status", program.process.id())).unwrap();
+    let status = fs::read_to_string(format!("/proc/{}/status", program.process.id())).unwrap();
     let line = status.lines().find_map(|line| line.strip_prefix(figure)).unwrap();
     line.split_whitespace().nth(1).unwrap().parse().unwrap()
 }
