@@ -58,10 +58,13 @@ fn task(seed: usize, seconds: u64, file: &Path) -> Value {
     })
 }
 
-/// Waits until a task has fired so often, without asking much.
-fn wait_until_fired(node: &Node, task: &str, times: u64) {
-    let fired = || node.get(&format!("/v3/tasks/{task}"))["hit_count"].as_u64().unwrap();
-    while fired() < times {
+/// Waits until so many intervals of a task have passed, without asking much.
+fn wait_until_passed(node: &Node, task: &str, intervals: u64) {
+    let passed = || {
+        let task = node.get(&format!("/v3/tasks/{task}"));
+        ["hit_count", "miss_count"].map(|count| task[count].as_u64().unwrap()).iter().sum::<u64>()
+    };
+    while passed() < intervals {
         std::thread::park_timeout(PAUSE);
     }
 }
@@ -117,7 +120,7 @@ fn many_tasks_of_one_second_miss_nothing() {
         snapd.into_iter().chain(plugins.clone()).map(of).collect()
     };
     let (before, begun) = (all(), Instant::now());
-    wait_until_fired(i1, &name(0), size.seconds - 1);
+    wait_until_passed(i1, &name(0), size.seconds - 1);
     let (after, took) = (all(), begun.elapsed().as_secs_f64());
     for ((name, from, _), (_, to, memory)) in before.iter().zip(&after) {
         let percent = (to - from) / took * 100.0;
