@@ -13,12 +13,14 @@ use tracing::{debug, info, warn};
 use tribe::Node;
 
 use crate::{
-    api::{self, App},
+    api::{self, App, Parts},
     config::{Settings, TribeSettings},
     discover,
     failure::{Exit, Failure},
     log,
-    plugin::{Host, HostSettings},
+    plugin::{Host, HostSettings, Tls, Trust},
+    reconcile::{Keep, Reconciler},
+    remote::{self, Remote},
     signals::{Signals, Wish},
     socket,
     task::{Scheduler, Spool},
@@ -29,6 +31,8 @@ use crate::{
 const LEAVE_TIME: Duration = Duration::from_secs(5);
 /// How much of that is for tasks to deliver what they have collected.
 const TASKS_TIME: Duration = Duration::from_secs(2);
+/// The name of a node that is alone, if its host has none that does.
+const ALONE: &str = "localhost";
 /// How long threads that are busy on the disk may hold up the end after that.
 const THREADS_TIME: Duration = Duration::from_secs(1);
 
@@ -69,45 +73,78 @@ async fn serve(settings: Settings) -> Result<(), Failure> {
         let help = error.help();
         Failure::from(anyhow::Error::from(error)).help(help)
     })?;
-    let node = match settings.tribe.enable.value {
-        true => Some(start_node(&settings).await?),
-        false => None,
-    };
-    let plugins = Host::new(host_settings(&settings));
-    let tasks = scheduler(&settings, node.clone(), plugins.clone());
+    let host_settings = host_settings(&settings)?;
+    let node = start_node(&settings).await?;
+    let in_tribes = settings.tribe.enable.value.then(|| node.clone());
+    let plugins = Host::new(host_settings);
+    let values = values(&settings, node.clone());
+    let remote = Remote::new(node.clone());
+    let calls = in_tribes.is_some().then(|| remote.clone());
+    let tasks = scheduler(&settings, plugins.clone(), values.clone(), calls);
+    let capabilities = Arc::new(settings.capabilities.capabilities());
+    // A node with a data directory has blobs.
+    let blobs = node.blobs().context("there is no place for files")?;
+    let reconciler = Reconciler::start(Keep {
+        node: node.clone(),
+        blobs,
+        host: plugins.clone(),
+        scheduler: tasks.clone(),
+        remote,
+        capabilities: in_tribes.is_some().then(|| Arc::clone(&capabilities)),
+    });
+    if let Some(node) = in_tribes.clone() {
+        tokio::spawn(remote::serve(node, plugins.clone(), values, capabilities));
+    }
     let found = discover(&settings, plugins.clone(), tasks.clone());
     let (stop, stopped) = watch::channel(false);
-    let app = app(&settings, node.clone(), plugins.clone(), stopped);
+    let app = App::new(Parts {
+        name: settings.tribe.name.value.clone(),
+        node: in_tribes.clone(),
+        plugins: plugins.clone(),
+        plugin_dir: settings.plugin_dir.value.clone(),
+        tasks: tasks.clone(),
+        reconciler,
+        key_fingerprint: settings.tribe.keys.as_ref().and_then(|keys| keys.value.fingerprint()),
+        stopped,
+    });
     let mut server = tokio::spawn(api::serve(listener, app));
-    info!(socket = %path.display(), tribe = node.is_some(), "snapd is ready");
+    info!(socket = %path.display(), tribe = in_tribes.is_some(), "snapd is ready");
     notify(&[NotifyState::Ready]);
-    until_stopped(&mut signals, node.as_ref(), &mut server).await?;
+    until_stopped(&mut signals, &node, &mut server).await?;
     notify(&[NotifyState::Stopping]);
     info!("leaving");
     found.abort();
     // Nobody listens any more if the server is gone.
     let _ = stop.send(true);
     tokio::select! {
-        () = leave(node.as_ref(), &plugins, &tasks, server) => info!("stopped"),
+        () = leave(&node, &plugins, &tasks, server) => info!("stopped"),
         () = tokio::time::sleep(LEAVE_TIME) => warn!("stopped without a full good-bye: it took too long"),
         () = signals.stop() => warn!("stopped at once: told twice"),
     }
     Ok(())
 }
 
-/// The tasks of this node; none yet.
-fn scheduler(settings: &Settings, node: Option<Node>, plugins: Host) -> Scheduler {
-    let given = Arc::new(settings.tribe.facts.clone());
+/// What differs from node to node in the configuration of tasks.
+fn values(settings: &Settings, node: Node) -> Values {
     let facts = move || {
-        let member = |node: &Node| Some(Arc::clone(&node.view().members.get(&node.id())?.facts));
-        node.as_ref().and_then(member).unwrap_or_else(|| Arc::clone(&given))
+        let view = node.view();
+        view.members.get(&node.id()).map(|member| Arc::clone(&member.facts)).unwrap_or_default()
     };
     let dir = settings.tasks.secrets_dir.value.clone();
     let credentials = std::env::var_os("CREDENTIALS_DIRECTORY").map(PathBuf::from);
-    let values = Values::new(facts, Some(dir), credentials);
+    Values::new(facts, Some(dir), credentials)
+}
+
+/// The tasks of this node; none yet.
+fn scheduler(
+    settings: &Settings,
+    plugins: Host,
+    values: Values,
+    remote: Option<Remote>,
+) -> Scheduler {
     let spool = Spool::new(settings.tasks.spool_dir.value.clone(), settings.tasks.spool_size.value);
     let name = settings.tribe.name.value.clone();
-    Scheduler::new(name, plugins, values, &settings.tasks.tags, spool)
+    Scheduler::new(name, plugins, values, spool, remote)
 }
 
 /// Loads what the configuration says is to be found.
@@ -127,8 +164,16 @@ async fn start_node(settings: &Settings) -> Result<Node, Failure> {
 }
 
 fn node_config(tribe: &TribeSettings, settings: &Settings) -> anyhow::Result<tribe::Config> {
-    let keys = tribe.keys.as_ref().context("there is no key")?;
-    let mut config = tribe::Config::new(&tribe.name.value, keys.value.keyring())?;
+    let mut config = match &tribe.keys {
+        Some(keys) => tribe::Config::new(&tribe.name.value, keys.value.keyring())?,
+        // A node that is alone seals nothing; a hostname need not be the name of a node.
+        None => {
+            let keyring = tribe::Keyring::plaintext();
+            let named = tribe::Config::new(&tribe.name.value, keyring.clone());
+            let config = named.or_else(|_| tribe::Config::new(ALONE, keyring))?;
+            tribe::Config { alone: true, ..config }
+        }
+    };
     config.cluster = tribe.cluster.value.clone();
     config.bind = SocketAddr::new(tribe.bind_addr.value, tribe.bind_port.value);
     config.advertise = tribe.advertise.as_ref().map(|advertise| advertise.value);
@@ -136,34 +181,37 @@ fn node_config(tribe: &TribeSettings, settings: &Settings) -> anyhow::Result<tri
     config.facts = tribe.facts.clone();
     config.data_dir = Some(settings.data_dir.value.clone());
     config.hold_down = tribe.hold_down.value;
+    config.facts_dir = Some(tribe.facts_dir.value.clone());
     config.version = concat!("snapd/", env!("CARGO_PKG_VERSION")).to_owned();
     Ok(config)
 }
 
-fn host_settings(settings: &Settings) -> HostSettings {
-    HostSettings {
+/// Reads keyrings and certificates: a node that cannot check what it is to check does not start.
+fn host_settings(settings: &Settings) -> Result<HostSettings, Failure> {
+    let plugins = &settings.plugins;
+    let trust = Trust::read(plugins.trust.value, &plugins.keyrings)
+        .map_err(|error| Failure::new(Exit::Config, error))?;
+    let tls = plugins.tls.as_ref().map(|files| {
+        let origin = &files.origin;
+        Tls::read(&files.value)
+            .map_err(|error| Failure::new(Exit::Config, format_args!("{origin}: {error}")))
+    });
+    Ok(HostSettings {
         node: settings.tribe.name.value.clone(),
         dir: settings.data_dir.value.join("plugins"),
-        configs: settings.plugin_configs.clone(),
-        load_time: settings.load_timeout.value,
-        max_running: settings.max_running.value,
-    }
-}
-
-fn app(
-    settings: &Settings,
-    node: Option<Node>,
-    plugins: Host,
-    stopped: watch::Receiver<bool>,
-) -> App {
-    let tribe = &settings.tribe;
-    let fingerprint = tribe.keys.as_ref().and_then(|keys| keys.value.fingerprint());
-    App::new(tribe.name.value.clone(), node, plugins, fingerprint, stopped)
+        configs: plugins.configs.clone(),
+        load_time: plugins.load_timeout.value,
+        max_running: plugins.max_running.value,
+        tags: plugins.tags.clone(),
+        limits: plugins.limits,
+        trust,
+        tls: tls.transpose()?,
+    })
 }
 
 async fn until_stopped(
     signals: &mut Signals,
-    node: Option<&Node>,
+    node: &Node,
     server: &mut JoinHandle<std::io::Result<()>>,
 ) -> Result<(), Failure> {
     loop {
@@ -184,8 +232,8 @@ async fn until_stopped(
 }
 
 /// Collects the facts of the host again, beside everything else.
-fn refresh(node: Option<&Node>) {
-    let Some(node) = node.cloned() else { return };
+fn refresh(node: &Node) {
+    let node = node.clone();
     tokio::spawn(async move {
         match node.refresh_facts().await {
             Ok(()) => info!("facts collected again"),
@@ -195,13 +243,12 @@ fn refresh(node: Option<&Node>) {
 }
 
 async fn leave(
-    node: Option<&Node>,
+    node: &Node,
     plugins: &Host,
     tasks: &Scheduler,
     server: JoinHandle<std::io::Result<()>>,
 ) {
     let good_bye = async {
-        let Some(node) = node else { return };
         if let Err(error) = node.leave().await {
             warn!(%error, "cannot say good-bye");
         }

@@ -79,7 +79,10 @@ async fn load(path: &Path, plugins: &Host) -> anyhow::Result<()> {
             Some(part) => upload.write(part).await?,
         }
     }
-    plugins.load(upload).await?;
+    let mut beside = path.to_owned().into_os_string();
+    beside.push(".asc");
+    let signature = tokio::fs::read(beside).await.ok();
+    plugins.load(upload, signature).await?;
     Ok(())
 }
 
@@ -115,7 +118,7 @@ mod tests {
 
     use super::*;
     use crate::{
-        plugin::{HostSettings, PluginConfigs},
+        plugin::{ByPrefix, HostSettings, Limits, PluginConfigs, Trust},
         task::Spool,
         values::Values,
     };
@@ -142,10 +145,14 @@ mod tests {
             configs: PluginConfigs::default(),
             load_time: Duration::from_secs(1),
             max_running: 1,
+            tags: ByPrefix::default(),
+            limits: Limits::default(),
+            trust: Trust::default(),
+            tls: None,
         });
         let values = Values::new(Arc::<Facts>::default, None, None);
         let spool = Spool::new(dir.path().join("spool"), 1 << 20);
-        let tasks = Scheduler::new("i1".into(), host.clone(), values, &Default::default(), spool);
+        let tasks = Scheduler::new("i1".into(), host.clone(), values, spool, None);
         let missing = dir.path().join("missing");
         run(&[missing, dir.path().to_owned()], &host, &tasks).await;
         let names: Vec<_> = tasks.list().into_iter().map(|task| (task.name, task.state)).collect();

@@ -20,6 +20,8 @@ mod failure;
 mod keygen;
 mod log;
 mod plugin;
+mod reconcile;
+mod remote;
 mod signals;
 mod socket;
 mod suggest;

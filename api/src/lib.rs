@@ -29,16 +29,31 @@
 //! | `POST /v3/policies/test` | [`TestPolicy`] | [`PolicyTest`] |
 //! | `GET /v3/policies/{policy}/explain/{node}` | | [`Explanation`] |
 //! | `GET /v3/plugins` | | list of [`Plugin`] |
-//! | `POST /v3/plugins` | [`LoadQuery`], the file | [`Plugin`] |
+//! | `POST /v3/plugins` | [`LoadQuery`], the file | [`PluginLoaded`] |
+//! | `POST /v3/plugins/named` | [`LoadNamed`] | [`PluginLoaded`] |
 //! | `GET /v3/plugins/{plugin}` | | [`PluginDetail`] |
 //! | `DELETE /v3/plugins/{plugin}` | | [`Plugin`] |
+//! | `GET /v3/tribes/{tribe}/plugins` | | list of [`TribePlugin`] |
+//! | `GET /v3/tribes/{tribe}/plugins/{plugin}` | | [`TribePlugin`] |
+//! | `DELETE /v3/tribes/{tribe}/plugins/{plugin}` | | [`Changed`] |
+//! | `GET /v3/offers` | [`OfferQuery`] | list of [`Offer`] |
+//! | `GET /v3/tasks` | | list of [`Task`] |
+//! | `POST /v3/tasks` | [`CreateTaskQuery`], the manifest | [`TaskChanged`] |
+//! | `GET /v3/tasks/{task}` | [`TribeQuery`] | [`Task`] |
+//! | `DELETE /v3/tasks/{task}` | [`TribeQuery`] | [`TaskChanged`] |
+//! | `POST /v3/tasks/{task}/start`, `stop`, `enable` | [`TribeQuery`] | [`TaskChanged`] |
+//! | `GET /v3/tasks/{task}/export` | [`TribeQuery`] | the manifest |
+//! | `GET /v3/tasks/{task}/watch` | [`WatchQuery`] | server-sent events, each a [`Flow`] |
+//! | `GET /v3/tribes/{tribe}/tasks` | | list of [`TribeTask`] |
 //! | `GET /v3/metrics` | [`MetricQuery`] | list of [`MetricType`] |
+//! | `GET /v3/metrics/show` | [`MetricShowQuery`] | [`MetricDetail`] |
 //! | `POST /v3/metrics/collect` | [`CollectOnce`] | list of [`Measured`] |
 //! | `GET /v3/events` | | server-sent events, each an [`Event`] |
 //! | `GET /v3/counters` | | map of name to number |
 //! | `GET /v3/openapi.json` | | the OpenAPI document |
 //!
-//! Every write that other nodes get takes [`WaitQuery`]; plugins are of one node. Whatever goes wrong is answered by an [`ErrorReply`].
+//! Every write that other nodes get takes [`WaitQuery`]. Whatever goes wrong is answered by an
+//! [`ErrorReply`].
 //!
 //! ```
 //! use tribe_api::{Place, Placement};
@@ -53,24 +68,36 @@ pub mod client;
 mod environment;
 mod error;
 mod event;
+mod item;
 mod member;
 mod metric;
 mod node;
 mod plugin;
 mod policy;
+mod task;
 mod tribe;
 
 pub use change::{Changed, WaitQuery};
 pub use environment::{EnvironmentError, expand_environment};
 pub use error::{ErrorBody, ErrorReply};
 pub use event::Event;
+pub use item::{
+    ItemStatus, LoadNamed, Offer, OfferQuery, PluginLoaded, TribePlugin, TribePluginFile, TribeTask,
+};
 pub use member::{FactChange, FactEntry, Member, MemberState};
-pub use metric::{CollectOnce, Measured, MetricQuery, MetricRequest, MetricType};
+pub use metric::{
+    CollectOnce, DynamicElement, Measured, MetricDetail, MetricQuery, MetricRequest,
+    MetricShowQuery, MetricType,
+};
 pub use node::{Acting, NodeInfo, Version};
-pub use plugin::{ConfigRule, LoadQuery, Plugin, PluginDetail, PluginState};
+pub use plugin::{ConfigRule, LoadQuery, Plugin, PluginDetail, PluginState, SIGNATURE_HEADER};
 pub use policy::{
-    CreatePolicy, Explanation, Policy, PolicyChange, PolicyCreated, PolicyQuery, PolicyTest,
-    TestPolicy, UnknownNode,
+    CreatePolicy, Explanation, ForceQuery, Policy, PolicyChange, PolicyCreated, PolicyQuery,
+    PolicyTest, TestPolicy, UnknownNode,
+};
+pub use task::{
+    CreateTaskQuery, Flow, StepRun, StepSpool, StepTried, Task, TaskChanged, TaskFailure,
+    TaskState, TaskStep, TribeQuery, WatchQuery,
 };
 pub use tribe::{
     CreateTribe, Place, PlacedNode, Placement, Reason, StatusMember, Tribe, TribeMember,

@@ -6,6 +6,8 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use utoipa::{IntoParams, ToSchema};
 
+use crate::ConfigRule;
+
 /// The query parameters of `GET /v3/metrics`.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, IntoParams)]
 #[into_params(parameter_in = Query)]
@@ -31,6 +33,43 @@ pub struct MetricType {
     #[serde(default)]
     pub unit: String,
     /// What it is.
+    #[serde(default)]
+    pub description: String,
+}
+
+/// The query parameters of `GET /v3/metrics/show`.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
+pub struct MetricShowQuery {
+    /// The namespace as `GET /v3/metrics` has it, with its stars: `/intel/psutil/cpu/*/user`. One with
+    /// values in their place means the same metric.
+    pub namespace: String,
+    /// In which version; the newest if absent or below 1.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub version: Option<i64>,
+}
+
+/// One type of metric with all that is known of it.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct MetricDetail {
+    /// The metric.
+    pub metric: MetricType,
+    /// Its dynamic elements, in their order.
+    #[serde(default)]
+    pub elements: Vec<DynamicElement>,
+    /// What its plugin takes as its configuration for it.
+    #[serde(default)]
+    pub config: Vec<ConfigRule>,
+}
+
+/// An element of a namespace that has another value for each thing that is measured.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct DynamicElement {
+    /// Which element of the namespace it is, from 1.
+    pub position: usize,
+    /// What its values are: `cpu_id`.
+    pub name: String,
+    /// More about them.
     #[serde(default)]
     pub description: String,
 }

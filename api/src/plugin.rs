@@ -10,12 +10,18 @@ use utoipa::{IntoParams, ToSchema};
 pub struct LoadQuery {
     /// The name of the file, without directories.
     pub file: String,
+    /// The tribe whose members are to load it; absent: the daemon's node alone.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tribe: Option<String>,
 }
+
+/// The header of `POST /v3/plugins` that carries the armored signature of the file, in base64.
+pub const SIGNATURE_HEADER: &str = "x-plugin-signature";
 
 /// One loaded plugin.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct Plugin {
-    /// `collector`, `processor` or `publisher`.
+    /// `collector`, `streaming-collector`, `processor` or `publisher`.
     #[serde(rename = "type")]
     pub plugin_type: String,
     /// Its name.
@@ -73,6 +79,9 @@ pub struct PluginDetail {
     pub file: String,
     /// SHA-256 of its file, in hexadecimal digits.
     pub sha256: String,
+    /// Who signed it; absent if nobody did, or if the node does not ask.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub signed_by: Option<String>,
     /// Why it had to be started again the last time.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub failure: Option<String>,

@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use crate::{MemberState, Policy};
+use crate::{ItemStatus, MemberState, Policy};
 
 /// One tribe in a list.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
@@ -126,6 +126,14 @@ pub struct TribeStatus {
     /// the daemon knows; of itself it does.
     #[serde(default)]
     pub holding: Vec<String>,
+    /// All live members have done all that the tribe asks of them.
+    #[serde(default = "applied")]
+    pub applied: bool,
+}
+
+/// A daemon that does not speak of items has none that could be left undone.
+fn applied() -> bool {
+    true
 }
 
 /// A member in the status of a tribe.
@@ -139,4 +147,10 @@ pub struct StatusMember {
     pub reasons: Vec<Reason>,
     /// It computes the same memberships for itself as the daemon does for it.
     pub agrees: bool,
+    /// How each plugin and task of the tribe stands there.
+    #[serde(default)]
+    pub items: Vec<ItemStatus>,
+    /// Why it did not say how its items stand. Absent: it did.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub silent: Option<String>,
 }

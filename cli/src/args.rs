@@ -14,6 +14,10 @@ Examples:
   snapctl --wait tribe policy create ubuntu_policy '{{os_dist}} == Ubuntu' --tribe core
   snapctl fact set i2 storage_tier=True
   snapctl plugin load ./snap-plugin-collector-psutil
+  snapctl plugin load influxdb --tribe core
+  snapctl task create -t psutil-influx.json --tribe core
+  snapctl tribe status core
+  snapctl tap psutil-influx --tribe core
   snapctl metric collect '/intel/psutil/load/*'
   snapctl -o json member list
 
@@ -21,15 +25,16 @@ Exit status:
   0  done
   1  failed, or snapd refused
   2  the command line is wrong, snapd was not asked
-  3  no tribe, policy, node, plugin or metric of that name, or nothing that matches
-  4  done, but not everyone said within --wait that they hold it
+  3  no tribe, policy, node, plugin, task or metric of that name, or nothing that matches
+  4  done, but not everyone said within --wait that they hold it; not all that a tribe asks is done
   5  snapd cannot be reached, or went away
   6  not allowed";
 
-/// Ask and direct snapd: tribes, their policies, members, facts and plugins
+/// Ask and direct snapd: tribes, their policies, members, facts, plugins and tasks
 ///
-/// Every command goes to the snapd behind one socket, which knows and directs the whole cluster;
-/// plugins and metrics are those of its own node. Data is printed to stdout, all else to stderr.
+/// Every command goes to the snapd behind one socket, which knows and directs the whole cluster.
+/// Without `--tribe` plugins and tasks are those of its own node. Data is printed to stdout, all else
+/// to stderr.
 #[derive(Debug, Parser)]
 #[command(name = "snapctl", version, max_term_width = 100, after_long_help = AFTER_HELP)]
 pub(crate) struct Cli {

@@ -12,10 +12,10 @@ pub(crate) enum Exit {
     Failure,
     /// The command line is wrong; snapd was not asked.
     Usage,
-    /// There is no tribe, policy, node, plugin or metric of that name, or no node or event that
-    /// matches.
+    /// There is no tribe, policy, node, plugin, task or metric of that name, or no node, event or batch
+    /// that matches.
     NothingMatched,
-    /// It is done, but not everyone said in time that they hold it.
+    /// It is done, but not everyone said in time that they hold it; or not all that a tribe asks is done.
     PartlyDone,
     /// There is no snapd behind the socket, or it went away.
     Unreachable,

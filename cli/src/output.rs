@@ -65,9 +65,24 @@ pub(crate) fn fields<const N: usize>(fields: [(&str, String); N]) -> String {
     lines(&mut table)
 }
 
-/// Blocks with an empty line between them.
-pub(crate) fn blocks<const N: usize>(blocks: [String; N]) -> String {
+/// Blocks with an empty line between them. Empty ones are left out.
+pub(crate) fn blocks(blocks: impl IntoIterator<Item = String>) -> String {
+    let blocks: Vec<_> = blocks.into_iter().filter(|block| !block.is_empty()).collect();
     blocks.join("\n\n")
+}
+
+/// What is to be told in full, under a line that says whose it is.
+pub(crate) fn remark(head: &str, text: &str) -> String {
+    let mut remark = format!("{}:", sanitize::line(head));
+    for line in text.lines() {
+        remark = format!("{remark}\n  {}", sanitize::block(line));
+    }
+    remark
+}
+
+/// One line that stands alone, its words two spaces apart.
+pub(crate) fn words<const N: usize>(words: [String; N]) -> String {
+    words.map(|word| cell_text(&word)).join("  ")
 }
 
 /// Yes or no, as in a cell.
@@ -134,6 +149,17 @@ mod tests {
     fn fields_stand_in_two_columns() {
         let expected = "name         core\ndescription  -";
         assert_eq!(fields([("name", "core".into()), ("description", String::new())]), expected);
+    }
+
+    #[test]
+    fn blocks_are_parted_by_empty_lines() {
+        let blocks = blocks(["a".into(), String::new(), remark("i1\n", "b\n\tc\u{1b}\n")]);
+        assert_eq!(blocks, "a\n\ni1\\n:\n  b\n  \tc\\u{1b}");
+    }
+
+    #[test]
+    fn words_are_never_empty() {
+        assert_eq!(words(row(["a b", "", "c\n"])), "a b  -  c\\n");
     }
 
     #[test]

@@ -56,6 +56,13 @@ impl Session {
         output::show(self.format, reply, text).map(|()| Exit::Success)
     }
 
+    /// Tells on stderr what snapd wants the writer to know.
+    pub(crate) fn note<'a>(&self, notes: impl IntoIterator<Item = &'a str>) {
+        for note in notes {
+            output::tell(&sanitize::line(&format!("note: {note}")));
+        }
+    }
+
     /// Ends a write: the reply to stdout if it is for machines, what was done and who is missing to stderr.
     ///
     /// # Errors

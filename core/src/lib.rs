@@ -19,8 +19,9 @@ mod swim;
 mod wire;
 
 pub use engine::{
-    Acting, CommandError, Event, EventKind, Item, Member, MemberState, PolicyCreated, PolicyInfo,
-    Tribe, TribeMember, View, Written,
+    Acting, Caller, CommandError, DialError, Event, EventKind, Item, Member, MemberState, Offer,
+    OfferQuery, OfferedPlugin, PatternError, PluginPattern, PolicyCreated, PolicyInfo,
+    ServeOptions, ServicePattern, Target, Tribe, TribeMember, View, Written,
 };
 pub use fact::{Boolean, Fact, FactError, Facts, Source, Spelling, Value};
 pub use keyring::{Key, KeyChange, KeyError, KeyId, Keyring, KeyringError};
@@ -33,11 +34,13 @@ pub use name::{
 };
 pub use offer::{NodeStatus, Offers};
 pub use policy::{
-    Explanation, LEVEL, ParsePolicyError, ParsePolicyErrorKind, Policy, PolicyWarning,
-    PolicyWarningKind, UnknownReason, Verdict,
+    Elements, Explanation, LEVEL, ParsePolicyError, ParsePolicyErrorKind, Policy, PolicySet,
+    PolicyWarning, PolicyWarningKind, Proposal, UnknownReason, Verdict, Would,
 };
 #[cfg(feature = "runtime")]
-pub use runtime::{Config, Events, Node, StartError};
+pub use runtime::{
+    BlobError, Blobs, Config, Events, Incoming, Node, Service, ServiceStream, StartError,
+};
 pub use state::Placement;
 
 /// The README's Rust code compiles.

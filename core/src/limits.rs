@@ -25,8 +25,23 @@ pub const HOST_FILE_BYTES: u64 = 16 * 1024 * 1024;
 pub const HOST_TEXT_BYTES: usize = 256;
 /// Most elements of a list the fact collector takes from the host.
 pub const HOST_ELEMENTS: usize = 512;
+/// Most graphics cards and accelerators the fact collector takes from the host.
+pub const HOST_GPUS: usize = 16;
+/// Most addresses of one family the fact collector takes from the host.
+pub const HOST_ADDRESSES: usize = 32;
+/// Room for the host's network interfaces within [`FACTS_BYTES`].
+pub const HOST_INTERFACES_BYTES: usize = 1024;
 /// Room for the host's block devices within [`FACTS_BYTES`]; physical ones come first.
 pub const HOST_DEVICES_BYTES: usize = 10 * 1024;
+
+/// Most files of a directory of external facts.
+pub const FACTS_FILES: usize = 64;
+/// Longest file of external facts, and output of a program that prints some, in bytes.
+pub const FACTS_FILE_BYTES: usize = 64 * 1024;
+/// How long a program may take that prints external facts.
+pub const FACTS_PROGRAM_TIME: Duration = Duration::from_secs(5);
+/// No further program is run after this time for all external facts.
+pub const FACTS_DIR_TIME: Duration = Duration::from_secs(20);
 
 /// Longest policy text, in bytes. Shared by all peers.
 pub const POLICY_BYTES: usize = 4096;
@@ -36,6 +51,20 @@ pub const POLICY_TOKENS: usize = 512;
 pub const POLICY_DEPTH: usize = 32;
 /// Most elements of a list literal in a policy.
 pub const POLICY_LIST: usize = 256;
+/// Longest pattern of `like` or `matches`, in bytes.
+pub const POLICY_PATTERN_BYTES: usize = 256;
+/// Most memory of one compiled pattern, in bytes.
+pub const POLICY_PATTERN_SIZE: usize = 16 * 1024;
+/// Deepest nesting of groups in a pattern.
+pub const POLICY_PATTERN_DEPTH: u32 = 16;
+/// Most patterns and quantifiers of a policy.
+pub const POLICY_PATTERNS: usize = 16;
+/// Longest text of a fact that a pattern is tried on, in bytes; on a longer one the verdict is unknown.
+pub const POLICY_MATCH_BYTES: usize = 1024;
+/// Deepest nesting of quantifiers in a policy.
+pub const POLICY_QUANTIFIERS: usize = 2;
+/// Most steps that a quantifier takes over all its elements; of one that would take more the verdict is unknown.
+pub const POLICY_STEPS: usize = 100_000;
 
 /// Longest description of a tribe, in bytes. Shared by all peers.
 pub const DESCRIPTION_BYTES: usize = 1024;
@@ -91,14 +120,23 @@ pub const SYNC_CHUNK_BYTES: usize = 256 * 1024;
 pub const SYNC_BYTES: usize = 8 * 1024 * 1024;
 /// Streams an engine serves at a time; further peers are told that we are busy.
 pub const STREAMS_SERVED: usize = 32;
+/// Streams of which an engine does not yet know what the peer wants; further ones are told that we are busy.
+pub const STREAMS_UNASKED: usize = 256;
 /// Streams an engine opens at a time.
 pub const STREAMS_DIALLED: usize = 16;
 /// Members dialled at a time because they answer no datagram.
 pub const PINGS: usize = 32;
 /// A stream that moved nothing for this long is closed.
 pub const STREAM_IDLE: Duration = Duration::from_secs(10);
+/// Streams to the services of one node at a time.
+pub const SERVICE_STREAMS: usize = 20_000;
+/// Services of other nodes of which it is remembered how many streams they had.
+pub const SERVICE_LOADS: usize = 4096;
 /// Connections accepted by the runtime that have not yet proved the key.
 pub const HANDSHAKES: usize = 64;
+/// Connections to services that shake hands at a time; the next one waits. Fewer than [`HANDSHAKES`], so that
+/// one node alone does not crowd another.
+pub const HANDSHAKES_DIALLED: usize = HANDSHAKES / 2;
 /// A connection must have proved the key within this time.
 pub const HANDSHAKE_TIME: Duration = Duration::from_secs(5);
 
@@ -139,3 +177,24 @@ pub const CHALLENGE_REPEAT: Duration = Duration::from_millis(250);
 pub const CHALLENGE_LIFE: Duration = Duration::from_secs(10);
 /// Bytes that may wait in one stream, in each direction, for whoever drives it.
 pub const STREAM_BACKLOG_BYTES: usize = 4 * MESSAGE_BYTES;
+
+/// Largest blob, in bytes. Shared by all peers.
+pub const BLOB_BYTES: u64 = 512 * 1024 * 1024;
+/// What the blobs of one node may take on disk unless its configuration says otherwise, in bytes.
+pub const BLOB_QUOTA_BYTES: u64 = 10 * 1024 * 1024 * 1024;
+/// A blob that nothing refers to goes after this long.
+pub const BLOB_UNREFERENCED: Duration = Duration::from_secs(24 * 3600);
+/// Unreferenced blobs are looked for this often.
+pub const BLOB_COLLECT_PERIOD: Duration = Duration::from_secs(3600);
+/// Blobs fetched at a time; the others wait.
+pub const BLOBS_FETCHED: usize = 4;
+/// Streams of other nodes that fetch blobs here, or ask to hold one, at a time.
+pub const BLOB_STREAMS: usize = 32;
+/// Blobs are read, sent, received and written in pieces of this many bytes.
+pub const BLOB_CHUNK_BYTES: usize = 256 * 1024;
+/// A holder that sent or took nothing for this long is given up.
+pub const BLOB_IDLE: Duration = Duration::from_secs(30);
+/// A holder that sent wrong bytes is not asked again for this long.
+pub const BLOB_DISTRUST: Duration = Duration::from_secs(10 * 60);
+/// Longest request or answer about a blob, in bytes, without the blob. Shared by all peers.
+pub const BLOB_FRAME_BYTES: usize = 1024;

@@ -19,12 +19,13 @@
  *           it ends in NUL, belongs to the object it was taken from, and lives as long as that.
  * Getters.  What only reads from an object cannot fail: asked of NULL, or beyond the end, it gives an
  *           empty text, 0, false or NULL.
- * Threads.  All functions on a node and on its events may be called by several threads at once, but for
- *           the one that frees: no other call may be under way then. To wake those that wait, call
- *           tribe_node_shutdown() first. Other objects belong to one thread at a time, or are read by
- *           many.
+ * Threads.  All functions on a node, on its events and on its services may be called by several threads
+ *           at once, but for the one that frees: no other call may be under way then. To wake those that
+ *           wait, call tribe_node_shutdown() or tribe_service_close() first. Other objects belong to one
+ *           thread at a time, or are read by many.
  * Waiting.  timeout_ms is in milliseconds, negative for ever, 0 not at all.
- * Fork.     In a child of fork() a node and its events return TRIBE_STATUS_FORKED; free them or not.
+ * Fork.     In a child of fork() a node, its events and its services return TRIBE_STATUS_FORKED; free
+ *           them or not.
  * Host.     The library calls no function of yours, installs no signal handler, never ends the process,
  *           prints nothing, and changes neither locale nor environment. A mistake inside it becomes
  *           TRIBE_STATUS_PANIC. Its threads inherit the signal mask of the one that starts the node.
@@ -169,6 +170,22 @@ enum tribe_status
    */
   TRIBE_STATUS_CLOCK = -204,
   /**
+   * No living member of the tribe offers the service. One may come.
+   */
+  TRIBE_STATUS_NO_OFFER = -205,
+  /**
+   * The node does not serve this, or does no more.
+   */
+  TRIBE_STATUS_NO_SERVICE = -206,
+  /**
+   * The node does not let this one dial the service.
+   */
+  TRIBE_STATUS_NOT_ALLOWED = -207,
+  /**
+   * The service has as many streams as it takes. Later there may be room.
+   */
+  TRIBE_STATUS_BUSY = -208,
+  /**
    * The text is not a policy. The error has line, column and detail.
    */
   TRIBE_STATUS_POLICY = -300,
@@ -216,6 +233,18 @@ enum tribe_status
    * The item exists.
    */
   TRIBE_STATUS_ITEM_EXISTS = -506,
+  /**
+   * The node serves a service of that name already.
+   */
+  TRIBE_STATUS_SERVICE_EXISTS = -507,
+  /**
+   * The text is not a pattern of services or plugins.
+   */
+  TRIBE_STATUS_PATTERN = -508,
+  /**
+   * Either a tribe or a node must be named, and not both.
+   */
+  TRIBE_STATUS_TARGET = -509,
   /**
    * The host itself answers for this fact; it cannot be set.
    */
@@ -398,6 +427,11 @@ typedef int32_t tribe_event_kind;
 #endif // __cplusplus
 
 /**
+ * The node at the other end of a stream.
+ */
+typedef struct tribe_caller tribe_caller;
+
+/**
  * What a node is started with: a name, and what was set. All else is by default.
  */
 typedef struct tribe_config tribe_config;
@@ -436,6 +470,21 @@ typedef struct tribe_names tribe_names;
  * A running node of a cluster.
  */
 typedef struct tribe_node tribe_node;
+
+/**
+ * A policy on its own, judged without a node.
+ */
+typedef struct tribe_policy tribe_policy;
+
+/**
+ * How a service is served.
+ */
+typedef struct tribe_serve_options tribe_serve_options;
+
+/**
+ * A service that a node serves. It may outlive the node.
+ */
+typedef struct tribe_service tribe_service;
 
 /**
  * An owned text.
@@ -996,6 +1045,66 @@ tribe_status tribe_tribe_list(const tribe_node *node,
                               tribe_error **err);
 
 /**
+ * Reads the text of a policy. Free it with tribe_policy_free().
+ *
+ * A text that is no policy gives TRIBE_STATUS_POLICY and an error with line, column and detail.
+ */
+TRIBE_API
+TRIBE_NODISCARD
+tribe_status tribe_policy_parse(tribe_str text,
+                                tribe_policy **out,
+                                tribe_error **err);
+
+/**
+ * Frees a policy. NULL is allowed.
+ */
+TRIBE_API void tribe_policy_free(tribe_policy *policy);
+
+/**
+ * The policy in its one canonical form. It lives as long as `policy`. Empty if `policy` is NULL.
+ */
+TRIBE_API
+tribe_str tribe_policy_text(const tribe_policy *policy);
+
+/**
+ * The lowest level of the policy language that has all this policy uses. 0 if `policy` is NULL.
+ */
+TRIBE_API
+uint32_t tribe_policy_level(const tribe_policy *policy);
+
+/**
+ * What a policy says of facts, a JSON object by name.
+ */
+TRIBE_API
+TRIBE_NODISCARD
+tribe_status tribe_policy_eval(const tribe_policy *policy,
+                               tribe_str facts,
+                               tribe_verdict *out,
+                               tribe_error **err);
+
+/**
+ * Why a policy says it of facts: a JSON object with `satisfied`, `text` (a tree for people) and `tree`
+ * (for machines). Free it with tribe_text_free().
+ */
+TRIBE_API
+TRIBE_NODISCARD
+tribe_status tribe_policy_explain_facts(const tribe_policy *policy,
+                                        tribe_str facts,
+                                        tribe_text **out,
+                                        tribe_error **err);
+
+/**
+ * What may be a mistake in a policy, judged by itself and by the facts of nodes, a JSON array of objects;
+ * empty: no nodes. Each name is several lines. Free it with tribe_names_free().
+ */
+TRIBE_API
+TRIBE_NODISCARD
+tribe_status tribe_policy_check(const tribe_policy *policy,
+                                tribe_str nodes,
+                                tribe_names **out,
+                                tribe_error **err);
+
+/**
  * Creates a policy for a tribe, and the tribe if there is none of that name. The nodes that match are
  * members of the tribe from then on, unless they were placed by hand.
  *
@@ -1233,6 +1342,170 @@ TRIBE_API tribe_str tribe_event_json(const tribe_event *event);
  * Frees an event. NULL is allowed.
  */
 TRIBE_API void tribe_event_free(tribe_event *event);
+
+/**
+ * Begins options for tribe_serve(): any node of the cluster may dial, 256 streams at a time, offered to all.
+ * Free them with tribe_serve_options_free().
+ */
+TRIBE_API
+TRIBE_NODISCARD
+tribe_status tribe_serve_options_new(tribe_serve_options **out,
+                                     tribe_error **err);
+
+/**
+ * Lets members of this tribe in. Once one tribe is named, only members of named tribes may dial.
+ */
+TRIBE_API
+TRIBE_NODISCARD
+tribe_status tribe_serve_options_add_tribe(tribe_serve_options *options,
+                                           tribe_str tribe,
+                                           tribe_error **err);
+
+/**
+ * Most streams at a time, from who dials to when both directions are over. Who dials beyond gets
+ * TRIBE_STATUS_BUSY.
+ */
+TRIBE_API
+TRIBE_NODISCARD
+tribe_status tribe_serve_options_set_most(tribe_serve_options *options,
+                                          size_t most,
+                                          tribe_error **err);
+
+/**
+ * Hide it from what the node offers? Then only who knows of it dials it, by the node's name.
+ */
+TRIBE_API
+TRIBE_NODISCARD
+tribe_status tribe_serve_options_set_hidden(tribe_serve_options *options,
+                                            bool hidden,
+                                            tribe_error **err);
+
+/**
+ * Frees options. Services served with them are not touched. NULL is allowed.
+ */
+TRIBE_API void tribe_serve_options_free(tribe_serve_options *options);
+
+/**
+ * Serves a service of this name, such as `echo/1`, to the members of the cluster, over its own encrypted
+ * streams: nothing new listens on the network. `options` may be NULL. Free the service with
+ * tribe_service_free(), before or after the node.
+ */
+TRIBE_API
+TRIBE_NODISCARD
+tribe_status tribe_serve(tribe_node *node,
+                         tribe_str name,
+                         const tribe_serve_options *options,
+                         tribe_service **out,
+                         tribe_error **err);
+
+/**
+ * The next stream of one who dialled, waiting for it `timeout_ms` (0: not at all, negative: for ever). May
+ * be called by several threads. Free the caller with tribe_caller_free(); `caller` may be NULL.
+ *
+ * The stream is a connected socket that is yours: read() and write() it, poll() it, set it non-blocking,
+ * close() it.
+ * - shutdown(fd, SHUT_WR) ends your direction, and so does close() once you have read all that came. To
+ *   close with bytes unread is an error to the peer.
+ * - read() returns 0 when the peer has ended its direction. If the stream is lost instead, because the
+ *   peer died, say, read() gives what had come and then fails, once, with ECONNRESET. (On Linux.
+ *   Elsewhere a lost stream looks like an end: send lengths.)
+ * - write() waits while the peer does not read, and fails with EPIPE when the stream is lost or the peer
+ *   gone; it raises SIGPIPE as on any socket: ignore that, or use send() with MSG_NOSIGNAL.
+ *
+ * Returns TRIBE_STATUS_AGAIN if nobody dialled in time, which is no error and makes no error object.
+ * Once the service is closed, or the node has left or was shut down: TRIBE_STATUS_CLOSED. If there are no
+ * descriptors left: TRIBE_STATUS_SYSTEM; that stream is lost, go on with the next.
+ */
+TRIBE_API
+TRIBE_NODISCARD
+tribe_status tribe_service_accept(tribe_service *service,
+                                  int64_t timeout_ms,
+                                  int *fd,
+                                  tribe_caller **caller,
+                                  tribe_error **err);
+
+/**
+ * A descriptor that is readable while tribe_service_accept() would not wait, for poll() and its like. It is
+ * the library's: neither read nor close it. It lives as long as `service`. -1 if `service` is NULL.
+ */
+TRIBE_API
+int tribe_service_fd(const tribe_service *service);
+
+/**
+ * Withdraws a service. May be called from any thread, and more than once: those that wait in
+ * tribe_service_accept() return TRIBE_STATUS_CLOSED. Streams that were accepted go on; who dialled and was
+ * not accepted gets an error.
+ */
+TRIBE_API
+TRIBE_NODISCARD
+tribe_status tribe_service_close(tribe_service *service,
+                                 tribe_error **err);
+
+/**
+ * Withdraws a service, if that was not done, and frees it. No thread may be in tribe_service_accept(). NULL
+ * is allowed.
+ */
+TRIBE_API
+void tribe_service_free(tribe_service *service);
+
+/**
+ * Dials a service: of a node, if `member` names it, or of any member of a tribe that offers it, if `tribe`
+ * does; the other one is empty. Of a tribe's members that answer it is one with little to do; if one
+ * fails, the next is tried. A service of this node itself is reached without any network. Waits
+ * `timeout_ms` (negative: for ever).
+ *
+ * The stream is a connected socket that is yours; tribe_service_accept() tells how it ends. `peer` is the
+ * node that was reached, to be freed with tribe_caller_free(); it may be NULL.
+ */
+TRIBE_API
+TRIBE_NODISCARD
+tribe_status tribe_dial(tribe_node *node,
+                        tribe_str tribe,
+                        tribe_str member,
+                        tribe_str service,
+                        int64_t timeout_ms,
+                        int *fd,
+                        tribe_caller **peer,
+                        tribe_error **err);
+
+/**
+ * The node's name. It lives as long as `caller`.
+ */
+TRIBE_API tribe_str tribe_caller_name(const tribe_caller *caller);
+
+/**
+ * The node's id, 16 hexadecimal digits. It lives as long as `caller`.
+ */
+TRIBE_API tribe_str tribe_caller_id(const tribe_caller *caller);
+
+/**
+ * Where the node is reached, `IP:PORT`. It lives as long as `caller`.
+ */
+TRIBE_API tribe_str tribe_caller_address(const tribe_caller *caller);
+
+/**
+ * Frees a caller. NULL is allowed.
+ */
+TRIBE_API void tribe_caller_free(tribe_caller *caller);
+
+/**
+ * Lists what live nodes offer, a JSON array by service and node: `node`, `id`, `tribes` (names),
+ * `service`, `plugin` (`type`, `name`, `version`; null if the service is no plugin). It asks nobody: every
+ * node knows it. Free it with tribe_text_free().
+ *
+ * Each text that is not empty leaves out what does not fit: `tribe` and `member` by their names; `service`
+ * by a name in which `*` is any text, as in `echo/` and a star; `plugin` as `TYPE:NAME:VERSIONS`, as in
+ * `publisher:influxdb:>=20,<30`, where parts may be `*` or left out at the end.
+ */
+TRIBE_API
+TRIBE_NODISCARD
+tribe_status tribe_offers(const tribe_node *node,
+                          tribe_str tribe,
+                          tribe_str member,
+                          tribe_str service,
+                          tribe_str plugin,
+                          tribe_text **out,
+                          tribe_error **err);
 
 #ifdef __cplusplus
 }  // extern "C"

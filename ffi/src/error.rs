@@ -3,7 +3,8 @@
 use std::fmt::Display;
 
 use tribe::{
-    CommandError, FactError, KeyFileError, KeyringError, NameError, ParsePolicyError, StartError,
+    CommandError, DialError, FactError, KeyFileError, KeyringError, NameError, ParsePolicyError,
+    PatternError, StartError,
 };
 
 use crate::{Status, Str, Text, handle::call_or};
@@ -59,6 +60,7 @@ impl From<CommandError> for Error {
             CommandError::UnknownPolicy { .. } => Status::UnknownPolicy,
             CommandError::UnknownItem { .. } => Status::UnknownItem,
             CommandError::ItemExists { .. } => Status::ItemExists,
+            CommandError::ServiceExists(_) => Status::ServiceExists,
             CommandError::UnknownNode { .. } => Status::UnknownNode,
             CommandError::TribeExists(_) => Status::TribeExists,
             CommandError::PolicyExists { .. } => Status::PolicyExists,
@@ -89,6 +91,31 @@ impl From<StartError> for Error {
             _ => Status::Other,
         };
         Self::new(status, error)
+    }
+}
+
+impl From<DialError> for Error {
+    fn from(error: DialError) -> Self {
+        let status = match &error {
+            DialError::UnknownNode { .. } => Status::UnknownNode,
+            DialError::UnknownTribe { .. } => Status::UnknownTribe,
+            DialError::NoOffer { .. } => Status::NoOffer,
+            DialError::NoService { .. } => Status::NoService,
+            DialError::NotAllowed { .. } => Status::NotAllowed,
+            DialError::Busy { .. } => Status::Busy,
+            DialError::Unreachable { .. } => Status::Unreachable,
+            DialError::Name(_) => Status::Name,
+            DialError::Closed => Status::Closed,
+            DialError::Forked => Status::Forked,
+            _ => Status::Other,
+        };
+        Self::new(status, error)
+    }
+}
+
+impl From<PatternError> for Error {
+    fn from(error: PatternError) -> Self {
+        Self::new(Status::Pattern, error)
     }
 }
 

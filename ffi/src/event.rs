@@ -13,7 +13,7 @@ use crate::{
     Error, Node, Status, Str, Text,
     handle::{Required, call, call_or, live},
     node::{Process, timeout},
-    queue::{Next, Queue},
+    queue::{Closing, Next, Queue},
 };
 
 /// What happened. A number never gets another meaning; more may be added, which an older program sees as
@@ -97,7 +97,7 @@ impl From<tribe::EventKind> for EventKind {
 #[derive(Debug)]
 pub struct Events {
     process: Process,
-    queue: Arc<Queue>,
+    queue: Arc<Queue<tribe::Event>>,
     feeder: AbortHandle,
 }
 
@@ -131,16 +131,7 @@ impl Event {
     }
 }
 
-/// Closes the queue however the feeding ends.
-struct Closing(Arc<Queue>);
-
-impl Drop for Closing {
-    fn drop(&mut self) {
-        self.0.close();
-    }
-}
-
-async fn feed(mut source: tribe::Events, queue: Closing) {
+async fn feed(mut source: tribe::Events, queue: Closing<tribe::Event>) {
     while let Some(event) = source.next().await {
         queue.0.push(event).await;
     }
@@ -187,8 +178,8 @@ pub unsafe extern "C" fn tribe_events_next(
         let events = unsafe { live(events, "events") }?;
         events.process.check()?;
         match events.queue.next(timeout(timeout_ms)) {
-            Next::Event(event) => {
-                out.write(Box::new(Event::new(*event)));
+            Next::Item(event) => {
+                out.write(Box::new(Event::new(event)));
                 Ok(Status::Ok)
             }
             Next::Nothing => Ok(Status::Again),

@@ -12,7 +12,7 @@ use std::{
 };
 
 use tokio::{
-    runtime::{self, Runtime},
+    runtime::{self, Handle, Runtime},
     sync::watch,
     task::AbortHandle,
 };
@@ -91,20 +91,21 @@ impl Node {
     }
 
     /// Does something with the node and waits for it: this long, or till the node is shut down.
-    pub(crate) fn wait<'a, T, F>(
+    pub(crate) fn wait<'a, T, E, F>(
         &'a self,
         limit: Option<Duration>,
         work: impl FnOnce(&'a tribe::Node) -> F,
     ) -> Result<T, Error>
     where
-        F: Future<Output = Result<T, CommandError>> + 'a,
+        E: Into<Error>,
+        F: Future<Output = Result<T, E>> + 'a,
     {
         let work = work(self.open()?);
         let mut closed = self.closed.subscribe();
         self.runtime.block_on(async {
             tokio::select! {
                 biased;
-                done = work => Ok(done?),
+                done = work => done.map_err(Into::into),
                 _ = closed.wait_for(|closed| *closed) => Err(Error::closed()),
                 () = elapsed(limit) => Err(Error::new(Status::Timeout, "it took too long")),
             }
@@ -121,6 +122,11 @@ impl Node {
             }
         });
         task.abort_handle()
+    }
+
+    /// The runtime that carries the node, for what must be made inside it.
+    pub(crate) fn runtime(&self) -> &Handle {
+        self.runtime.handle()
     }
 
     fn shutdown(&self) -> Result<(), Error> {

@@ -52,6 +52,14 @@ pub enum Status {
     NameTaken = -203,
     /// This host's clock is too far from the cluster's to write anything shared.
     Clock = -204,
+    /// No living member of the tribe offers the service. One may come.
+    NoOffer = -205,
+    /// The node does not serve this, or does no more.
+    NoService = -206,
+    /// The node does not let this one dial the service.
+    NotAllowed = -207,
+    /// The service has as many streams as it takes. Later there may be room.
+    Busy = -208,
     /// The text is not a policy. The error has line, column and detail.
     Policy = -300,
     /// There is no such policy.
@@ -76,6 +84,12 @@ pub enum Status {
     UnknownItem = -505,
     /// The item exists.
     ItemExists = -506,
+    /// The node serves a service of that name already.
+    ServiceExists = -507,
+    /// The text is not a pattern of services or plugins.
+    Pattern = -508,
+    /// Either a tribe or a node must be named, and not both.
+    Target = -509,
     /// The host itself answers for this fact; it cannot be set.
     FactBuiltIn = -600,
     /// The fact, or all facts of the node together, are too large.
@@ -114,6 +128,10 @@ const ALL: &[(Status, &CStr)] = &[
     (Status::Full, c"full"),
     (Status::NameTaken, c"name-taken"),
     (Status::Clock, c"clock"),
+    (Status::NoOffer, c"no-offer"),
+    (Status::NoService, c"no-service"),
+    (Status::NotAllowed, c"not-allowed"),
+    (Status::Busy, c"busy"),
     (Status::Policy, c"policy"),
     (Status::UnknownPolicy, c"unknown-policy"),
     (Status::PolicyExists, c"policy-exists"),
@@ -123,9 +141,12 @@ const ALL: &[(Status, &CStr)] = &[
     (Status::UnknownTribe, c"unknown-tribe"),
     (Status::TribeExists, c"tribe-exists"),
     (Status::UnknownNode, c"unknown-node"),
+    (Status::TooLong, c"too-long"),
     (Status::UnknownItem, c"unknown-item"),
     (Status::ItemExists, c"item-exists"),
-    (Status::TooLong, c"too-long"),
+    (Status::ServiceExists, c"service-exists"),
+    (Status::Pattern, c"pattern"),
+    (Status::Target, c"target"),
     (Status::FactBuiltIn, c"fact-built-in"),
     (Status::FactTooLarge, c"fact-too-large"),
     (Status::FactValue, c"fact-value"),

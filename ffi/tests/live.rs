@@ -55,6 +55,11 @@ fn a_handle_taken_over_a_fork_says_so() {
 }
 
 #[test]
+fn services_are_dialled_and_offers_found() {
+    check(Link::Shared, "int_services");
+}
+
+#[test]
 fn nodes_leave_nothing_behind() {
     check(Link::Shared, "leak_restart");
 }

@@ -39,6 +39,7 @@ fn check(file: &str, name: &str, mapped_in: &str, as_name: &str) {
 #[test]
 fn every_error_chooses_its_code() {
     check("engine/command.rs", "CommandError", "src/error.rs", "CommandError");
+    check("engine/services.rs", "DialError", "src/error.rs", "DialError");
     check("runtime/mod.rs", "StartError", "src/error.rs", "StartError");
     check("fact.rs", "FactError", "src/error.rs", "FactError");
 }

@@ -41,8 +41,11 @@ fn a_cpp_program_can_use_it() {
 }
 
 #[test]
-fn the_example_compiles_with_every_objection() {
-    Programs::new().compile(C11, Link::Shared, &crate_path("examples/member.c"));
+fn the_examples_compile_with_every_objection() {
+    let programs = Programs::new();
+    for example in ["member", "echo"] {
+        programs.compile(C11, Link::Shared, &crate_path(&format!("examples/{example}.c")));
+    }
 }
 
 #[test]

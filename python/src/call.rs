@@ -15,6 +15,7 @@ use std::{
 };
 
 use pyo3::prelude::*;
+use tokio::task::JoinHandle;
 
 use crate::error::Error;
 
@@ -37,6 +38,17 @@ impl Runtime {
             .enable_all()
             .build()?;
         Ok(Self { tokio: Some(tokio) })
+    }
+
+    /// Lets a task run beside Python.
+    ///
+    /// # Errors
+    /// [`Error::Forked`] if the threads that would carry it are gone.
+    pub(crate) fn spawn(
+        &self,
+        task: impl Future<Output = ()> + Send + 'static,
+    ) -> Result<JoinHandle<()>, Error> {
+        Ok(self.tokio.as_ref().ok_or(Error::Forked)?.spawn(task))
     }
 }
 

@@ -5,20 +5,25 @@
 use std::{io, time::Duration};
 
 use pyo3::PyErr;
-use tribe::{CommandError, FactError, NameError, ParsePolicyError, StartError};
+use tribe::{
+    CommandError, DialError, FactError, NameError, ParsePolicyError, PatternError, StartError,
+};
 
 /// The exception classes.
 mod class {
     pyo3::import_exception!(tribe.errors, AlreadyExistsError);
     pyo3::import_exception!(tribe.errors, ClosedError);
+    pyo3::import_exception!(tribe.errors, BusyError);
     pyo3::import_exception!(tribe.errors, ConfigError);
     pyo3::import_exception!(tribe.errors, ForkError);
     pyo3::import_exception!(tribe.errors, InternalError);
     pyo3::import_exception!(tribe.errors, KeyringError);
     pyo3::import_exception!(tribe.errors, NotFoundError);
+    pyo3::import_exception!(tribe.errors, NotAllowedError);
     pyo3::import_exception!(tribe.errors, PolicyError);
     pyo3::import_exception!(tribe.errors, TimeoutError);
     pyo3::import_exception!(tribe.errors, TribeError);
+    pyo3::import_exception!(tribe.errors, UnreachableError);
 }
 
 /// Everything that can go wrong here.
@@ -26,6 +31,10 @@ mod class {
 pub(crate) enum Error {
     /// A command was not carried out.
     Command(CommandError),
+    /// A service was not reached.
+    Dial(DialError),
+    /// The system gave us no descriptor for a stream.
+    Descriptor(io::Error),
     /// A node did not start.
     Start(StartError),
     /// A text or file is not a key; the library's words.
@@ -51,6 +60,10 @@ impl From<Error> for PyErr {
     fn from(error: Error) -> Self {
         match error {
             Error::Command(error) => command(error),
+            Error::Dial(error) => dial(&error),
+            Error::Descriptor(error) => {
+                class::TribeError::new_err(format!("cannot make a socket for the stream: {error}"))
+            }
             Error::Start(error) => start(&error),
             Error::Keyring(message) => class::KeyringError::new_err(message),
             Error::Argument(message) => class::ConfigError::new_err(message),
@@ -84,6 +97,7 @@ fn command(error: CommandError) -> PyErr {
         CommandError::TribeExists(_)
         | CommandError::PolicyExists { .. }
         | CommandError::ItemExists { .. }
+        | CommandError::ServiceExists(_)
         | CommandError::NameTaken(_) => class::AlreadyExistsError::new_err(message),
         CommandError::Unreachable(_) => class::TimeoutError::new_err(message),
         CommandError::Closed => class::ClosedError::new_err(message),
@@ -95,6 +109,24 @@ fn command(error: CommandError) -> PyErr {
         | CommandError::ClockAhead
         | CommandError::Storage(_) => class::TribeError::new_err(message),
         // The enum may grow; what has no class of its own is a `TribeError`.
+        _ => class::TribeError::new_err(message),
+    }
+}
+
+fn dial(error: &DialError) -> PyErr {
+    let message = error.to_string();
+    match error {
+        DialError::Name(_) => class::ConfigError::new_err(message),
+        DialError::UnknownNode { .. }
+        | DialError::UnknownTribe { .. }
+        | DialError::NoOffer { .. }
+        | DialError::NoService { .. } => class::NotFoundError::new_err(message),
+        DialError::NotAllowed { .. } => class::NotAllowedError::new_err(message),
+        DialError::Busy { .. } => class::BusyError::new_err(message),
+        DialError::Unreachable { .. } => class::UnreachableError::new_err(message),
+        DialError::Closed => class::ClosedError::new_err(message),
+        DialError::Forked => class::ForkError::new_err(message),
+        // As above.
         _ => class::TribeError::new_err(message),
     }
 }
@@ -119,6 +151,18 @@ fn policy(error: &ParsePolicyError) -> PyErr {
 impl From<CommandError> for Error {
     fn from(error: CommandError) -> Self {
         Self::Command(error)
+    }
+}
+
+impl From<DialError> for Error {
+    fn from(error: DialError) -> Self {
+        Self::Dial(error)
+    }
+}
+
+impl From<PatternError> for Error {
+    fn from(error: PatternError) -> Self {
+        Self::Argument(error.to_string())
     }
 }
 

@@ -1,6 +1,6 @@
 //! Events of a node, one after the other.
 
-use std::{sync::Arc, time::Duration};
+use std::{os::fd::RawFd, sync::Arc, time::Duration};
 
 use pyo3::prelude::*;
 use tokio::sync::Mutex;
@@ -9,6 +9,7 @@ use tribe::{Event, EventKind};
 use crate::{
     call::{Owned, Runtime, seconds, wait, within},
     error::Error,
+    feed::{Feed, Feeder, Next},
 };
 
 /// Revision, kind, subject, and the body as JSON.
@@ -41,6 +42,56 @@ impl Events {
         let reader = self.reader.get()?;
         let event = wait(py, &reader.runtime, reader.next(timeout))?;
         Ok(event.map(row))
+    }
+}
+
+/// The same for an event loop: nothing here waits.
+#[pyclass(frozen, module = "tribe._tribe")]
+pub(crate) struct EventFeed {
+    feeding: Owned<Feeding>,
+}
+
+/// The order of the fields matters: the runtime goes last.
+struct Feeding {
+    events: Feed<Event>,
+    _runtime: Arc<Runtime>,
+}
+
+#[pymethods]
+impl EventFeed {
+    /// An event, if one is there; and whether more may come.
+    fn try_next(&self) -> PyResult<(Option<Row>, bool)> {
+        Ok(match self.feeding.get()?.events.try_next() {
+            Next::Item(event) => (Some(row(event)), true),
+            Next::Nothing => (None, true),
+            Next::Over => (None, false),
+        })
+    }
+
+    /// Readable when `try_next` may have something. It lives as long as this.
+    fn fd(&self) -> PyResult<RawFd> {
+        Ok(self.feeding.get()?.events.fd())
+    }
+}
+
+impl EventFeed {
+    pub(crate) fn start(
+        events: tribe::Events,
+        kinds: Vec<EventKind>,
+        runtime: &Arc<Runtime>,
+    ) -> Result<Self, Error> {
+        let (feed, feeder) = Feed::new()?;
+        let reader = Reader { events: Mutex::new(events), kinds, runtime: Arc::clone(runtime) };
+        let events = feed.fed_by(runtime.spawn(forward(reader, feeder))?);
+        Ok(Self { feeding: Owned::new(Feeding { events, _runtime: Arc::clone(runtime) }) })
+    }
+}
+
+async fn forward(reader: Reader, mut feeder: Feeder<Event>) {
+    while let Ok(Some(event)) = reader.next(None).await {
+        if !feeder.give(event).await {
+            return;
+        }
     }
 }
 

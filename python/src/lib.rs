@@ -11,9 +11,11 @@ mod call;
 mod error;
 mod events;
 mod fact;
+mod feed;
 mod key;
 mod node;
 mod policy;
+mod services;
 mod view;
 
 /// What `tribe` imports; its stub is `tribe/_tribe.pyi`.
@@ -21,11 +23,12 @@ mod view;
 mod _tribe {
     #[pymodule_export]
     use crate::{
-        events::Events,
+        events::{EventFeed, Events},
         fact::parse_fact,
         key::{Key, generate_key},
         node::{Node, Written},
         policy::Policy,
+        services::{Pending, Service},
     };
 
     /// The version of the library.

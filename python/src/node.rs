@@ -1,17 +1,23 @@
 //! A running node.
 
-use std::{collections::BTreeMap, net::SocketAddr, path::PathBuf, sync::Arc};
+use std::{
+    collections::BTreeMap, net::SocketAddr, os::fd::IntoRawFd as _, path::PathBuf, sync::Arc,
+};
 
 use pyo3::{prelude::*, pybacked::PyBackedStr, types::PyDict};
-use tribe::{ClusterName, CommandError, Config, Member, Tribe, View};
+use tribe::{
+    ClusterName, CommandError, Config, Member, OfferQuery, PluginPattern, ServicePattern, Tribe,
+    View,
+};
 
 use crate::{
     call::{Owned, Runtime, guard, seconds, wait, within},
     error::Error,
-    events::{Events, parse_kinds},
+    events::{EventFeed, Events, parse_kinds},
     fact,
     key::{self, Given},
     policy::{self, Explained},
+    services::{self, Pending, Service, Stream},
     view,
 };
 
@@ -214,6 +220,75 @@ impl Node {
         Ok(Events::new(events, kinds, Arc::clone(&self.running.get()?.runtime)))
     }
 
+    fn event_feed(&self, kinds: Vec<String>) -> PyResult<EventFeed> {
+        let kinds = parse_kinds(kinds)?;
+        let events = self.look(tribe::Node::events)?;
+        Ok(EventFeed::start(events, kinds, &self.running.get()?.runtime)?)
+    }
+
+    fn serve(
+        &self,
+        py: Python<'_>,
+        name: &str,
+        tribes: Option<Vec<String>>,
+        most: usize,
+        hidden: bool,
+    ) -> PyResult<Service> {
+        let options = services::options(tribes, most, hidden)?;
+        let runtime = &self.running.get()?.runtime;
+        self.call(py, |node| Service::serve(node, name, options, runtime))
+    }
+
+    fn dial(
+        &self,
+        py: Python<'_>,
+        service: &str,
+        tribe: Option<&str>,
+        node: Option<&str>,
+        timeout: Option<f64>,
+    ) -> PyResult<Stream> {
+        let target = services::target(tribe, node)?;
+        let timeout = timeout.map(seconds).transpose()?;
+        let dialled = self.call(py, |this| services::dial(this, target, service, timeout))?;
+        Ok((dialled.0.into_raw_fd(), dialled.1))
+    }
+
+    fn start_dial(
+        &self,
+        service: String,
+        tribe: Option<&str>,
+        node: Option<&str>,
+        timeout: Option<f64>,
+    ) -> PyResult<Pending> {
+        let target = services::target(tribe, node)?;
+        let timeout = timeout.map(seconds).transpose()?;
+        self.begin(async move |this| {
+            services::dial(&this, target, &service, timeout).await.map(Some)
+        })
+    }
+
+    fn start_wait_synced(&self, timeout: Option<f64>) -> PyResult<Pending> {
+        let timeout = timeout.map(seconds).transpose()?;
+        self.begin(async move |this| {
+            within(timeout, "the first sync", synced(&this)).await.map(|()| None)
+        })
+    }
+
+    fn offers<'py>(
+        &self,
+        py: Python<'py>,
+        tribe: Option<String>,
+        node: Option<String>,
+        service: Option<&str>,
+        plugin: Option<&str>,
+    ) -> PyResult<Objects<'py>> {
+        let service = service.map(ServicePattern::parse).transpose().map_err(Error::from)?;
+        let plugin = plugin.map(PluginPattern::parse).transpose().map_err(Error::from)?;
+        let query = OfferQuery { tribe, node, service, plugin };
+        let offers = self.view()?.offers(&query).map_err(Error::from)?;
+        offers.iter().map(|offer| view::offer(py, offer)).collect()
+    }
+
     fn leave(&self, py: Python<'_>) -> PyResult<()> {
         self.call(py, tribe::Node::leave)
     }
@@ -253,6 +328,15 @@ impl Node {
     {
         let running = self.running.get()?;
         wait(py, &running.runtime, command(&running.node))
+    }
+
+    /// Begins something that an event loop waits for.
+    fn begin<F>(&self, work: impl FnOnce(tribe::Node) -> F) -> PyResult<Pending>
+    where
+        F: Future<Output = Result<Option<services::Socket>, Error>> + Send + 'static,
+    {
+        let running = self.running.get()?;
+        Ok(Pending::start(&running.runtime, work(running.node.clone()))?)
     }
 
     /// Waits for a command that writes one record.

@@ -8,7 +8,7 @@ use pyo3::{
     sync::PyOnceLock,
     types::{PyDict, PyTuple, PyType},
 };
-use tribe::{Member, PolicyInfo, Reason, Tribe, TribeMember, View};
+use tribe::{Member, Offer, PolicyInfo, Reason, Tribe, TribeMember, View};
 
 /// One node.
 pub(crate) fn member<'py>(py: Python<'py>, member: &Member) -> PyResult<Bound<'py, PyAny>> {
@@ -49,6 +49,17 @@ pub(crate) fn policy<'py>(py: Python<'py>, policy: &PolicyInfo) -> PyResult<Boun
     let (name, tribe) = (policy.name.as_str(), policy.tribe.as_str());
     let understood = policy.policy.is_some();
     CLASS.make(py, (name, tribe, policy.text.as_str(), policy.enabled, understood))
+}
+
+/// What one node offers.
+pub(crate) fn offer<'py>(py: Python<'py>, offer: &Offer) -> PyResult<Bound<'py, PyAny>> {
+    static CLASS: Class = Class::new("Offer");
+    static PLUGIN: Class = Class::new("OfferedPlugin");
+    let tribes = PyTuple::new(py, offer.tribes.iter().map(|tribe| tribe.as_str()))?;
+    let plugin = offer.plugin.as_ref();
+    let plugin = plugin.map(|plugin| PLUGIN.make(py, (&plugin.kind, &plugin.name, plugin.version)));
+    let (node, id) = (offer.node.as_str(), offer.id.to_string());
+    CLASS.make(py, (node, id, tribes, offer.service.as_str(), plugin.transpose()?))
 }
 
 /// The tribes this node acts for, each with the seconds it goes on if it is no member any more.

@@ -11,15 +11,18 @@ import builtins
 
 __all__ = [
     "AlreadyExistsError",
+    "BusyError",
     "ClosedError",
     "ConfigError",
     "ForkError",
     "InternalError",
     "KeyringError",
+    "NotAllowedError",
     "NotFoundError",
     "PolicyError",
     "TimeoutError",
     "TribeError",
+    "UnreachableError",
 ]
 
 
@@ -60,15 +63,27 @@ class PolicyError(TribeError, ValueError):
 
 
 class NotFoundError(TribeError, LookupError):
-    """There is no tribe, policy or node of this name."""
+    """There is no tribe, policy, node or service of this name."""
 
 
 class AlreadyExistsError(TribeError):
-    """The tribe or the policy exists, or the node's own name is held by another live node."""
+    """The tribe, policy or service exists, or the node's own name is held by another live node."""
+
+
+class BusyError(TribeError):
+    """The service has as many streams as it takes. Later there may be room."""
 
 
 class ClosedError(TribeError):
-    """This node has left the cluster, or was stopped."""
+    """This node has left the cluster, or was stopped; or the service was closed."""
+
+
+class NotAllowedError(TribeError, PermissionError):
+    """The node does not let this one dial the service: it is in none of the tribes that may."""
+
+
+class UnreachableError(TribeError, ConnectionError):
+    """The node that was dialled is down, or does not answer."""
 
 
 class TimeoutError(TribeError, builtins.TimeoutError):

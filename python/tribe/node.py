@@ -11,6 +11,7 @@ from types import TracebackType
 from tribe import _tribe
 from tribe._tribe import Key, Written
 from tribe.errors import ClosedError
+from tribe.services import Service, Stream
 from tribe.types import (
     Acting,
     Event,
@@ -18,6 +19,7 @@ from tribe.types import (
     Explanation,
     FactValue,
     Member,
+    Offer,
     PolicyCreated,
     PolicyInfo,
     Tribe,
@@ -162,6 +164,25 @@ class Node:
         """The tribes this node acts for: its own, and those it fell out of within the hold-down."""
         return self._node.acting()
 
+    def offers(
+        self,
+        *,
+        tribe: str | None = None,
+        node: str | None = None,
+        service: str | None = None,
+        plugin: str | None = None,
+    ) -> list[Offer]:
+        """What live nodes offer, by service and node.
+
+        Args:
+            tribe: Only what members of this tribe offer.
+            node: Only what this node offers.
+            service: Only services of such names; `*` is any text, as in `echo/*`.
+            plugin: Only such plugins of snapd, as `TYPE:NAME:VERSIONS`, as in
+                `publisher:influxdb:>=20,<30`. Parts may be `*`, or left out at the end.
+        """
+        return self._node.offers(tribe, node, service, plugin)
+
     def counters(self) -> dict[str, int]:
         """Counters by name, as Prometheus would have it: what was received, dropped, and why."""
         return self._node.counters()
@@ -250,6 +271,45 @@ class Node:
         """
         chosen = [] if kinds is None else _texts("kinds", kinds)
         return Events(self._node.events(chosen), _seconds_or_none(timeout))
+
+    # What it serves, and what others serve.
+
+    def serve(
+        self,
+        name: str,
+        *,
+        tribes: Iterable[str] | None = None,
+        most: int = 256,
+        hidden: bool = False,
+    ) -> Service:
+        """Serves a service to the members of the cluster, over its own encrypted streams.
+
+        Nothing new listens on the network, and others see it among the offers of this node.
+
+        Args:
+            name: What it is called, as in `echo/1`.
+            tribes: Who dials must be in one of these. Default: any node of the cluster may.
+            most: Most streams at a time; who dials beyond gets a `BusyError`.
+            hidden: Not among the offers: only who knows of it dials it, by node.
+        """
+        chosen = None if tribes is None else _texts("tribes", tribes)
+        return Service(name, self._node.serve(name, chosen, most, hidden))
+
+    def dial(
+        self,
+        service: str,
+        *,
+        tribe: str | None = None,
+        node: str | None = None,
+        timeout: float | timedelta | None = None,
+    ) -> Stream:
+        """Dials a service of a node, or of any member of a tribe that offers it.
+
+        Of a tribe's members it is one with little to do; if one fails, the next is tried. Raises
+        `NotFoundError` if there is no such service, `NotAllowedError` if this node may not dial it,
+        `BusyError` and `UnreachableError` if it may be worth another try.
+        """
+        return Stream(*self._node.dial(service, tribe, node, _seconds_or_none(timeout)))
 
     # How it ends.
 

@@ -14,12 +14,15 @@ if TYPE_CHECKING:
 
 __all__ = [
     "Acting",
+    "Caller",
     "Event",
     "EventKind",
     "Explanation",
     "FactValue",
     "Member",
     "MemberState",
+    "Offer",
+    "OfferedPlugin",
     "Placement",
     "PolicyCreated",
     "PolicyInfo",
@@ -142,6 +145,41 @@ class Acting:
     tribe: str
     leaves_in: float | None
     """`None` while this node is a member; else for how many seconds it goes on."""
+
+
+@dataclass(frozen=True, slots=True)
+class OfferedPlugin:
+    """A plugin of snapd that is a service, as in `publisher/influxdb/25`."""
+
+    type: str
+    """`collector`, `processor`, `publisher` or `streaming-collector`."""
+    name: str
+    version: int
+
+
+@dataclass(frozen=True, slots=True)
+class Offer:
+    """A service that a live node offers."""
+
+    node: str
+    id: str
+    """16 hexadecimal digits."""
+    tribes: tuple[str, ...]
+    """The tribes the node is in."""
+    service: str
+    plugin: OfferedPlugin | None
+    """`None` if the service is no plugin."""
+
+
+@dataclass(frozen=True, slots=True)
+class Caller:
+    """The node at the other end of a stream."""
+
+    name: str
+    id: str
+    """16 hexadecimal digits."""
+    address: str
+    """Where it is reached, as `IP:PORT`."""
 
 
 @dataclass(frozen=True, slots=True)

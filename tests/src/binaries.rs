@@ -21,7 +21,8 @@ pub fn binary(name: &str) -> PathBuf {
     let path = test.ancestors().nth(2).unwrap().join(name);
     assert!(
         path.exists(),
-        "{} is missing: run `cargo build -p snapd -p snapctl -p tribe-ffi`",
+        "{} is missing: run `cargo build -p snapd -p snapctl -p tribe-ffi && cargo build -p snap-tribe \
+         --example echo`",
         path.display()
     );
     path

@@ -9,7 +9,8 @@
 //! The programs under test are built beforehand:
 //!
 //! ```text
-//! cargo build -p snapd -p snapctl -p tribe-ffi && cargo test -p tribe-tests
+//! cargo build -p snapd -p snapctl -p tribe-ffi && cargo build -p snap-tribe --example echo
+//! cargo test -p tribe-tests
 //! ```
 //!
 //! `TRIBE_TEST_FULL=1` makes the long tests long; see [`full_size`].
@@ -27,6 +28,7 @@ mod address;
 mod binaries;
 mod capture;
 mod cluster;
+mod echo;
 mod http;
 mod influx;
 mod network;
@@ -36,19 +38,22 @@ mod process;
 mod program;
 mod random;
 mod snapctl;
+mod tasks;
 mod wait;
 
 pub use address::free_address;
 pub use binaries::{binary, workspace};
 pub use capture::{Capture, Heard};
 pub use cluster::{Cluster, Tribes};
+pub use echo::{Echoes, Language};
 pub use influx::Influx;
 pub use network::{Network, Place};
 pub use node::Node;
 pub use process::{Process, Ran};
 pub use program::{CProgram, Program, python};
 pub use random::Random;
-pub use wait::{LONG, report, say, wait_equal, wait_until};
+pub use tasks::runs;
+pub use wait::{LONG, report, say, wait_equal, wait_until, wait_until_within};
 
 /// Is the whole of a long test wanted, or what an ordinary run has time for?
 #[must_use]

@@ -11,7 +11,7 @@ use std::{
     time::SystemTime,
 };
 
-use serde_json::Value;
+use serde_json::{Value, json};
 use tempfile::TempDir;
 
 use crate::{
@@ -34,24 +34,8 @@ impl CProgram {
     #[must_use]
     pub fn compile() -> Self {
         let dir = tempfile::tempdir().unwrap();
-        let library = binary("libtribe_ffi.so");
-        // The name programs look for at run time is in the library.
-        let headers = Ran::new(Command::new("readelf").arg("-d").arg(&library)).done();
-        let soname = headers.split("soname: [").nth(1).and_then(|rest| rest.split(']').next());
-        for name in ["libtribe.so", soname.expect("the library has a soname")] {
-            symlink(&library, dir.path().join(name)).unwrap();
-        }
-        let mut compiler = Command::new("cc");
-        compiler
-            .args(["-std=c11", "-Wall", "-Wextra", "-Werror", "-I"])
-            .arg(workspace().join("ffi/include"))
-            .arg(workspace().join("ffi/examples/member.c"))
-            .arg("-o")
-            .arg(dir.path().join("member"))
-            .arg("-L")
-            .arg(dir.path())
-            .args(["-ltribe", "-lpthread"]);
-        Ran::new(&mut compiler).done();
+        name_library(dir.path());
+        compile_c("ffi/examples/member.c", dir.path(), &dir.path().join("member"));
         Self { dir }
     }
 
@@ -64,6 +48,32 @@ impl CProgram {
     }
 }
 
+/// The library under the names that programs are linked against.
+pub(crate) fn name_library(dir: &Path) {
+    let library = binary("libtribe_ffi.so");
+    // The name programs look for at run time is in the library.
+    let headers = Ran::new(Command::new("readelf").arg("-d").arg(&library)).done();
+    let soname = headers.split("soname: [").nth(1).and_then(|rest| rest.split(']').next());
+    for name in ["libtribe.so", soname.expect("the library has a soname")] {
+        symlink(&library, dir.join(name)).unwrap();
+    }
+}
+
+/// Compiles a program of the workspace against the library in a directory.
+pub(crate) fn compile_c(source: &str, library: &Path, program: &Path) {
+    let mut compiler = Command::new("cc");
+    compiler
+        .args(["-std=c11", "-O2", "-Wall", "-Wextra", "-Werror", "-I"])
+        .arg(workspace().join("ffi/include"))
+        .arg(workspace().join(source))
+        .arg("-o")
+        .arg(program)
+        .arg("-L")
+        .arg(library)
+        .args(["-ltribe", "-lpthread"]);
+    Ran::new(&mut compiler).done();
+}
+
 /// Starts the example in Python.
 #[must_use]
 pub fn python(name: &str, args: &[&str]) -> Program {
@@ -73,7 +83,7 @@ pub fn python(name: &str, args: &[&str]) -> Program {
 }
 
 /// The Python of the virtual environment that `python/run-tests` makes, with the package as it is now.
-fn interpreter() -> PathBuf {
+pub(crate) fn interpreter() -> PathBuf {
     let venv = workspace().join(".venv");
     let python = venv.join("bin/python");
     // Tests of other processes want it as well.
@@ -119,7 +129,7 @@ pub struct Program {
 }
 
 impl Program {
-    fn start(name: &str, command: &mut Command) -> Self {
+    pub(crate) fn start(name: &str, command: &mut Command) -> Self {
         command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
         let mut process = Process::start(command);
         let stdin = process.child.stdin.take().unwrap();
@@ -158,17 +168,40 @@ impl Program {
 
     /// Waits until it has printed an event of this kind and subject whose body has this, or a line of this
     /// kind with such fields.
-    pub fn hears(&self, kind: &str, subject: &str, part: &Value) -> Value {
-        let mut found = None;
-        let what = format!("{} hears {kind} of {subject} with {part}", self.name);
-        wait_until(&what, || {
-            found = self.lines().into_iter().find(|line| {
-                let told = line["kind"] == kind && line["subject"] == subject;
-                told && includes(&line["body"], part)
-            });
-            found.is_some()
+    pub fn hears(&self, kind: &str, subject: &str, part: &Value) {
+        wait_until(&format!("{} hears {kind} of {subject} with {part}", self.name), || {
+            self.has_heard(kind, subject, part)
         });
-        found.unwrap_or_default()
+    }
+
+    /// Waits until it knows a node: it was there when it began to listen, or it joined later.
+    pub fn meets(&self, node: &str) {
+        wait_until(&format!("{} meets {node}", self.name), || {
+            let known = self.has_heard("known", node, &json!({}));
+            known || self.has_heard("member-joined", node, &json!({}))
+        });
+    }
+
+    /// Waits until it knows a node as member of a tribe: it was when it began to listen, or came later.
+    pub fn meets_in(&self, tribe: &str, node: &str) {
+        let became = json!({"node": node, "member": true});
+        wait_until(&format!("{} meets {node} in {tribe}", self.name), || {
+            let lines = self.lines();
+            let known = lines.iter().any(|line| {
+                let tribes = line["body"]["tribes"].as_array();
+                line["kind"] == "known"
+                    && line["subject"] == node
+                    && tribes.is_some_and(|tribes| tribes.iter().any(|name| name == tribe))
+            });
+            known || self.has_heard("membership-changed", tribe, &became)
+        });
+    }
+
+    fn has_heard(&self, kind: &str, subject: &str, part: &Value) -> bool {
+        self.lines().iter().any(|line| {
+            let told = line["kind"] == kind && line["subject"] == subject;
+            told && includes(&line["body"], part)
+        })
     }
 }
 

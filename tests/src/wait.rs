@@ -14,10 +14,18 @@ const PAUSE: Duration = Duration::from_millis(5);
 ///
 /// # Panics
 /// If it does not hold within [`LONG`].
-pub fn wait_until(what: &str, mut holds: impl FnMut() -> bool) -> Duration {
+pub fn wait_until(what: &str, holds: impl FnMut() -> bool) -> Duration {
+    wait_until_within(LONG, what, holds)
+}
+
+/// The same for what may take longer, or must not take that long.
+///
+/// # Panics
+/// If it does not hold in time.
+pub fn wait_until_within(limit: Duration, what: &str, mut holds: impl FnMut() -> bool) -> Duration {
     let start = Instant::now();
     while !holds() {
-        assert!(start.elapsed() < LONG, "not so in time: {what}");
+        assert!(start.elapsed() < limit, "not so in time: {what}");
         std::thread::park_timeout(PAUSE);
     }
     start.elapsed()

@@ -9,7 +9,11 @@ use tracing::warn;
 use tribe::{CommandError, ParsePolicyError};
 use tribe_api::{ErrorBody, ErrorReply};
 
-use crate::plugin::{IdentityError, LoadError, RequestError, StoreError, UseError};
+use crate::{
+    plugin::{IdentityError, LoadError, RequestError, StoreError, UseError},
+    reconcile::AskError,
+    task::{ManifestError, TaskError},
+};
 
 /// A refusal with its status.
 #[derive(Debug)]
@@ -29,6 +33,11 @@ impl ApiError {
 
     pub(crate) fn bad(code: &str, message: impl ToString) -> Self {
         Self::new(StatusCode::BAD_REQUEST, code, message)
+    }
+
+    pub(crate) fn detail(mut self, detail: impl Into<String>) -> Self {
+        self.body.detail = Some(detail.into());
+        self
     }
 
     pub(crate) fn help(mut self, help: impl Into<String>) -> Self {
@@ -70,6 +79,7 @@ impl From<CommandError> for ApiError {
             CommandError::TribeExists(_) => (Status::CONFLICT, "tribe-exists", None),
             CommandError::PolicyExists { .. } => (Status::CONFLICT, "policy-exists", None),
             CommandError::ItemExists { .. } => (Status::CONFLICT, "item-exists", None),
+            CommandError::ServiceExists(_) => (Status::CONFLICT, "service-exists", None),
             CommandError::NameTaken(_) => {
                 (Status::CONFLICT, "name-taken", Some("give one of them another --tribe-node-name"))
             }
@@ -165,6 +175,51 @@ impl From<UseError> for ApiError {
                 refusal.body.detail = call.detail().map(str::to_owned);
                 refusal
             }
+        }
+    }
+}
+
+impl From<AskError> for ApiError {
+    fn from(error: AskError) -> Self {
+        use StatusCode as Status;
+        match error {
+            AskError::Load(error) => error.into(),
+            AskError::Command(error) => error.into(),
+            AskError::Name(error) => Self::bad("bad-name", error)
+                .help("a plugin is called after its file: give the file another name"),
+            AskError::OfTribe { ref tribe, .. } => Self::new(Status::CONFLICT, "of-tribe", &error)
+                .help(format!("have the tribe unload it: add `--tribe {tribe}`")),
+            AskError::Blob(_) | AskError::Io(_) => {
+                Self::new(Status::INTERNAL_SERVER_ERROR, "storage", error)
+            }
+        }
+    }
+}
+
+impl From<TaskError> for ApiError {
+    fn from(error: TaskError) -> Self {
+        use StatusCode as Status;
+        let (status, code) = match &error {
+            TaskError::Unknown(_) => {
+                return Self::new(Status::NOT_FOUND, "unknown-task", error)
+                    .help("`snapctl task list` shows what there is");
+            }
+            TaskError::Exists(_) => (Status::CONFLICT, "task-exists"),
+            TaskError::TooMany => (Status::SERVICE_UNAVAILABLE, "full"),
+            TaskError::State { .. } => (Status::CONFLICT, "task-state"),
+            TaskError::Spool(_) => (Status::INTERNAL_SERVER_ERROR, "storage"),
+            TaskError::Closed => (Status::SERVICE_UNAVAILABLE, "closed"),
+        };
+        Self::new(status, code, error)
+    }
+}
+
+impl From<ManifestError> for ApiError {
+    fn from(error: ManifestError) -> Self {
+        let refusal = Self::bad("bad-manifest", &error);
+        match error.lines().as_slice() {
+            [] | [_] => refusal,
+            lines => refusal.detail(lines.join("\n")),
         }
     }
 }

@@ -13,7 +13,7 @@ use tribe_api::{ErrorReply, Event};
 use super::{App, error::ApiError};
 
 /// How often a comment shows that a silent stream is alive.
-const KEEP_ALIVE: Duration = Duration::from_secs(15);
+pub(super) const KEEP_ALIVE: Duration = Duration::from_secs(15);
 
 /// What happens from now on, as server-sent events. A reader that is too slow gets a `missed` event and
 /// reads the views again.

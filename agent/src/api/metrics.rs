@@ -2,17 +2,22 @@
 
 use std::collections::BTreeMap;
 
-use axum::{Json, extract::State};
+use axum::{Json, extract::State, http::StatusCode};
 use serde_json::Value;
-use tribe_api::{CollectOnce, ErrorReply, Measured, MetricQuery, MetricType};
+use tribe_api::{
+    CollectOnce, DynamicElement, ErrorReply, Measured, MetricDetail, MetricQuery, MetricShowQuery,
+    MetricType,
+};
 
 use super::{
     App,
     error::ApiError,
     extract::{Body, Query},
+    plugins::rules,
 };
 use crate::plugin::{
-    self, Config, ConfigValue, Data, Entry, Kind, Metric, Once, Request, RequestError, Wanted,
+    self, Config, ConfigValue, Data, Entry, Identity, Kind, Metric, Once, Request, RequestError,
+    Wanted,
 };
 
 /// The types of metrics that can be collected on this node.
@@ -32,6 +37,48 @@ pub(super) async fn list(
     };
     let request = Request::parse(&namespace, None)?;
     Ok(Json(catalog.expand(&request)?.iter().map(metric_type).collect()))
+}
+
+/// One type of metric with its dynamic elements and what its plugin takes as its configuration.
+#[utoipa::path(
+    get,
+    path = "/v3/metrics/show",
+    params(MetricShowQuery),
+    responses((status = 200, body = MetricDetail), (status = "default", body = ErrorReply))
+)]
+pub(super) async fn show(
+    State(app): State<App>,
+    Query(MetricShowQuery { namespace, version }): Query<MetricShowQuery>,
+) -> Result<Json<MetricDetail>, ApiError> {
+    let request = Request::parse(&namespace, version)?;
+    let found = app.0.plugins.catalog().expand(&request)?;
+    let entry = match found.as_slice() {
+        [entry] => entry,
+        several => {
+            let message = format!("`{namespace}` means {} metrics", several.len());
+            return Err(ApiError::new(StatusCode::CONFLICT, "ambiguous", message).help(format!(
+                "`snapctl metric list --namespace '{namespace}'` lists them, name one"
+            )));
+        }
+    };
+    let Identity { kind, name, version } = entry.plugin.clone();
+    let plugin = app.0.plugins.plugin(&Wanted { kind, name, version: Some(version) })?;
+    let elements = &entry.metric.namespace.0;
+    let begins = |prefix: &[String]| {
+        prefix.len() <= elements.len()
+            && prefix.iter().zip(elements).all(|(one, element)| *one == element.value)
+    };
+    let dynamic = elements.iter().enumerate().filter(|(_, element)| element.is_dynamic());
+    let shown = dynamic.map(|(index, element)| DynamicElement {
+        position: index + 1,
+        name: element.name.clone(),
+        description: element.description.clone(),
+    });
+    Ok(Json(MetricDetail {
+        metric: metric_type(entry),
+        elements: shown.collect(),
+        config: rules(&plugin, begins),
+    }))
 }
 
 fn metric_type(entry: &Entry) -> MetricType {
@@ -101,7 +148,7 @@ fn no_value(key: &str) -> ApiError {
     ApiError::bad("bad-config", message)
 }
 
-fn measured(metric: Metric) -> Measured {
+pub(super) fn measured(metric: Metric) -> Measured {
     Measured {
         namespace: metric.namespace.to_string(),
         version: metric.version,

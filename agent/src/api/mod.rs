@@ -8,15 +8,17 @@ mod convert;
 mod error;
 mod events;
 mod extract;
+mod guard;
 mod members;
 mod metrics;
 mod node;
 mod plugins;
 mod policies;
+mod tasks;
 mod trial;
 mod tribes;
 
-use std::{sync::Arc, time::Instant};
+use std::{path::PathBuf, sync::Arc, time::Instant};
 
 use axum::{
     Json, Router,
@@ -31,7 +33,7 @@ use utoipa::OpenApi;
 use utoipa_axum::{router::OpenApiRouter, routes};
 
 use self::error::ApiError;
-use crate::plugin::Host;
+use crate::{plugin::Host, reconcile::Reconciler, task::Scheduler};
 
 /// Largest request body, in bytes.
 const BODY_BYTES: usize = 1024 * 1024;
@@ -43,23 +45,53 @@ pub(crate) struct App(Arc<Shared>);
 #[derive(Debug)]
 struct Shared {
     name: String,
+    /// In tribe mode.
     node: Option<Node>,
     plugins: Host,
+    plugin_dir: PathBuf,
+    tasks: Scheduler,
+    reconciler: Reconciler,
     key_fingerprint: Option<String>,
     stopped: watch::Receiver<bool>,
 }
 
+/// What the daemon is made of, for those who ask over the API.
+#[derive(Debug)]
+pub(crate) struct Parts {
+    /// The name of the node.
+    pub(crate) name: String,
+    /// The node in tribe mode; absent without.
+    pub(crate) node: Option<Node>,
+    pub(crate) plugins: Host,
+    /// Where plugins lie that are loaded by name.
+    pub(crate) plugin_dir: PathBuf,
+    pub(crate) tasks: Scheduler,
+    pub(crate) reconciler: Reconciler,
+    pub(crate) key_fingerprint: Option<String>,
+    /// Turns true when the daemon stops.
+    pub(crate) stopped: watch::Receiver<bool>,
+}
+
 impl App {
-    /// The API of a daemon of this name, whose node there is only in tribe mode. Open streams end when
-    /// `stopped` turns true.
-    pub(crate) fn new(
-        name: String,
-        node: Option<Node>,
-        plugins: Host,
-        key_fingerprint: Option<String>,
-        stopped: watch::Receiver<bool>,
-    ) -> Self {
-        Self(Arc::new(Shared { name, node, plugins, key_fingerprint, stopped }))
+    /// The API of a daemon. Open streams end when it stops.
+    pub(crate) fn new(parts: Parts) -> Self {
+        let Parts { name, node, plugins, plugin_dir, tasks, reconciler, key_fingerprint, stopped } =
+            parts;
+        Self(Arc::new(Shared {
+            name,
+            node,
+            plugins,
+            plugin_dir,
+            tasks,
+            reconciler,
+            key_fingerprint,
+            stopped,
+        }))
+    }
+
+    /// The node, in tribe mode or alone.
+    fn any_node(&self) -> &Node {
+        self.0.reconciler.node()
     }
 
     /// The node, if tribe mode is on.
@@ -100,7 +132,7 @@ fn router(app: App) -> Router {
 #[openapi(info(
     title = "snapd control API",
     description = "Tribes, members, policies and facts of a cluster, as one of its nodes sees them, and \
-                   the plugins of this node. Every refusal has the body ErrorReply.",
+                   the plugins and tasks of this node and of tribes. Every refusal has the body ErrorReply.",
     license(name = "Apache-2.0")
 ))]
 struct Document;
@@ -123,8 +155,21 @@ fn described() -> OpenApiRouter<App> {
         .routes(routes!(policies::one, policies::change, policies::delete))
         .routes(routes!(policies::explain))
         .routes(routes!(plugins::list, plugins::load))
+        .routes(routes!(plugins::load_named))
         .routes(routes!(plugins::one, plugins::unload))
+        .routes(routes!(plugins::of_a_tribe))
+        .routes(routes!(plugins::one_in_tribe, plugins::unload_in_tribe))
+        .routes(routes!(plugins::offers))
+        .routes(routes!(tasks::list, tasks::create))
+        .routes(routes!(tasks::one, tasks::remove))
+        .routes(routes!(tasks::start))
+        .routes(routes!(tasks::stop))
+        .routes(routes!(tasks::enable))
+        .routes(routes!(tasks::export))
+        .routes(routes!(tasks::watch))
+        .routes(routes!(tasks::of_a_tribe))
         .routes(routes!(metrics::list))
+        .routes(routes!(metrics::show))
         .routes(routes!(metrics::collect))
         .routes(routes!(events::stream))
 }

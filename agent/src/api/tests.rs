@@ -25,9 +25,25 @@ const ROUTES: &str = "
     GET /v3/policies/{policy}/explain/{node}
     GET /v3/plugins
     POST /v3/plugins
+    POST /v3/plugins/named
     GET /v3/plugins/{plugin}
     DELETE /v3/plugins/{plugin}
+    GET /v3/tribes/{tribe}/plugins
+    GET /v3/tribes/{tribe}/plugins/{plugin}
+    DELETE /v3/tribes/{tribe}/plugins/{plugin}
+    GET /v3/offers
+    GET /v3/tasks
+    POST /v3/tasks
+    GET /v3/tasks/{task}
+    DELETE /v3/tasks/{task}
+    POST /v3/tasks/{task}/start
+    POST /v3/tasks/{task}/stop
+    POST /v3/tasks/{task}/enable
+    GET /v3/tasks/{task}/export
+    GET /v3/tasks/{task}/watch
+    GET /v3/tribes/{tribe}/tasks
     GET /v3/metrics
+    GET /v3/metrics/show
     POST /v3/metrics/collect
     GET /v3/events
     GET /v3/counters

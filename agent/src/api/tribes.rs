@@ -1,10 +1,13 @@
 //! Tribes, who is in them, and why.
 
+use std::collections::BTreeMap;
+
 use axum::{Json, extract::State};
-use tribe::{MemberState, View};
+use futures_util::future::join_all;
+use tribe::{MemberState, NodeName, View};
 use tribe_api::{
-    Changed, CreateTribe, ErrorReply, Place, PlacedNode, Placement, StatusMember, Tribe,
-    TribeMember, TribeStatus, TribeSummary, WaitQuery,
+    Changed, CreateTribe, ErrorReply, ItemStatus, Place, PlacedNode, Placement, StatusMember,
+    Tribe, TribeMember, TribeStatus, TribeSummary, WaitQuery,
 };
 
 use super::{
@@ -12,6 +15,7 @@ use super::{
     error::ApiError,
     extract::{Body, Path, Wait},
 };
+use crate::reconcile::{self, PLUGIN, TASK};
 
 /// All tribes.
 #[utoipa::path(
@@ -138,7 +142,7 @@ pub(super) async fn place(
     Ok(Json(Changed { missing, note }))
 }
 
-/// Who is in a tribe, and whether all agree.
+/// Who is in a tribe, whether all agree, and how its plugins and tasks stand on each.
 #[utoipa::path(
     get,
     path = "/v3/tribes/{tribe}/status",
@@ -152,18 +156,84 @@ pub(super) async fn status(
     let node = app.node()?;
     let view = node.view();
     let tribe = view.known_tribe(&name)?;
-    let members = tribe.members.iter().map(|member| StatusMember {
-        name: member.name.to_string(),
-        state: convert::state(member.state),
-        reasons: member.reasons.iter().map(convert::reason).collect(),
-        agrees: view.members.get(&member.id).is_some_and(|member| member.agrees),
+    let mut told = app.ask_members(tribe).await;
+    let members = tribe.members.iter().map(|member| {
+        let (items, silent) = match told.remove(&member.name) {
+            Some(Ok(items)) => (in_step(tribe, items), None),
+            Some(Err(reason)) => (Vec::new(), Some(reason)),
+            None => (Vec::new(), Some("it is not there".to_owned())),
+        };
+        StatusMember {
+            name: member.name.to_string(),
+            state: convert::state(member.state),
+            reasons: member.reasons.iter().map(convert::reason).collect(),
+            agrees: view.members.get(&member.id).is_some_and(|member| member.agrees),
+            items,
+            silent,
+        }
+    });
+    let members: Vec<StatusMember> = members.collect();
+    let alive = members.iter().filter(|member| member.state == tribe_api::MemberState::Alive);
+    let applied = alive.fold(true, |all, member| {
+        all && member.silent.is_none() && member.items.iter().all(|item| item.applied)
     });
     let holds = view.acting.get(&tribe.name).is_some_and(|acting| acting.leaves_in.is_some());
     Ok(Json(TribeStatus {
         tribe: tribe.name.to_string(),
         rev: view.rev,
         synced: view.synced,
-        members: members.collect(),
+        members,
         holding: if holds { vec![node.name().to_string()] } else { Vec::new() },
+        applied,
     }))
+}
+
+/// What a member told, against what the tribe asks for: it may not know of an item yet, or know an older
+/// generation of it.
+fn in_step(tribe: &tribe::Tribe, told: Vec<ItemStatus>) -> Vec<ItemStatus> {
+    let wanted = tribe.items.values().filter(|item| [PLUGIN, TASK].contains(&item.kind.as_str()));
+    wanted
+        .map(|item| {
+            let is = |status: &&ItemStatus| {
+                status.kind == item.kind.as_str() && status.name == item.name.as_str()
+            };
+            let known = told.iter().find(is).cloned();
+            let mut status = known.unwrap_or_else(|| ItemStatus {
+                kind: item.kind.to_string(),
+                name: item.name.to_string(),
+                generation: 0,
+                desired: if item.running { "running" } else { "stopped" }.to_owned(),
+                state: "unknown".to_owned(),
+                applied: false,
+                detail: None,
+                since_ms: 0,
+                plugin: None,
+            });
+            if status.generation < item.generation {
+                status.applied = false;
+                status.detail.get_or_insert_with(|| "it does not know the last change yet".into());
+            }
+            status
+        })
+        .collect()
+}
+
+impl App {
+    /// Has the live members of a tribe say how its items stand there, by name.
+    pub(super) async fn ask_members(
+        &self,
+        tribe: &tribe::Tribe,
+    ) -> BTreeMap<NodeName, Result<Vec<ItemStatus>, String>> {
+        let Some(node) = &self.0.node else { return BTreeMap::new() };
+        let alive = tribe.members.iter().filter(|member| member.state == MemberState::Alive);
+        let asked = alive.map(|member| async {
+            let told = if member.id == node.id() {
+                Ok(reconcile::of_tribe(&self.0.reconciler.table(), &tribe.name))
+            } else {
+                reconcile::ask(node, &member.name, &tribe.name).await
+            };
+            (member.name.clone(), told)
+        });
+        join_all(asked).await.into_iter().collect()
+    }
 }

@@ -2,7 +2,7 @@
 
 use std::fmt::{self, Display, Write as _};
 
-use super::{CapabilitySettings, Given, Origin, Settings, duration, size};
+use super::{CapabilitySettings, Given, Origin, Settings, duration, plugin_settings, size};
 
 /// Everything that was read, as YAML with the sources as comments. Of a key only the fingerprint, and
 /// of what plugins are told only the names.
@@ -17,11 +17,9 @@ pub(crate) fn print(settings: &Settings) -> Result<String, fmt::Error> {
         log_format,
         socket,
         data_dir,
-        load_timeout,
+        plugins,
         plugin_dir,
         capabilities,
-        max_running,
-        plugin_configs,
         tasks,
         tribe,
         ..
@@ -40,27 +38,21 @@ pub(crate) fn print(settings: &Settings) -> Result<String, fmt::Error> {
     line(&mut out, "  dir", tasks.spool_dir.value.display(), &tasks.spool_dir.origin)?;
     writeln!(out, "secrets:")?;
     line(&mut out, "  dir", tasks.secrets_dir.value.display(), &tasks.secrets_dir.origin)?;
-    if !tasks.tags.is_empty() {
-        writeln!(out, "tags:")?;
-    }
-    for (prefix, tags) in &tasks.tags {
-        writeln!(out, "  {prefix}: {tags:?}")?;
-    }
-    writeln!(out, "plugins:")?;
-    let time = duration::show(load_timeout.value);
-    line(&mut out, "  load_timeout", time, &load_timeout.origin)?;
+    plugin_settings::print(plugins, &mut out, line)?;
     line(&mut out, "  dir", plugin_dir.value.display(), &plugin_dir.origin)?;
-    line(&mut out, "  max_running", max_running.value, &max_running.origin)?;
-    for (name, config) in &plugin_configs.names {
-        // Without the values, among which passwords may be.
-        let keys: Vec<_> = config.keys().map(String::as_str).collect();
-        writeln!(out, "  # config of {name}: {}", keys.join(", "))?;
-    }
     writeln!(out, "capabilities:")?;
-    let CapabilitySettings { load_from_tribes, plugins, serve_to } = capabilities;
+    let CapabilitySettings {
+        load_from_tribes,
+        plugins,
+        serve_to,
+        serve_plugins,
+        serve_concurrency,
+    } = capabilities;
     line(&mut out, "  load_from_tribes", &load_from_tribes.value, &load_from_tribes.origin)?;
     line(&mut out, "  plugins", &plugins.value, &plugins.origin)?;
     line(&mut out, "  serve_to", &serve_to.value, &serve_to.origin)?;
+    line(&mut out, "  serve_plugins", &serve_plugins.value, &serve_plugins.origin)?;
+    line(&mut out, "  serve_concurrency", serve_concurrency.value, &serve_concurrency.origin)?;
     writeln!(out, "tribe:")?;
     line(&mut out, "  enable", tribe.enable.value, &tribe.enable.origin)?;
     line(&mut out, "  name", &tribe.name.value, &tribe.name.origin)?;
@@ -74,6 +66,7 @@ pub(crate) fn print(settings: &Settings) -> Result<String, fmt::Error> {
     line(&mut out, "  seeds", seeds, &tribe.seeds.origin)?;
     let hold_down = duration::show(tribe.hold_down.value);
     line(&mut out, "  hold_down", hold_down, &tribe.hold_down.origin)?;
+    line(&mut out, "  facts_dir", tribe.facts_dir.value.display(), &tribe.facts_dir.origin)?;
     if let Some(Given { value, origin }) = &tribe.keys {
         match value.fingerprint() {
             Some(fingerprint) => writeln!(out, "  # key {fingerprint} from {origin}")?,

@@ -14,11 +14,12 @@ use serde_saphyr::{Location, Spanned};
 use tribe::Value;
 use zeroize::Zeroizing;
 
-use super::{Given, KeyFrom, Layer, Origin, Problem, Problems, RawFact, task_settings::TaskLayer};
-use crate::{
-    plugin::{Config, ConfigValue, PluginConfigs},
-    suggest::nearest,
+use super::{
+    Given, KeyFrom, Layer, Origin, Problem, Problems, RawFact,
+    plugin_section::{PluginSection, Tags},
+    task_settings::TaskLayer,
 };
+use crate::suggest::nearest;
 
 /// Why a file gives no layer.
 #[derive(Debug)]
@@ -63,8 +64,7 @@ struct File {
     plugins: Option<PluginSection>,
     spool: Option<SpoolSection>,
     secrets: Option<SecretsSection>,
-    #[serde(default)]
-    tags: BTreeMap<String, BTreeMap<String, String>>,
+    tags: Option<Tags>,
     capabilities: Option<CapabilitySection>,
     tribe: Option<TribeSection>,
 }
@@ -76,17 +76,8 @@ struct CapabilitySection {
     load_from_tribes: Option<Spanned<Vec<String>>>,
     plugins: Option<Spanned<Vec<String>>>,
     serve_to: Option<Spanned<Vec<String>>>,
-}
-
-/// The section `plugins`.
-#[derive(Debug, Default, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct PluginSection {
-    load_timeout: Option<Spanned<String>>,
-    dir: Option<Spanned<PathBuf>>,
-    max_running: Option<Spanned<u64>>,
-    #[serde(default)]
-    config: BTreeMap<String, BTreeMap<String, Scalar>>,
+    serve_plugins: Option<Spanned<Vec<String>>>,
+    serve_concurrency: Option<Spanned<u64>>,
 }
 
 /// The section `spool`.
@@ -104,10 +95,6 @@ struct SecretsSection {
     dir: Option<Spanned<PathBuf>>,
 }
 
-/// A value that a plugin is told.
-#[derive(Debug)]
-struct Scalar(ConfigValue);
-
 /// The section `tribe`.
 #[derive(Default, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -124,6 +111,7 @@ struct TribeSection {
     key: Option<Spanned<String>>,
     plaintext: Option<Spanned<bool>>,
     facts: Option<BTreeMap<String, RawValue>>,
+    facts_dir: Option<Spanned<PathBuf>>,
     hold_down: Option<Spanned<String>>,
 }
 
@@ -140,11 +128,11 @@ struct Seeds(Vec<String>);
 
 /// A value whose scalars are still text in the file: a fact remembers how it was spelled.
 #[derive(Debug)]
-struct RawValue(Spanned<Shape>);
+pub(super) struct RawValue(pub(super) Spanned<Shape>);
 
 /// The form of a YAML value.
 #[derive(Debug)]
-enum Shape {
+pub(super) enum Shape {
     Null,
     /// A plain scalar that YAML takes for something else than text.
     Plain,
@@ -154,16 +142,19 @@ enum Shape {
 }
 
 /// Turns what the parser found into a layer.
-struct Reader<'a> {
+pub(super) struct Reader<'a> {
     path: &'a Path,
     text: &'a str,
 }
 
 impl Reader<'_> {
     fn layer(&self, file: File, problems: &mut Problems) -> Layer {
-        let plugins = file.plugins.unwrap_or_default();
         let spool = file.spool.unwrap_or_default();
         let capabilities = file.capabilities.unwrap_or_default();
+        let tags = file.tags.unwrap_or_default();
+        let section = file.plugins.unwrap_or_default();
+        let plugin_dir = self.given(section.dir.clone());
+        let plugins = section.layer(tags, self, problems);
         let tribe = file.tribe.unwrap_or_default();
         let keys = [
             tribe.key_file.map(|key| self.map(key, KeyFrom::File)),
@@ -175,19 +166,18 @@ impl Reader<'_> {
             log_format: self.given(file.log_format),
             socket: self.given(file.socket),
             data_dir: self.given(file.data_dir),
-            load_timeout: self.given(plugins.load_timeout),
-            max_running: self.given(plugins.max_running),
-            plugin_dir: self.given(plugins.dir),
+            plugins,
+            plugin_dir,
             load_from_tribes: self.given(capabilities.load_from_tribes),
             allowed_plugins: self.given(capabilities.plugins),
             serve_to: self.given(capabilities.serve_to),
-            plugin_configs: PluginConfigs { names: plugins.config.into_iter().map(told).collect() },
+            serve_plugins: self.given(capabilities.serve_plugins),
+            serve_concurrency: self.given(capabilities.serve_concurrency),
             tasks: TaskLayer {
                 discover: self.given(file.auto_discover_path),
                 spool_size: self.given(spool.size),
                 spool_dir: self.given(spool.dir),
                 secrets_dir: self.given(file.secrets.unwrap_or_default().dir),
-                tags: file.tags,
             },
             enable: self.given(tribe.enable),
             name: self.given(tribe.name),
@@ -197,6 +187,7 @@ impl Reader<'_> {
             advertise: self.given(tribe.advertise),
             seeds: tribe.seeds.map(|seeds| self.map(seeds, |seeds| seeds.0)),
             key: only_key(keys.into_iter().flatten(), problems),
+            facts_dir: self.given(tribe.facts_dir),
             hold_down: self.given(tribe.hold_down),
             facts: self.facts(tribe.facts.unwrap_or_default(), problems),
         }
@@ -240,25 +231,24 @@ impl Reader<'_> {
         })
     }
 
-    fn spelling(&self, location: Location) -> Option<&str> {
+    pub(super) fn spelling(&self, location: Location) -> Option<&str> {
         let span = location.span();
         let start = usize::try_from(span.byte_offset()?).ok()?;
         let end = start.checked_add(usize::try_from(span.byte_len()?).ok()?)?;
         self.text.get(start..end).map(str::trim)
     }
 
-    fn given<T>(&self, spanned: Option<Spanned<T>>) -> Option<Given<T>> {
+    pub(super) fn given<T>(&self, spanned: Option<Spanned<T>>) -> Option<Given<T>> {
         spanned.map(|spanned| self.map(spanned, |value| value))
     }
 
-    fn map<T, U>(&self, spanned: Spanned<T>, map: impl FnOnce(T) -> U) -> Given<U> {
-        Given { value: map(spanned.value), origin: origin(self.path, spanned.referenced) }
+    pub(super) fn map<T, U>(&self, spanned: Spanned<T>, map: impl FnOnce(T) -> U) -> Given<U> {
+        Given { value: map(spanned.value), origin: self.origin(spanned.referenced) }
     }
-}
 
-/// What a plugin is told. Plugins have names in lower case.
-fn told((name, config): (String, BTreeMap<String, Scalar>)) -> (String, Config) {
-    (name.to_lowercase(), config.into_iter().map(|(key, Scalar(value))| (key, value)).collect())
+    pub(super) fn origin(&self, location: Location) -> Origin {
+        origin(self.path, location)
+    }
 }
 
 fn origin(path: &Path, location: Location) -> Origin {
@@ -404,44 +394,6 @@ impl<'de> de::Visitor<'de> for ShapeVisitor {
             map.insert(key, value);
         }
         Ok(Shape::Map(map))
-    }
-}
-
-impl<'de> Deserialize<'de> for Scalar {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct ScalarVisitor;
-
-        impl de::Visitor<'_> for ScalarVisitor {
-            type Value = Scalar;
-
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("true or false, a number or text")
-            }
-
-            fn visit_bool<E>(self, value: bool) -> Result<Scalar, E> {
-                Ok(Scalar(ConfigValue::Bool(value)))
-            }
-
-            fn visit_i64<E>(self, value: i64) -> Result<Scalar, E> {
-                Ok(Scalar(ConfigValue::Int(value)))
-            }
-
-            fn visit_u64<E: de::Error>(self, value: u64) -> Result<Scalar, E> {
-                let value =
-                    i64::try_from(value).map_err(|_| E::custom("the number is too large"))?;
-                Ok(Scalar(ConfigValue::Int(value)))
-            }
-
-            fn visit_f64<E>(self, value: f64) -> Result<Scalar, E> {
-                Ok(Scalar(ConfigValue::Float(value)))
-            }
-
-            fn visit_str<E>(self, text: &str) -> Result<Scalar, E> {
-                Ok(Scalar(ConfigValue::Text(text.to_owned())))
-            }
-        }
-
-        deserializer.deserialize_any(ScalarVisitor)
     }
 }
 

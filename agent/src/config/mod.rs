@@ -11,15 +11,15 @@ mod check;
 mod duration;
 mod file;
 mod flags;
+mod plugin_section;
+mod plugin_settings;
 mod size;
 mod task_settings;
 mod tribe_settings;
 
 use std::{
     fmt, io,
-    ops::RangeInclusive,
     path::{Path, PathBuf},
-    time::Duration,
 };
 
 use clap::ArgMatches;
@@ -27,13 +27,16 @@ use tribe::Value;
 use tribe_api::DEFAULT_SOCKET;
 use zeroize::Zeroizing;
 
-pub(crate) use self::{check::print, task_settings::TaskSettings, tribe_settings::TribeSettings};
+use self::plugin_settings::PluginLayer;
+pub(crate) use self::{
+    check::print, plugin_settings::PluginSettings, task_settings::TaskSettings,
+    tribe_settings::TribeSettings,
+};
 use crate::{
     args::RunArgs,
-    capability::{Capabilities, Patterns},
+    capability::{Capabilities, Patterns, SERVE_CONCURRENCY},
     failure::{Exit, Failure},
     log::{self, LogFormat},
-    plugin::PluginConfigs,
 };
 
 /// The file that is read if none is named.
@@ -42,15 +45,6 @@ const DEFAULT_FILE: &str = "/etc/snap/snapd.yaml";
 const DEFAULT_DATA_DIR: &str = "/var/lib/snap";
 /// Where plugins lie that are loaded by name alone, unless told otherwise.
 const DEFAULT_PLUGIN_DIR: &str = "/opt/snap/plugins";
-
-/// How long a plugin may take to start, unless told otherwise. Those in Python take a second or two.
-const DEFAULT_LOAD_TIMEOUT: &str = "10s";
-/// How many instances of one plugin may run, unless told otherwise. As in snap.
-const DEFAULT_MAX_RUNNING: u64 = 3;
-/// What it may be told.
-const MAX_RUNNINGS: RangeInclusive<u64> = 1..=100;
-/// What it may be told. Clients do not wait longer for an answer.
-const LOAD_TIMEOUTS: RangeInclusive<Duration> = Duration::from_secs(1)..=Duration::from_secs(45);
 
 /// Everything the daemon is told, complete and checked.
 #[derive(Debug)]
@@ -61,16 +55,11 @@ pub(crate) struct Settings {
     pub(crate) log_format: Given<LogFormat>,
     pub(crate) socket: Given<PathBuf>,
     pub(crate) data_dir: Given<PathBuf>,
-    /// How long a plugin may take to start.
-    pub(crate) load_timeout: Given<Duration>,
-    /// How many instances of one plugin may run.
-    pub(crate) max_running: Given<usize>,
+    pub(crate) plugins: PluginSettings,
     /// Where plugins lie that are loaded by name alone.
     pub(crate) plugin_dir: Given<PathBuf>,
     /// What tribes may do on this node.
     pub(crate) capabilities: CapabilitySettings,
-    /// What plugins are told. May hold passwords.
-    pub(crate) plugin_configs: PluginConfigs,
     pub(crate) tasks: TaskSettings,
     pub(crate) tribe: TribeSettings,
 }
@@ -81,6 +70,8 @@ pub(crate) struct CapabilitySettings {
     pub(crate) load_from_tribes: Given<Patterns>,
     pub(crate) plugins: Given<Patterns>,
     pub(crate) serve_to: Given<Patterns>,
+    pub(crate) serve_plugins: Given<Patterns>,
+    pub(crate) serve_concurrency: Given<usize>,
 }
 
 impl CapabilitySettings {
@@ -90,6 +81,8 @@ impl CapabilitySettings {
             load_from_tribes: self.load_from_tribes.value.clone(),
             plugins: self.plugins.value.clone(),
             serve_to: self.serve_to.value.clone(),
+            serve_plugins: self.serve_plugins.value.clone(),
+            serve_concurrency: self.serve_concurrency.value,
         }
     }
 }
@@ -128,13 +121,14 @@ struct Layer {
     log_format: Option<Given<String>>,
     socket: Option<Given<PathBuf>>,
     data_dir: Option<Given<PathBuf>>,
-    load_timeout: Option<Given<String>>,
-    max_running: Option<Given<u64>>,
+    /// Only the file says something of them.
+    plugins: PluginLayer,
     plugin_dir: Option<Given<PathBuf>>,
     load_from_tribes: Option<Given<Vec<String>>>,
     allowed_plugins: Option<Given<Vec<String>>>,
     serve_to: Option<Given<Vec<String>>>,
-    plugin_configs: PluginConfigs,
+    serve_plugins: Option<Given<Vec<String>>>,
+    serve_concurrency: Option<Given<u64>>,
     /// Only the file has it.
     tasks: task_settings::TaskLayer,
     enable: Option<Given<bool>>,
@@ -145,6 +139,7 @@ struct Layer {
     advertise: Option<Given<String>>,
     seeds: Option<Given<Vec<String>>>,
     key: Option<Given<KeyFrom>>,
+    facts_dir: Option<Given<PathBuf>>,
     hold_down: Option<Given<String>>,
     /// Lower sources first.
     facts: Vec<Given<RawFact>>,
@@ -207,25 +202,30 @@ fn read_file(path: Option<&Path>) -> Result<(Option<PathBuf>, Layer), Failure> {
     }
 }
 
-fn resolve(file: Option<PathBuf>, layer: Layer, problems: &mut Problems) -> Option<Settings> {
-    let Layer { log_level, log_format, socket, data_dir, load_timeout, .. } = &layer;
+fn resolve(file: Option<PathBuf>, mut layer: Layer, problems: &mut Problems) -> Option<Settings> {
+    let plugins = plugin_settings::resolve(std::mem::take(&mut layer.plugins), problems);
+    let Layer { log_level, log_format, socket, data_dir, .. } = &layer;
     let log_level = or_default(log_level.clone(), "info".to_owned());
     let log_level = problems.parse(log_level, |text| log::check_level(text).map(|()| text.clone()));
     let log_format = or_default(log_format.clone(), "text".to_owned());
     let log_format = problems.parse(log_format, |text| LogFormat::parse(text));
     let socket = or_default(socket.clone(), DEFAULT_SOCKET.into());
     let data_dir = or_default(data_dir.clone(), DEFAULT_DATA_DIR.into());
-    let load_timeout = or_default(load_timeout.clone(), DEFAULT_LOAD_TIMEOUT.to_owned());
-    let load_timeout = problems.parse(load_timeout, |text| parse_load_timeout(text));
     let plugin_dir = or_default(layer.plugin_dir.clone(), DEFAULT_PLUGIN_DIR.into());
-    let capabilities = CapabilitySettings {
-        load_from_tribes: patterns(layer.load_from_tribes.clone()),
-        plugins: patterns(layer.allowed_plugins.clone()),
-        serve_to: patterns(layer.serve_to.clone()),
+    let default = Capabilities::default();
+    let concurrency = or_default(
+        layer.serve_concurrency.clone(),
+        default.serve_concurrency.try_into().unwrap_or(1),
+    );
+    let serve_concurrency = problems.parse(concurrency, |number| check_concurrency(*number));
+    let capabilities = |serve_concurrency| CapabilitySettings {
+        load_from_tribes: patterns(layer.load_from_tribes.clone(), &default.load_from_tribes),
+        plugins: patterns(layer.allowed_plugins.clone(), &default.plugins),
+        serve_to: patterns(layer.serve_to.clone(), &default.serve_to),
+        serve_plugins: patterns(layer.serve_plugins.clone(), &default.serve_plugins),
+        serve_concurrency,
     };
-    let max_running = or_default(layer.max_running.clone(), DEFAULT_MAX_RUNNING);
-    let max_running = problems.parse(max_running, |number| check_max_running(*number));
-    let plugin_configs = layer.plugin_configs.clone();
+    let capabilities = serve_concurrency.map(capabilities);
     let tasks = task_settings::resolve(&layer.tasks, &data_dir.value, problems);
     let tribe = tribe_settings::resolve(layer, problems);
     Some(Settings {
@@ -234,36 +234,27 @@ fn resolve(file: Option<PathBuf>, layer: Layer, problems: &mut Problems) -> Opti
         log_format: log_format?,
         socket,
         data_dir,
-        load_timeout: load_timeout?,
+        plugins: plugins?,
         plugin_dir,
-        capabilities,
-        max_running: max_running?,
-        plugin_configs,
+        capabilities: capabilities?,
         tasks: tasks?,
         tribe: tribe?,
     })
 }
 
-fn parse_load_timeout(text: &str) -> Result<Duration, String> {
-    let time = duration::parse(text).map_err(|error| error.to_string())?;
-    if LOAD_TIMEOUTS.contains(&time) {
-        return Ok(time);
-    }
-    let (least, most) =
-        (duration::show(*LOAD_TIMEOUTS.start()), duration::show(*LOAD_TIMEOUTS.end()));
-    Err(format!("`{text}` is not a time a plugin can be given to start, use {least} to {most}"))
+fn patterns(given: Option<Given<Vec<String>>>, default: &Patterns) -> Given<Patterns> {
+    let read = |Given { value, origin }: Given<Vec<String>>| Given {
+        value: Patterns::new(value.iter().map(String::as_str)),
+        origin,
+    };
+    or_default(given.map(read), default.clone())
 }
 
-/// What nobody allows is not allowed.
-fn patterns(given: Option<Given<Vec<String>>>) -> Given<Patterns> {
-    let Given { value, origin } = or_default(given, Vec::new());
-    Given { value: Patterns::new(value.iter().map(String::as_str)), origin }
-}
-
-fn check_max_running(number: u64) -> Result<usize, String> {
-    usize::try_from(number).ok().filter(|_| MAX_RUNNINGS.contains(&number)).ok_or_else(|| {
-        let (least, most) = (MAX_RUNNINGS.start(), MAX_RUNNINGS.end());
-        format!("`{number}` is no number of instances of a plugin, use {least} to {most}")
+fn check_concurrency(number: u64) -> Result<usize, String> {
+    let allowed = usize::try_from(number).ok().filter(|number| SERVE_CONCURRENCY.contains(number));
+    allowed.ok_or_else(|| {
+        let (least, most) = (SERVE_CONCURRENCY.start(), SERVE_CONCURRENCY.end());
+        format!("`{number}` is no number of batches at a time, use {least} to {most}")
     })
 }
 
@@ -281,14 +272,13 @@ impl Layer {
             log_format: self.log_format.or(lower.log_format),
             socket: self.socket.or(lower.socket),
             data_dir: self.data_dir.or(lower.data_dir),
-            load_timeout: self.load_timeout.or(lower.load_timeout),
+            plugins: lower.plugins,
             plugin_dir: self.plugin_dir.or(lower.plugin_dir),
             load_from_tribes: self.load_from_tribes.or(lower.load_from_tribes),
             allowed_plugins: self.allowed_plugins.or(lower.allowed_plugins),
             serve_to: self.serve_to.or(lower.serve_to),
-            max_running: self.max_running.or(lower.max_running),
-            // Only the file has some.
-            plugin_configs: lower.plugin_configs,
+            serve_plugins: self.serve_plugins.or(lower.serve_plugins),
+            serve_concurrency: self.serve_concurrency.or(lower.serve_concurrency),
             tasks: lower.tasks,
             enable: self.enable.or(lower.enable),
             name: self.name.or(lower.name),
@@ -298,6 +288,7 @@ impl Layer {
             advertise: self.advertise.or(lower.advertise),
             seeds: self.seeds.or(lower.seeds),
             key: self.key.or(lower.key),
+            facts_dir: self.facts_dir.or(lower.facts_dir),
             hold_down: self.hold_down.or(lower.hold_down),
             facts,
         }

@@ -1,9 +1,6 @@
 //! What the daemon is told about tasks, checked.
 
-use std::{
-    collections::BTreeMap,
-    path::{Path, PathBuf},
-};
+use std::path::{Path, PathBuf};
 
 use super::{Given, Problems, or_default, size};
 use crate::task::DEFAULT_SIZE;
@@ -22,8 +19,6 @@ pub(crate) struct TaskSettings {
     pub(crate) spool_size: Given<u64>,
     pub(crate) spool_dir: Given<PathBuf>,
     pub(crate) secrets_dir: Given<PathBuf>,
-    /// Tags of all metrics of this node, by prefix of namespaces.
-    pub(crate) tags: BTreeMap<String, BTreeMap<String, String>>,
 }
 
 /// What the file says of them.
@@ -33,7 +28,6 @@ pub(super) struct TaskLayer {
     pub(super) spool_size: Option<Given<String>>,
     pub(super) spool_dir: Option<Given<PathBuf>>,
     pub(super) secrets_dir: Option<Given<PathBuf>>,
-    pub(super) tags: BTreeMap<String, BTreeMap<String, String>>,
 }
 
 pub(super) fn resolve(
@@ -53,7 +47,6 @@ pub(super) fn resolve(
         spool_size,
         spool_dir: or_default(layer.spool_dir.clone(), data_dir.join("spool")),
         secrets_dir: or_default(layer.secrets_dir.clone(), DEFAULT_SECRETS_DIR.into()),
-        tags: layer.tags.clone(),
     })
 }
 

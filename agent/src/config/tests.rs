@@ -2,7 +2,7 @@ use clap::{CommandFactory, FromArgMatches};
 
 use super::*;
 use crate::args::Cli;
-use crate::plugin::{Config, ConfigValue};
+use crate::plugin::{Config, ConfigValue, Identity, Kind, Limits, TrustLevel};
 
 const PATH: &str = "/etc/snap/snapd.yaml";
 
@@ -61,6 +61,14 @@ fn tribes_may_do_here_what_the_file_says_and_nothing_else() {
     assert!(some.check_tribe(&tribe("edge")).is_err() && some.serve_to.is_empty());
     let shown = print(&settings).unwrap();
     assert!(shown.contains("  load_from_tribes: [\"core\", \"rack-*\"]"), "{shown}");
+    let text = "capabilities: {serve_to: [core], serve_plugins: [influx*], serve_concurrency: 8}\n";
+    let some = load_file(text).unwrap().capabilities.capabilities();
+    assert!(some.serve_plugins.name("influxdb") && !some.serve_plugins.name("file"));
+    assert_eq!(some.serve_concurrency, 8);
+    check_error(
+        "capabilities:\n  serve_concurrency: 0\n",
+        "error: /etc/snap/snapd.yaml:2:22: `0` is no number of batches at a time, use 1 to 10000",
+    );
 }
 
 #[test]
@@ -75,10 +83,126 @@ fn what_plugins_are_told_keeps_its_types_and_is_not_shown() {
         ("ratio".into(), ConfigValue::Float(0.5)),
         ("skip-verify".into(), ConfigValue::Bool(true)),
     ]);
-    assert_eq!(settings.plugin_configs.names, [("influxdb".to_owned(), expected)].into());
+    assert_eq!(settings.plugins.configs.names, [("influxdb".to_owned(), expected)].into());
     let shown = print(&settings).unwrap();
     let line = "  # config of influxdb: host, password, port, ratio, skip-verify\n";
     assert!(shown.contains(line), "{shown}");
+}
+
+#[test]
+fn what_plugins_are_told_is_nested_as_in_snap() {
+    let text = "plugins:\n  config:\n    all: {a: 1}\n    collector:\n      all: {b: 2}\n      \
+                PSutil:\n        all: {c: 3}\n        versions:\n          14: {d: 4}\n    \
+                publisher: {file: {e: 5}}\n    influxdb: {f: 6}\n";
+    let settings = load_file(text).unwrap();
+    let of = |key: &str, value| Config::from([(key.to_owned(), ConfigValue::Int(value))]);
+    let configs = &settings.plugins.configs;
+    assert_eq!(configs.all, of("a", 1));
+    assert_eq!(configs.kinds, [(Kind::Collector, of("b", 2))].into());
+    let plugin = |kind, name: &str| (kind, name.to_owned());
+    let plugins = [
+        (plugin(Kind::Collector, "psutil"), of("c", 3)),
+        (plugin(Kind::Publisher, "file"), of("e", 5)),
+    ];
+    assert_eq!(configs.plugins, plugins.into());
+    let identity = Identity::new(Kind::Collector, "psutil", 14).unwrap();
+    assert_eq!(configs.versions, [(identity, of("d", 4))].into());
+    assert_eq!(configs.names, [("influxdb".to_owned(), of("f", 6))].into());
+    let shown = print(&settings).unwrap();
+    for whose in ["all plugins: a", "each collector: b", "collector:psutil: c", "influxdb: f"] {
+        assert!(shown.contains(&format!("  # config of {whose}\n")), "{shown}");
+    }
+    assert!(shown.contains("  # config of collector:psutil:14: d\n"), "{shown}");
+}
+
+#[test]
+fn what_no_plugin_can_be_told_is_told_with_its_place() {
+    check_error(
+        "plugins:\n  config:\n    influxdb: 7\n",
+        "error: /etc/snap/snapd.yaml:3:15: this is a value where plugins are expected\n\
+         help: write what a plugin is told as `name: {key: value}`",
+    );
+    check_error(
+        "plugins:\n  config:\n    influxdb: {host: {a: 1}}\n",
+        "error: /etc/snap/snapd.yaml:3:22: `host` is no value that a plugin can be told\n\
+         help: values are true or false, a number or text",
+    );
+    check_error(
+        "plugins:\n  config:\n    collector: {psutil: {versions: {new: {a: 1}}}}\n",
+        "error: /etc/snap/snapd.yaml:3:42: `new` is no version of a plugin named `psutil`\n\
+         help: versions are whole numbers from 1",
+    );
+}
+
+#[test]
+fn tags_are_text_as_they_are_spelled() {
+    let settings = load_file("tags:\n  /intel: {rack: 007, row: '7'}\n  /: {site: x}\n").unwrap();
+    let tags = &settings.plugins.tags;
+    let of = |namespace: &[&str]| {
+        let tags = tags.of(namespace.iter().copied());
+        tags.into_iter().map(|(name, value)| format!("{name}={value}")).collect::<Vec<_>>()
+    };
+    assert_eq!(of(&["intel", "psutil"]), ["rack=007", "row=7", "site=x"]);
+    assert_eq!(of(&["acme"]), ["site=x"]);
+    check_error(
+        "tags: {/: {plugin_running_on: i1}}\n",
+        "error: /etc/snap/snapd.yaml:1:31: the tag `plugin_running_on` is the name of the node \
+         always\nhelp: give the tag another name",
+    );
+    check_error(
+        "tags: {intel: {rack: 7}}\n",
+        "error: /etc/snap/snapd.yaml:1:22: `intel` is no beginning of a namespace\n\
+         help: write it as `/intel/psutil`, or `/` for all",
+    );
+    check_error(
+        "tags: {/: {rack: [7]}}\n",
+        "error: /etc/snap/snapd.yaml:1:18: tag `rack` is neither text nor a number",
+    );
+}
+
+#[test]
+fn limits_trust_and_tls_are_read_and_shown() {
+    let text = "plugins:\n  limits: {memory: 512MiB, open_files: 256, processes: 64, cpu: 1h}\n  \
+                trust: warn\n  keyrings: [/etc/snap/keyrings]\n  \
+                tls: {ca: /ca, cert: /cert, key: /key, plugin_cert: /pc, plugin_key: /pk}\n";
+    let settings = load_file(text).unwrap();
+    let limits = Limits {
+        memory: Some(512 << 20),
+        open_files: Some(256),
+        processes: Some(64),
+        cpu: Some(3600),
+    };
+    assert_eq!(settings.plugins.limits, limits);
+    assert_eq!(settings.plugins.trust.value, TrustLevel::Warn);
+    let again = load_file(&print(&settings).unwrap()).unwrap().plugins;
+    assert_eq!((again.limits, again.keyrings), (limits, settings.plugins.keyrings));
+    assert_eq!(again.tls.unwrap().value, settings.plugins.tls.unwrap().value);
+}
+
+#[test]
+fn what_the_documentation_shows_is_read() {
+    let text = include_str!("../../../docs/PLUGINS.md");
+    let examples: Vec<_> = text.split("```yaml\n").skip(1).collect();
+    assert_eq!(examples.len(), 3);
+    for example in examples {
+        let example = example.split("```").next().unwrap();
+        assert!(load_file(example).is_ok(), "{example} {:?}", load_file(example));
+    }
+}
+
+#[test]
+fn keyrings_turn_trust_on_unless_it_is_off() {
+    let trust = |text: &str| load_file(text).unwrap().plugins.trust.value;
+    assert_eq!(trust(""), TrustLevel::Off);
+    assert_eq!(trust("plugins: {keyrings: [/k]}"), TrustLevel::On);
+    assert_eq!(trust("plugins: {keyrings: [/k], trust: off}"), TrustLevel::Off);
+    assert_eq!(trust("plugins: {trust: warn}"), TrustLevel::Warn);
+    check_error(
+        "plugins: {trust: on}\n",
+        "error: /etc/snap/snapd.yaml:1:18: plugins must be signed, but there is no keyring to \
+         check it with\nhelp: name files or directories with public keys in \
+         `plugins: {keyrings: [...]}`",
+    );
 }
 
 #[test]
@@ -94,6 +218,26 @@ fn a_bad_value_is_told_with_its_place() {
         (
             "plugins:\n  max_running: 0",
             "2:16: `0` is no number of instances of a plugin, use 1 to 100",
+        ),
+        (
+            "plugins:\n  limits: {memory: 512}",
+            "2:20: `512` is not a size, write it as `100MiB` or `1GiB`",
+        ),
+        (
+            "plugins:\n  limits: {memory: 1MiB}",
+            "2:20: `1MiB` is too small a limit of memory, the least is 16MiB",
+        ),
+        (
+            "plugins:\n  limits: {open_files: 3}",
+            "2:24: `3` is too small a limit of open files, the least is 16",
+        ),
+        (
+            "plugins:\n  limits: {cpu: 10ms}",
+            "2:17: `10ms` is too small a limit of processor time, the least is 1s",
+        ),
+        (
+            "plugins:\n  trust: full",
+            "2:10: `full` is not a level of trust, use `off`, `warn` or `on`",
         ),
         ("tribe:\n  bind_addr: here", "2:14: `here` is not an IP address"),
         ("tribe:\n  bind_port: 70000", "2:14: `70000` is not a port, use 0 to 65535"),

@@ -23,6 +23,7 @@ use super::{
         self, collector_client::CollectorClient, processor_client::ProcessorClient,
         publisher_client::PublisherClient, stream_collector_client::StreamCollectorClient,
     },
+    tls::Tls,
 };
 
 /// How long a plugin may take to answer.
@@ -97,10 +98,19 @@ macro_rules! common {
 }
 
 impl Client {
-    /// Connects.
-    pub(super) async fn connect(kind: Kind, address: SocketAddr) -> Result<Self, CallError> {
+    /// Connects, sealed or not.
+    pub(super) async fn connect(
+        kind: Kind,
+        address: SocketAddr,
+        tls: Option<&Tls>,
+    ) -> Result<Self, CallError> {
         let unreachable = |error: tonic::transport::Error| CallError::Unreachable(chain(&error));
-        let endpoint = Endpoint::from_shared(format!("http://{address}")).map_err(unreachable)?;
+        let scheme = if tls.is_some() { "https" } else { "http" };
+        let endpoint = Endpoint::from_shared(format!("{scheme}://{address}"));
+        let mut endpoint = endpoint.map_err(unreachable)?;
+        if let Some(tls) = tls {
+            endpoint = endpoint.tls_config(tls.client()).map_err(unreachable)?;
+        }
         let channel = endpoint.connect_timeout(CALL_TIME).connect().await.map_err(unreachable)?;
         Ok(match kind {
             Kind::Collector => Self::Collector(

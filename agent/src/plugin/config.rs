@@ -6,7 +6,7 @@
 
 use std::{cmp::Ordering, collections::BTreeMap};
 
-use super::{identity::Identity, rpc};
+use super::{prefix::ByPrefix, rpc};
 
 /// What a plugin is told, by key.
 pub(crate) type Config = BTreeMap<String, ConfigValue>;
@@ -14,16 +14,8 @@ pub(crate) type Config = BTreeMap<String, ConfigValue>;
 /// What several plugins are told, by the name of the plugin.
 pub(crate) type Configs = BTreeMap<String, Config>;
 
-/// What this node tells its plugins unless a request says otherwise.
-#[derive(Debug, Clone, Default, PartialEq)]
-pub(crate) struct PluginConfigs {
-    /// By name, whatever the type.
-    pub(crate) names: Configs,
-}
-
 /// What plugins are told, by prefix of the namespaces of metrics. A longer prefix counts more.
-#[derive(Debug, Clone, Default, PartialEq)]
-pub(crate) struct ConfigTree(BTreeMap<Vec<String>, Config>);
+pub(crate) type ConfigTree = ByPrefix<ConfigValue>;
 
 /// One value.
 #[derive(Debug, Clone, PartialEq)]
@@ -86,32 +78,6 @@ pub(crate) enum ConfigError {
         /// What the rule allows.
         limit: ConfigValue,
     },
-}
-
-impl PluginConfigs {
-    /// What one plugin is told.
-    pub(super) fn of(&self, plugin: &Identity) -> Config {
-        self.names.get(&plugin.name).cloned().unwrap_or_default()
-    }
-}
-
-impl ConfigTree {
-    /// Adds what the metrics below a prefix are told; `/` parts its elements, and `/` is all metrics.
-    pub(crate) fn add(&mut self, prefix: &str, config: Config) {
-        let elements = prefix.split('/').filter(|element| !element.is_empty());
-        self.0.entry(elements.map(str::to_owned).collect()).or_default().extend(config);
-    }
-
-    /// What a metric of this namespace is told.
-    pub(crate) fn of<'a>(&self, namespace: impl Iterator<Item = &'a str> + Clone) -> Config {
-        let is_prefix = |prefix: &[String]| {
-            let mut elements = namespace.clone();
-            prefix.iter().all(|element| elements.next() == Some(element))
-        };
-        // Shorter prefixes of one namespace are sorted before longer ones.
-        let below = self.0.iter().filter(|(prefix, _)| is_prefix(prefix));
-        below.flat_map(|(_, config)| config.clone()).collect()
-    }
 }
 
 impl ConfigPolicy {
@@ -343,21 +309,6 @@ mod tests {
             Ok(part) => assert!(found.as_ref().is_ok_and(|text| text.contains(part)), "{found:?}"),
             Err(message) => assert_eq!(found, Err(message.to_owned())),
         }
-    }
-
-    #[test]
-    fn a_longer_prefix_covers_a_shorter_one() {
-        let mut tree = ConfigTree::default();
-        let of = |text: &str| Config::from([("k".into(), ConfigValue::Text(text.into()))]);
-        tree.add("/intel/disk", of("disk"));
-        tree.add("/", of("all"));
-        tree.add("/intel", of("intel"));
-        let check = |namespace: &[&str], expected: &str| {
-            assert_eq!(tree.of(namespace.iter().copied()), of(expected), "for {namespace:?}");
-        };
-        check(&["intel", "disk", "sda"], "disk");
-        check(&["intel", "diskette"], "intel");
-        check(&["acme"], "all");
     }
 
     #[test]

@@ -13,23 +13,27 @@ use std::{
     time::Duration,
 };
 
-use tracing::info;
+use tracing::{info, warn};
 
 use super::{
     calls::UseError,
     catalog::{Catalog, CatalogError, Entry, Request},
-    config::PluginConfigs,
     identity::{Identity, Wanted},
     launch::Launch,
+    limits::Limits,
     loaded::Plugin,
     metric::Metric,
+    prefix::ByPrefix,
     seats::SessionId,
     start::{self, StartError},
     store::{Store, StoreError, StoredFile, Upload},
+    tls::Tls,
+    told::PluginConfigs,
+    trust::{Signed, Trust},
 };
 
 /// The tag that says where a metric was collected, which snap has always set.
-const NODE_TAG: &str = "plugin_running_on";
+pub(crate) const NODE_TAG: &str = "plugin_running_on";
 
 /// The plugins of this node. Cheap to clone.
 #[derive(Debug, Clone)]
@@ -38,6 +42,7 @@ pub(crate) struct Host(Arc<Shared>);
 #[derive(Debug)]
 struct Shared {
     node: String,
+    tags: ByPrefix<String>,
     launch: Arc<Launch>,
     store: Store,
     loaded: Mutex<Loaded>,
@@ -57,19 +62,28 @@ pub(crate) struct HostSettings {
     pub(crate) load_time: Duration,
     /// How many instances of one plugin may run.
     pub(crate) max_running: usize,
+    /// What all metrics are tagged with.
+    pub(crate) tags: ByPrefix<String>,
+    /// What one instance may use.
+    pub(crate) limits: Limits,
+    /// Whose plugins are started.
+    pub(crate) trust: Trust,
+    /// How connections are sealed, if they are.
+    pub(crate) tls: Option<Tls>,
 }
+
+/// A plugin and the metrics of a request that it has.
+pub(super) type Part = (Arc<Plugin>, Vec<Metric>);
 
 #[derive(Debug, Default)]
 struct Loaded {
-    plugins: Plugins,
+    /// Another one whenever one is added or removed, so that who reads it holds nobody up.
+    plugins: Arc<BTreeMap<Identity, Arc<Plugin>>>,
     /// Another one whenever a collector comes or goes.
     catalog: Arc<Catalog>,
     /// Nothing is loaded any more.
     closed: bool,
 }
-
-/// Copied when one is added or removed, so that who reads it holds nobody up.
-type Plugins = Arc<BTreeMap<Identity, Arc<Plugin>>>;
 
 /// Why a plugin was not loaded. Nothing has changed.
 #[derive(Debug, thiserror::Error)]
@@ -121,10 +135,16 @@ impl LoadError {
 impl Host {
     /// A host without plugins.
     pub(crate) fn new(settings: HostSettings) -> Self {
-        let HostSettings { node, dir, configs, load_time, max_running } = settings;
-        let launch = Arc::new(Launch { configs, load_time, max_running });
-        let (loaded, sessions) = (Mutex::default(), AtomicU64::new(0));
-        Self(Arc::new(Shared { node, launch, store: Store::new(dir), loaded, sessions }))
+        let HostSettings { node, dir, tags, .. } = settings;
+        let HostSettings { configs, load_time, max_running, limits, trust, tls, .. } = settings;
+        Self(Arc::new(Shared {
+            node,
+            tags,
+            launch: Arc::new(Launch { configs, load_time, max_running, limits, trust, tls }),
+            store: Store::new(dir),
+            loaded: Mutex::default(),
+            sessions: AtomicU64::new(0),
+        }))
     }
 
     /// Begins to receive the file of a plugin.
@@ -178,6 +198,11 @@ impl Host {
         }
         // Until it is kept it is killed when dropped.
         let (identity, metrics) = (started.identity.clone(), started.metrics.clone());
+        match &started.signed {
+            Signed::No => warn!(plugin = %identity, "a plugin without a signature"),
+            Signed::By(signer) => info!(plugin = %identity, %signer, "a signed plugin"),
+            Signed::Unchecked => {}
+        }
         let keep = || Plugin::keep(started, file, launch);
         let plugin = self.lock().add(identity, &metrics, old, keep)?;
         match old {
@@ -235,7 +260,7 @@ impl Host {
     pub(super) fn expand(
         &self,
         requests: &[Request],
-    ) -> Result<(Arc<Catalog>, Vec<(Arc<Plugin>, Vec<Metric>)>), UseError> {
+    ) -> Result<(Arc<Catalog>, Vec<Part>), UseError> {
         let (catalog, plugins) = {
             let loaded = self.lock();
             (Arc::clone(&loaded.catalog), Arc::clone(&loaded.plugins))
@@ -264,6 +289,7 @@ impl Host {
 
     /// Gives a metric the tags of this node.
     pub(super) fn tag(&self, metric: &mut Metric) {
+        metric.tags.extend(self.0.tags.of(metric.namespace.values()));
         metric.tags.insert(NODE_TAG.to_owned(), self.0.node.clone());
     }
 

@@ -96,6 +96,12 @@ impl Wanted {
         Ok(Self { kind, name: name(raw)?, version })
     }
 
+    /// This one and no other.
+    pub(crate) fn exactly(plugin: &Identity) -> Self {
+        let Identity { kind, name, version } = plugin.clone();
+        Self { kind, name, version: Some(version) }
+    }
+
     /// Is this one meant?
     pub(crate) fn is(&self, identity: &Identity) -> bool {
         self.kind == identity.kind

@@ -22,6 +22,7 @@ use super::{
     client::Client,
     launch::Launch,
     metric::Time,
+    pause::Pauses,
     process::Process,
     start::{self, Program, Started},
 };
@@ -30,12 +31,6 @@ use super::{
 const PING_PERIOD: Duration = Duration::from_secs(2);
 /// How many pings in a row may fail.
 const MISSED_PINGS: u32 = 3;
-/// The pause before the first start after a crash; it doubles with each.
-const FIRST_PAUSE: Duration = Duration::from_millis(500);
-/// The longest pause.
-const LONGEST_PAUSE: Duration = Duration::from_secs(60);
-/// A plugin that ran so long begins with the first pause again.
-const HEALTHY_TIME: Duration = Duration::from_secs(60);
 /// How long calls may hold up the end of an instance that is not needed any more.
 const CALLS_TIME: Duration = Duration::from_secs(10);
 
@@ -178,7 +173,7 @@ struct Keeper {
 
 impl Keeper {
     async fn run(self, first: Option<(Process, Running)>, mut stopped: oneshot::Receiver<End>) {
-        let mut pause = FIRST_PAUSE;
+        let mut pauses = Pauses::new();
         let first = match first {
             Some(first) => Some(first),
             None => tokio::select! {
@@ -189,7 +184,7 @@ impl Keeper {
         let mut current = match first {
             Some(current) => current,
             None => tokio::select! {
-                again = self.again(&mut pause) => again,
+                again = self.again(&mut pauses) => again,
                 _ = &mut stopped => return,
             },
         };
@@ -203,9 +198,7 @@ impl Keeper {
                     return;
                 }
             };
-            if begun.elapsed() >= HEALTHY_TIME {
-                pause = FIRST_PAUSE;
-            }
+            pauses.ran(begun.elapsed());
             let output = process.kill().await;
             let failure = match output.last() {
                 Some(line) => format!("{failure}; it last printed: {line}"),
@@ -213,7 +206,7 @@ impl Keeper {
             };
             self.failed(&failure);
             current = tokio::select! {
-                again = self.again(&mut pause) => again,
+                again = self.again(&mut pauses) => again,
                 _ = &mut stopped => return,
             };
         }
@@ -229,10 +222,9 @@ impl Keeper {
     }
 
     /// Starts the plugin, as often as it takes.
-    async fn again(&self, pause: &mut Duration) -> (Process, Running) {
+    async fn again(&self, pauses: &mut Pauses) -> (Process, Running) {
         loop {
-            sleep(*pause).await;
-            *pause = pause.saturating_mul(2).min(LONGEST_PAUSE);
+            sleep(pauses.next()).await;
             if let Some((process, running)) = self.start().await {
                 info!(plugin = %self.program.identity, pid = running.pid, "a plugin was started again");
                 self.health.send_modify(|health| health.restarts += 1);

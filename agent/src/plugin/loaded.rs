@@ -13,6 +13,7 @@ use super::{
     start::{Program, Started},
     store::StoredFile,
     traits::{Routing, Traits},
+    trust::Signed,
 };
 
 /// A plugin that was loaded.
@@ -24,6 +25,8 @@ pub(crate) struct Plugin {
     /// What it is told unless a request says otherwise.
     pub(super) config: Config,
     pub(crate) loaded: SystemTime,
+    /// Who made it.
+    pub(crate) signed: Signed,
     pub(super) routing: Routing,
     pub(super) pool: Pool,
     pub(super) cache: Cache,
@@ -36,6 +39,7 @@ impl Plugin {
         let identity = started.identity.clone();
         let policy = std::mem::take(&mut started.policy);
         let metrics = std::mem::take(&mut started.metrics);
+        let signed = started.signed.clone();
         let mut traits = std::mem::take(&mut started.traits);
         if identity.kind == Kind::StreamCollector {
             // Two streams of one instance mix.
@@ -51,6 +55,7 @@ impl Plugin {
             metrics,
             config,
             loaded: SystemTime::now(),
+            signed,
             routing,
             pool,
             cache: Cache::new(cache_ttl),
@@ -64,6 +69,7 @@ impl Plugin {
     }
 
     /// The numbers of its processes.
+    #[cfg(test)]
     pub(crate) fn pids(&self) -> Vec<i32> {
         self.pool.pids()
     }

@@ -51,7 +51,8 @@ impl Pool {
         let mut seats = Seats::new(traits, launch.max_running);
         let first = Instance::keep(started, Arc::clone(&program), Arc::clone(&launch));
         let instances = BTreeMap::from([(seats.add(), first)]);
-        Self { program, launch, state: Mutex::new(State { seats, instances, closed: false }) }
+        let state = Mutex::new(State { seats, instances, closed: false });
+        Self { program, launch, state }
     }
 
     /// A task begins to use the plugin: what it needs is started.
@@ -119,6 +120,7 @@ impl Pool {
     }
 
     /// The numbers of all processes.
+    #[cfg(test)]
     pub(super) fn pids(&self) -> Vec<i32> {
         self.lock().instances.values().filter_map(|instance| instance.health().pid()).collect()
     }

@@ -16,19 +16,22 @@ use std::{
 
 use clap::Args;
 use rustix::process::{Pid, Signal, getppid, kill_process_group, set_parent_process_death_signal};
+use serde::Serialize;
 use tokio::{process::Child, sync::oneshot, task::JoinHandle, time::timeout};
 use tracing::{debug, warn};
 
 use super::{
     client::Client,
+    launch::Launch,
+    limits::Limits,
     output::{Tail, drain_stderr, drain_stdout},
     preamble::{Preamble, PreambleError},
+    tls::{Tls, TlsArgument},
 };
 use crate::failure::{Exit, Failure};
 
-/// What a plugin gets as its only argument. `LogLevel` 3 is a warning and must be a number; a ping
-/// time is left out, for each library reads another unit from it.
-const ARGUMENT: &str = r#"{"LogLevel":3}"#;
+/// How much plugins are to say: warnings. Must be a number.
+const LOG_LEVEL: i64 = 3;
 /// How long a plugin may take to end after it was asked to.
 const END_TIME: Duration = Duration::from_millis(1500);
 /// How long we wait for a plugin to end that was killed.
@@ -42,6 +45,9 @@ pub(crate) struct ExecArgs {
     /// The process that starts it
     #[arg(long, value_name = "PID")]
     parent: i32,
+    /// What it may use
+    #[arg(long, value_name = "LIMITS", default_value_t)]
+    limits: Limits,
     /// The plugin
     program: PathBuf,
     /// Its arguments
@@ -62,6 +68,9 @@ pub(crate) fn exec(args: &ExecArgs) -> Failure {
     if getppid().map(Pid::as_raw_pid) != Some(args.parent) {
         return failed(io::Error::other("snapd is gone"));
     }
+    if let Err(error) = args.limits.apply() {
+        return failed(error);
+    }
     let mut command = std::process::Command::new(&args.program);
     failed(command.arg0(&args.program).args(&args.arguments).exec())
 }
@@ -77,6 +86,16 @@ fn become_plugin(parent: &str, args: &[&std::ffi::OsStr]) -> tokio::process::Com
 #[cfg(test)]
 use super::tests::become_plugin;
 
+/// What a plugin gets as its only argument. A ping time is left out, for each library reads another
+/// unit from it.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "PascalCase")]
+struct Argument<'a> {
+    log_level: i64,
+    #[serde(flatten)]
+    tls: Option<&'a TlsArgument>,
+}
+
 /// A running plugin.
 #[derive(Debug)]
 pub(super) struct Process {
@@ -91,9 +110,12 @@ pub(super) struct Process {
 }
 
 impl Process {
-    /// Starts a file. Must be called on the main thread, whose end the plugin is bound to.
-    pub(super) fn start(program: &Path) -> io::Result<Self> {
-        let args = [program.as_os_str(), ARGUMENT.as_ref()];
+    /// Starts a file as this says. Must be called on the main thread, whose end the plugin is bound to.
+    pub(super) fn start(program: &Path, launch: &Launch) -> io::Result<Self> {
+        let limits = format!("--limits={}", launch.limits);
+        let tls = launch.tls.as_ref().map(Tls::argument);
+        let argument = serde_json::to_string(&Argument { log_level: LOG_LEVEL, tls })?;
+        let args = [limits.as_ref(), program.as_os_str(), argument.as_ref()];
         let mut command = become_plugin(&std::process::id().to_string(), &args);
         command
             .stdin(Stdio::null())
@@ -172,5 +194,18 @@ impl Process {
 impl Drop for Process {
     fn drop(&mut self) {
         self.signal();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// No ping time, for one library takes it for milliseconds and another for nanoseconds, and a
+    /// level that is a number, for plugins in Go end without a word if it is text.
+    #[test]
+    fn plugins_get_one_argument_that_all_libraries_understand() {
+        let argument = serde_json::to_string(&Argument { log_level: LOG_LEVEL, tls: None });
+        assert_eq!(argument.unwrap(), r#"{"LogLevel":3}"#);
     }
 }

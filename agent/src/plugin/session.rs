@@ -7,7 +7,7 @@
 
 use std::{
     collections::BTreeMap,
-    sync::{Arc, Mutex, PoisonError},
+    sync::{Arc, Mutex, PoisonError, Weak},
     time::Instant,
 };
 
@@ -38,6 +38,10 @@ pub(crate) struct Collection {
 /// to clone; it ends with the last clone and the last stream.
 #[derive(Debug, Clone)]
 pub(crate) struct Session(Arc<Shared>);
+
+/// Tells whether a session is over, and does not keep it from ending.
+#[derive(Debug)]
+pub(crate) struct SessionLife(Weak<Shared>);
 
 #[derive(Debug)]
 struct Shared {
@@ -90,6 +94,11 @@ impl Session {
     /// The task.
     pub(crate) fn task(&self) -> &str {
         &self.0.task
+    }
+
+    /// Whether it is over.
+    pub(crate) fn life(&self) -> SessionLife {
+        SessionLife(Arc::downgrade(&self.0))
     }
 
     /// Could these metrics be collected now? Asks no plugin.
@@ -234,6 +243,13 @@ impl Session {
     }
 }
 
+impl SessionLife {
+    /// Has the last holder of the session let it go?
+    pub(crate) fn is_over(&self) -> bool {
+        self.0.strong_count() == 0
+    }
+}
+
 impl Shared {
     fn prepare(&self, what: &Collection) -> Result<Arc<Prepared>, UseError> {
         let catalog = self.host.catalog();
@@ -244,6 +260,7 @@ impl Shared {
         {
             return Ok(known);
         }
+        self.let_go();
         let of = |_: &Plugin, metric: &Metric| what.configs.of(metric.namespace.values());
         let (catalog, jobs) = self.jobs_with(&what.requests, of)?;
         let prepared = Arc::new(Prepared { catalog, what: what.clone(), jobs });
@@ -287,13 +304,19 @@ impl Shared {
         Ok(Ask { metric, config, key })
     }
 
+    /// Lets go what was unloaded or replaced since, so that its file goes.
+    fn let_go(&self) {
+        *self.prepared.lock().unwrap_or_else(PoisonError::into_inner) = None;
+        let mut held = self.held.lock().unwrap_or_else(PoisonError::into_inner);
+        held.retain(|_, held| !held.plugin.pool.is_closed());
+    }
+
     fn hold(&self, plugin: &Arc<Plugin>) {
         let mut held = self.held.lock().unwrap_or_else(PoisonError::into_inner);
         let known = held.get(&plugin.identity);
         if known.is_some_and(|held| Arc::ptr_eq(&held.plugin, plugin)) {
             return;
         }
-        // What was unloaded or replaced since is let go.
         held.retain(|_, held| !held.plugin.pool.is_closed());
         plugin.pool.enter(self.id);
         let new = Held { plugin: Arc::clone(plugin), session: self.id };

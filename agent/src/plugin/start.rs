@@ -13,6 +13,7 @@ use super::{
     program::{self, HEAD_BYTES, ProgramError},
     store::{ChangedError, StoredFile},
     traits::Traits,
+    trust::{Signed, TrustError},
 };
 
 /// The file of a plugin whose identity is known.
@@ -32,6 +33,8 @@ pub(super) struct Started {
     /// What it can collect; nothing unless it is a collector.
     pub(super) metrics: Vec<Metric>,
     pub(super) traits: Traits,
+    /// Who made it.
+    pub(super) signed: Signed,
 }
 
 /// A plugin that did not start. It is not running.
@@ -72,6 +75,15 @@ pub(crate) enum StartReason {
     /// Its file cannot be run here.
     #[error(transparent)]
     Program(#[from] ProgramError),
+    /// Who made it is not trusted.
+    #[error(transparent)]
+    Trust(#[from] TrustError),
+    /// It does not speak TLS.
+    #[error("it does not speak TLS, which this node asks of its plugins (`plugins: tls`)")]
+    NoTls,
+    /// It speaks TLS, which we do not.
+    #[error("it speaks TLS, which is not set up on this node (`plugins: tls`)")]
+    OnlyTls,
     /// It was another plugin when it was loaded.
     #[error("it says that it is `{0}` now")]
     Another(Identity),
@@ -103,40 +115,47 @@ impl StartError {
 impl std::error::Error for StartError {}
 
 /// Starts a file and asks it everything.
-pub(super) async fn start(file: &Arc<StoredFile>, launch: &Launch) -> Result<Started, StartError> {
+pub(super) async fn start(
+    file: &Arc<StoredFile>,
+    launch: &Arc<Launch>,
+) -> Result<Started, StartError> {
     run(file, launch, None).await
 }
 
 /// Starts a plugin that was loaded.
-pub(super) async fn start_again(program: &Program, launch: &Launch) -> Result<Started, StartError> {
+pub(super) async fn start_again(
+    program: &Program,
+    launch: &Arc<Launch>,
+) -> Result<Started, StartError> {
     run(&program.file, launch, Some(&program.identity)).await
 }
 
 async fn run(
     file: &Arc<StoredFile>,
-    launch: &Launch,
+    launch: &Arc<Launch>,
     expected: Option<&Identity>,
 ) -> Result<Started, StartError> {
     let silent = |reason| StartError { reason, output: Vec::new() };
-    check(file).await.map_err(silent)?;
-    let process = Process::start(file.path());
+    let signed = check(file, launch).await.map_err(silent)?;
+    let process = Process::start(file.path(), launch);
     let mut process = process.map_err(|error| silent(error.into()))?;
     let known = tokio::time::timeout(launch.load_time, ask(&mut process, launch, expected)).await;
     match known.unwrap_or(Err(StartReason::Slow(launch.load_time))) {
         Ok(Known { client, identity, policy, metrics, traits }) => {
-            Ok(Started { process, client, identity, policy, metrics, traits })
+            Ok(Started { process, client, identity, policy, metrics, traits, signed })
         }
         Err(reason) => Err(StartError { reason, output: process.kill().await }),
     }
 }
 
-/// Is the file what it was, and can it be run?
-async fn check(file: &Arc<StoredFile>) -> Result<(), StartReason> {
-    let file = Arc::clone(file);
+/// Is the file what it was, is it trusted, and can it be run?
+async fn check(file: &Arc<StoredFile>, launch: &Arc<Launch>) -> Result<Signed, StartReason> {
+    let (file, launch) = (Arc::clone(file), Arc::clone(launch));
     let checked = tokio::task::spawn_blocking(move || {
         let content = file.read()?;
+        let signed = launch.trust.check(&content, file.signature())?;
         program::inspect(content.get(..HEAD_BYTES).unwrap_or(&content))?;
-        Ok(())
+        Ok(signed)
     });
     // An error means that the runtime ends.
     checked.await.unwrap_or_else(|error| Err(io::Error::other(error).into()))
@@ -166,9 +185,14 @@ async fn ask(
     if expected.is_some_and(|expected| *expected != identity) {
         return Err(StartReason::Another(identity));
     }
+    match (&launch.tls, preamble.tls) {
+        (Some(_), false) => return Err(StartReason::NoTls),
+        (None, true) => return Err(StartReason::OnlyTls),
+        (Some(_), true) | (None, false) => {}
+    }
     let failed = |question| move |error| StartReason::Call { question, error };
-    let client =
-        Client::connect(identity.kind, preamble.address).await.map_err(failed("connecting"))?;
+    let client = Client::connect(identity.kind, preamble.address, launch.tls.as_ref()).await;
+    let client = client.map_err(failed("connecting"))?;
     client.ping().await.map_err(failed("Ping"))?;
     let policy = client.config_policy().await.map_err(failed("GetConfigPolicy"))?;
     let metrics = if identity.kind.collects() {

@@ -217,7 +217,7 @@ impl Upload {
     }
 
     /// Puts the whole file where it can be run from, with the signature that came with it.
-    pub(super) async fn finish(self, signature: Option<Vec<u8>>) -> Result<StoredFile, StoreError> {
+    pub(crate) async fn finish(self, signature: Option<Vec<u8>>) -> Result<StoredFile, StoreError> {
         let Self { store, name, path, mut file, hash, bytes } = self;
         if bytes == 0 {
             return Err(StoreError::Empty);
@@ -273,6 +273,11 @@ impl StoredFile {
     /// Where it is.
     pub(crate) fn path(&self) -> &Path {
         &self.path
+    }
+
+    /// What it is called.
+    pub(crate) fn name(&self) -> String {
+        self.path.file_name().unwrap_or_default().to_string_lossy().into_owned()
     }
 
     /// Its SHA-256 in hexadecimal digits.

@@ -1,6 +1,6 @@
 //! What a task is to do: snap's manifest, version 1.
 //!
-//! A manifest is read from JSON or YAML ([`read`](super::read)) and printed as JSON, in one canonical
+//! A manifest is read from JSON or YAML ([`super::read`]) and printed as JSON, in one canonical
 //! form that holds what was written: facts and secrets are named in it, never resolved.
 //!
 //! Invariant: a [`Manifest`] was checked. Every namespace, name, time and schedule in it is good.

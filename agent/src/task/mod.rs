@@ -26,9 +26,9 @@ mod time;
 
 pub(crate) use self::{
     document::Format,
-    manifest::{Manifest, ManifestError, MaxFailures, Place, Problem},
+    manifest::{Manifest, ManifestError, Place, Problem},
     read::check_name,
-    report::{Failure, Flow, Origin, Ran, State, StepReport, TaskReport, Tried},
+    report::{Failure, Origin, State, StepReport, TaskReport, Tried},
     scheduler::{Scheduler, TaskError, TaskSpec},
-    spool::{Aside, DEFAULT_SIZE, QueueReport, Spool, SpoolError},
+    spool::{Aside, DEFAULT_SIZE, Spool},
 };

@@ -37,7 +37,7 @@ pub(super) struct Task {
     pub(super) context: Context,
     pub(super) tree: Tree,
     /// Those of the node, then those of the task.
-    pub(super) tags: [TagTree; 2],
+    pub(super) tags: TagTree,
     /// By step; those that publish have one.
     pub(super) queues: Vec<Option<Arc<Queue>>>,
     mode: watch::Sender<Mode>,
@@ -86,11 +86,10 @@ impl Task {
         (id, name, origin): (String, String, Origin),
         manifest: Arc<Manifest>,
         context: Context,
-        node_tags: TagTree,
         queues: Vec<Option<Arc<Queue>>>,
     ) -> Self {
         let tree = Tree::new(&manifest.collect.steps);
-        let tags = [node_tags, TagTree::new(&manifest.collect.tags)];
+        let tags = TagTree::new(&manifest.collect.tags);
         let inner = Inner {
             state: State::Stopped,
             created_ms: now_ms(),

@@ -17,10 +17,10 @@ use super::{
     schedule::Schedule,
     spool::{Queue, Spool, SpoolError},
     step::{Context, Step, Tree},
-    tags::TagTree,
 };
 use crate::{
     plugin::{Host, Session, UseError},
+    remote::Remote,
     values::Values,
 };
 
@@ -37,8 +37,6 @@ pub(crate) struct Scheduler(Arc<Shared>);
 struct Shared {
     host: Host,
     context: Context,
-    /// The tags of this node, by prefix of namespaces.
-    tags: TagTree,
     spool: Spool,
     state: Mutex<Tasks>,
 }
@@ -105,23 +103,22 @@ pub(crate) enum TaskError {
 }
 
 impl Scheduler {
-    /// A scheduler on the node of this name, whose tasks use these plugins and values and give metrics
-    /// the tags of the node.
+    /// A scheduler on the node of this name, whose tasks use these plugins and values.
     pub(crate) fn new(
         node: String,
         host: Host,
         values: Values,
-        tags: &BTreeMap<String, BTreeMap<String, String>>,
         spool: Spool,
+        remote: Option<Remote>,
     ) -> Self {
         let context = Context {
             node,
             values,
+            remote,
             #[cfg(test)]
             script: None,
         };
-        let (tags, state) = (TagTree::new(tags), Mutex::default());
-        Self(Arc::new(Shared { host, context, tags, spool, state }))
+        Self(Arc::new(Shared { host, context, spool, state: Mutex::default() }))
     }
 
     /// Adds a task.
@@ -342,8 +339,8 @@ impl Scheduler {
         let tree = Tree::new(&manifest.collect.steps);
         let queues = tree.steps.iter().map(queue).collect::<Result<Vec<_>, _>>()?;
         let identity = (id.clone(), name.clone(), origin.clone());
-        let (context, tags) = (self.0.context.clone(), self.0.tags.clone());
-        Ok(Arc::new(Task::new(identity, Arc::clone(manifest), context, tags, queues)))
+        let context = self.0.context.clone();
+        Ok(Arc::new(Task::new(identity, Arc::clone(manifest), context, queues)))
     }
 
     fn launch(&self, state: &mut Tasks, task: Arc<Task>, start: bool) -> TaskReport {

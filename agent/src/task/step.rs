@@ -16,6 +16,7 @@ use crate::{
         Collection, Config, ConfigTree, Kind, Metric, Request, Session, StreamOptions, UseError,
         Wanted,
     },
+    remote::{self, Remote, RemoteError},
     values::{ResolveError, Resolved, Secrets, Values},
 };
 
@@ -44,6 +45,8 @@ pub(super) struct Context {
     /// The name of this node.
     pub(super) node: String,
     pub(super) values: Values,
+    /// Calls to other nodes; absent on a node that is alone.
+    pub(super) remote: Option<Remote>,
     /// Stands in for plugins.
     #[cfg(test)]
     pub(super) script: Option<Arc<super::script::Script>>,
@@ -70,9 +73,12 @@ pub(super) enum StepError {
     /// The plugin did not do it, and this is what it says, without secrets.
     #[error("{0}")]
     Plugin(String),
-    /// It is to run elsewhere.
-    #[error("it is to run on {0}, which is not possible yet")]
-    Elsewhere(Place),
+    /// No other node did it.
+    #[error(transparent)]
+    Elsewhere(#[from] RemoteError),
+    /// There are no other nodes.
+    #[error("it is to run on {0}, but tribe mode is off on this node")]
+    Alone(Place),
     /// Its turn came too late.
     #[error("it was to begin within {} s", _0.as_secs_f64())]
     Overdue(Duration),
@@ -196,6 +202,9 @@ impl Context {
         step: &Step,
         metrics: &[Metric],
     ) -> Outcome<Vec<Metric>> {
+        if step.place != Place::Here {
+            return self.elsewhere(session, step, metrics).await;
+        }
         let begun = Instant::now();
         let result = async {
             let resolved = self.resolve(step)?;
@@ -204,13 +213,8 @@ impl Context {
                 let done = script.process(step, metrics).await;
                 return done.map_err(|text| StepError::Plugin(resolved.secrets().hide(text)));
             }
-            match &step.place {
-                Place::Here => {
-                    let done = session.process(&step.plugin, metrics, &resolved.config).await;
-                    done.map_err(|error| StepError::used(&error, resolved.secrets()))
-                }
-                place => Err(StepError::Elsewhere(place.clone())),
-            }
+            let done = session.process(&step.plugin, metrics, &resolved.config).await;
+            done.map_err(|error| StepError::used(&error, resolved.secrets()))
         };
         let result = result.await;
         self.outcome(begun, metrics.len(), result)
@@ -223,6 +227,10 @@ impl Context {
         step: &Step,
         metrics: &[Metric],
     ) -> Outcome<()> {
+        if step.place != Place::Here {
+            let Outcome { result, ran, tried } = self.elsewhere(session, step, metrics).await;
+            return Outcome { result: result.map(drop), ran, tried };
+        }
         let begun = Instant::now();
         let result = async {
             let resolved = self.resolve(step)?;
@@ -231,16 +239,35 @@ impl Context {
                 let done = script.publish(step, metrics, &resolved.config).await;
                 return done.map_err(|text| StepError::Plugin(resolved.secrets().hide(text)));
             }
-            match &step.place {
-                Place::Here => {
-                    let done = session.publish(&step.plugin, metrics, &resolved.config).await;
-                    done.map_err(|error| StepError::used(&error, resolved.secrets()))
-                }
-                place => Err(StepError::Elsewhere(place.clone())),
-            }
+            let done = session.publish(&step.plugin, metrics, &resolved.config).await;
+            done.map_err(|error| StepError::used(&error, resolved.secrets()))
         };
         let result = result.await;
         self.outcome(begun, metrics.len(), result)
+    }
+
+    /// Has a step done by another node.
+    async fn elsewhere(
+        &self,
+        session: &Session,
+        step: &Step,
+        metrics: &[Metric],
+    ) -> Outcome<Vec<Metric>> {
+        let begun = Instant::now();
+        let remote = remote::Step {
+            session,
+            path: &step.path,
+            place: &step.place,
+            plugin: &step.plugin,
+            config: &step.config,
+        };
+        let done = match &self.remote {
+            Some(calls) => calls.run(&remote, metrics).await,
+            None => return self.failed(StepError::Alone(step.place.clone())),
+        };
+        let outcome = self.outcome(begun, metrics.len(), done.result.map_err(StepError::from));
+        let node = done.node.map_or_else(|| outcome.ran.node.clone(), |node| node.to_string());
+        Outcome { ran: Ran { node, ..outcome.ran }, tried: done.tried, ..outcome }
     }
 
     /// A step that did not come to work.

@@ -9,10 +9,11 @@ use std::{
     time::{SystemTime, UNIX_EPOCH},
 };
 
+use base64::prelude::{BASE64_STANDARD, Engine as _};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
-use crate::support::{Daemon, Reply, wait_until};
+use crate::support::{Daemon, Reply, run, wait_until};
 
 /// The interpreter of the environment the plugins run in, made if it is not there.
 fn python() -> &'static Path {
@@ -33,7 +34,12 @@ pub(crate) fn plugin(name: &str) -> String {
 
 fn load(daemon: &Daemon, name: &str, content: &str) -> Reply {
     let path = format!("/v3/plugins?file={name}");
-    daemon.send("POST", &path, "content-type: application/octet-stream\r\n", content)
+    let mut reply =
+        daemon.send("POST", &path, "content-type: application/octet-stream\r\n", content);
+    if let Some(plugin) = reply.body.get_mut("plugin") {
+        reply.body = plugin.take();
+    }
+    reply
 }
 
 /// Loads plugins at the same time, which takes less time.
@@ -365,15 +371,23 @@ fn no_plugin_outlives_its_daemon() {
 fn a_plugin_is_loaded_once() {
     let daemon = Daemon::start();
     load_all(&daemon, &["publisher"]);
+    let first = pid_of(&daemon, "publisher:file-py").unwrap();
     // The file is larger than other requests may be.
     let large = plugin("publisher") + &"#".repeat(3 * 1024 * 1024);
-    let again = load(&daemon, "publisher", &large);
-    assert_eq!(again.refusal(), (409, "plugin-loaded"));
-    assert_eq!(again.message(), "plugin `publisher:file-py:1` is loaded already");
-    assert_eq!(again.help(), "unload it first: `snapctl plugin unload publisher:file-py:1`");
-    // The file of the one that is loaded is still there.
+    for (name, content) in [("publisher", &plugin("publisher")), ("other", &large)] {
+        let again = load(&daemon, name, content);
+        assert_eq!(again.refusal(), (409, "plugin-loaded"));
+        assert_eq!(again.message(), "plugin `publisher:file-py:1` is loaded already");
+        assert_eq!(again.help(), "unload it first: `snapctl plugin unload publisher:file-py:1`");
+    }
+    // The one that is loaded is still there, with its file.
+    assert_eq!(pid_of(&daemon, "publisher:file-py"), Some(first));
     let shown = daemon.get("/v3/plugins/publisher:file-py").body;
     assert!(Path::new(shown["file"].as_str().unwrap()).exists());
+    // Another file of the same name takes its place.
+    let replaced = load(&daemon, "publisher", &large);
+    assert_eq!(replaced.status, 200, "{replaced:?}");
+    assert_ne!(pid_of(&daemon, "publisher:file-py"), Some(first));
 }
 
 /// Loads a broken plugin, and compares the reason and what it printed.
@@ -460,4 +474,61 @@ fn what_is_no_file_of_a_plugin_is_refused() {
     assert_eq!(load(&daemon, "a%2Fb", "x").refusal(), (400, "bad-name"));
     assert_eq!(daemon.json("POST", "/v3/plugins?file=x", "{}").refusal(), (415, "not-a-file"));
     assert_eq!(daemon.get("/v3/plugins/reader:x").refusal(), (400, "bad-plugin"));
+}
+
+#[test]
+fn a_node_with_keyrings_runs_what_was_signed() {
+    let home = TempDir::new().unwrap();
+    let path = |name: &str| home.path().join(name).display().to_string();
+    let gpg = |args: &[&str]| {
+        let mut command = Command::new("gpg");
+        command.args(["--batch", "--quiet", "--passphrase=", "--pinentry-mode=loopback"]);
+        let status = command.arg("--homedir").arg(home.path()).args(args).status().unwrap();
+        assert!(status.success(), "{args:?}");
+    };
+    gpg(&["--quick-generate-key", "Ann", "ed25519", "sign", "never"]);
+    gpg(&["--armor", "--output", &path("ann.asc"), "--export"]);
+    let text = plugin("publisher");
+    fs::write(path("plugin"), &text).unwrap();
+    gpg(&["--armor", "--output", &path("signature"), "--detach-sign", &path("plugin")]);
+    let signature = BASE64_STANDARD.encode(fs::read(path("signature")).unwrap());
+    let _ = Command::new("gpgconf").args(["--homedir", &path(""), "--kill", "gpg-agent"]).status();
+
+    let daemon = daemon_with(&format!("keyrings: ['{}']", path("ann.asc")));
+    let unsigned = load(&daemon, "publisher", &text);
+    assert_eq!(unsigned.refusal(), (422, "bad-plugin"));
+    let message = "the plugin was not loaded: it is not signed, and this node runs signed plugins \
+                   only";
+    assert_eq!(unsigned.message(), message);
+    let headers =
+        format!("content-type: application/octet-stream\r\nx-plugin-signature: {signature}\r\n");
+    let signed = daemon.send("POST", "/v3/plugins?file=publisher", &headers, &text);
+    assert_eq!(signed.status, 200, "{signed:?}");
+    assert!(daemon.log().contains("a signed plugin"), "{}", daemon.log());
+}
+
+#[test]
+fn a_node_that_cannot_check_what_it_is_to_check_does_not_start() {
+    let dir = TempDir::new().unwrap();
+    let path = dir.path().join("snapd.yaml");
+    let fails = |section: &str, expected: &str| {
+        fs::write(&path, format!("plugins: {{{section}}}\n")).unwrap();
+        let socket = dir.path().join("sock");
+        let args = ["--config", path.to_str().unwrap(), "--socket", socket.to_str().unwrap()];
+        let found = run(&args);
+        assert_eq!(found.code, Some(78), "{}", found.stderr);
+        assert_eq!(found.stderr.lines().last(), Some(expected));
+    };
+    fails(
+        "keyrings: [/nowhere/keys.asc]",
+        "error: cannot read keyring `/nowhere/keys.asc`: No such file or directory (os error 2)",
+    );
+    fails(
+        "tls: {ca: /nowhere/ca, cert: /c, key: /k, plugin_cert: /p, plugin_key: /q}",
+        &format!(
+            "error: {}:1:16: cannot read `/nowhere/ca` for TLS with plugins: No such file or \
+             directory (os error 2)",
+            path.display()
+        ),
+    );
 }

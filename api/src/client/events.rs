@@ -1,27 +1,31 @@
 //! The stream of events.
 
-use std::collections::VecDeque;
+use std::{collections::VecDeque, marker::PhantomData};
 
 use http_body_util::BodyExt;
 use hyper::body::Incoming;
+use serde::de::DeserializeOwned;
 
 use crate::{
     Event,
     client::{ClientError, http, sse},
 };
 
-/// Events of the daemon's node, one after the other. Dropping it hangs up.
+/// What the daemon tells, one after the other: events of its node, or what flows through a task.
+/// Dropping it hangs up.
 #[derive(Debug)]
-pub struct Events {
+pub struct Events<T = Event> {
     body: Incoming,
     request: String,
     parser: sse::Parser,
     ready: VecDeque<sse::Message>,
+    told: PhantomData<fn() -> T>,
 }
 
-impl Events {
+impl<T: DeserializeOwned> Events<T> {
     pub(crate) fn new(body: Incoming, request: String) -> Self {
-        Self { body, request, parser: sse::Parser::default(), ready: VecDeque::new() }
+        let (parser, ready) = (sse::Parser::default(), VecDeque::new());
+        Self { body, request, parser, ready, told: PhantomData }
     }
 
     /// The next event; waits for it. `Ok(None)` when snapd ended the stream. Cancel safe.
@@ -29,7 +33,7 @@ impl Events {
     /// # Errors
     /// [`ClientError::Lost`] ends the stream. After [`ClientError::BadReply`] one event is missing and
     /// the next may be asked for, unless it was too large.
-    pub async fn next(&mut self) -> Result<Option<Event>, ClientError> {
+    pub async fn next(&mut self) -> Result<Option<T>, ClientError> {
         loop {
             if let Some(message) = self.ready.pop_front() {
                 return self.decode(&message).map(Some);
@@ -44,7 +48,7 @@ impl Events {
         }
     }
 
-    fn decode(&self, message: &sse::Message) -> Result<Event, ClientError> {
+    fn decode(&self, message: &sse::Message) -> Result<T, ClientError> {
         serde_json::from_str(&message.data)
             .map_err(|error| self.bad_reply(format!("event `{}`: {error}", message.event)))
     }

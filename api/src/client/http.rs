@@ -2,7 +2,8 @@
 
 use std::{path::Path, time::Duration};
 
-use http_body_util::{BodyExt, Full, Limited};
+use base64::{Engine, prelude::BASE64_STANDARD as STANDARD};
+use http_body_util::{BodyExt, Either, Full, Limited};
 use hyper::{
     Method, StatusCode,
     body::{Bytes, Incoming},
@@ -13,7 +14,10 @@ use hyper_util::rt::TokioIo;
 use serde::Serialize;
 use tokio::net::UnixStream;
 
-use crate::{ErrorReply, client::ClientError};
+use crate::{
+    ErrorReply, SIGNATURE_HEADER,
+    client::{ClientError, Upload},
+};
 
 /// Largest reply we read, in bytes. The members of a cluster of 20,000 take less than 10 MB.
 const REPLY_BYTES: usize = 64 * 1024 * 1024;
@@ -23,26 +27,41 @@ const REPLY_BYTES: usize = 64 * 1024 * 1024;
 pub(crate) struct Request {
     method: Method,
     path: String,
-    body: Option<(&'static str, Vec<u8>)>,
+    body: Option<(&'static str, Body)>,
+    signature: Option<String>,
 }
+
+/// A body that is at hand, or is read while it is sent.
+type Body = Either<Full<Bytes>, Upload>;
 
 impl Request {
     /// A request without a body. The path is encoded already.
     pub(crate) fn new(method: Method, path: String) -> Self {
-        Self { method, path, body: None }
+        Self { method, path, body: None, signature: None }
     }
 
     /// The request with a JSON body.
-    pub(crate) fn json(mut self, body: &impl Serialize) -> Result<Self, ClientError> {
+    pub(crate) fn json(self, body: &impl Serialize) -> Result<Self, ClientError> {
         let body =
             serde_json::to_vec(body).map_err(|error| ClientError::Request(error.to_string()))?;
-        self.body = Some(("application/json", body));
-        Ok(self)
+        Ok(self.text("application/json", body))
     }
 
     /// The request with a file as its body.
-    pub(crate) fn file(mut self, content: Vec<u8>) -> Self {
-        self.body = Some(("application/octet-stream", content));
+    pub(crate) fn file(mut self, file: Upload) -> Self {
+        self.body = Some(("application/octet-stream", Either::Right(file)));
+        self
+    }
+
+    /// The request with a body of this type.
+    pub(crate) fn text(mut self, content_type: &'static str, content: Vec<u8>) -> Self {
+        self.body = Some((content_type, Either::Left(Full::from(content))));
+        self
+    }
+
+    /// The request with the signature of its file.
+    pub(crate) fn signature(mut self, signature: Option<&[u8]>) -> Self {
+        self.signature = signature.map(|signature| STANDARD.encode(signature));
         self
     }
 
@@ -51,18 +70,21 @@ impl Request {
         format!("{} {}", self.method, self.path)
     }
 
-    fn into_http(self) -> Result<hyper::Request<Full<Bytes>>, ClientError> {
+    fn into_http(self) -> Result<hyper::Request<Body>, ClientError> {
         let mut request = hyper::Request::builder()
             .method(self.method)
             .uri(self.path)
             .header(header::HOST, "snapd")
             .header(header::USER_AGENT, concat!("tribe-api/", env!("CARGO_PKG_VERSION")));
-        let mut content = Vec::new();
+        if let Some(signature) = self.signature {
+            request = request.header(SIGNATURE_HEADER, signature);
+        }
+        let mut content = Either::Left(Full::default());
         if let Some((content_type, body)) = self.body {
             request = request.header(header::CONTENT_TYPE, content_type);
             content = body;
         }
-        request.body(Full::from(content)).map_err(|error| ClientError::Request(error.to_string()))
+        request.body(content).map_err(|error| ClientError::Request(error.to_string()))
     }
 }
 

@@ -20,10 +20,12 @@ mod error;
 mod events;
 mod http;
 mod sse;
+mod upload;
 mod url;
 
 pub use error::ClientError;
 pub use events::Events;
+pub use upload::Upload;
 
 use std::{
     collections::BTreeMap,
@@ -36,9 +38,11 @@ use serde::{Serialize, de::DeserializeOwned};
 use serde_json::Value;
 
 use crate::{
-    Changed, CollectOnce, CreatePolicy, CreateTribe, Explanation, FactChange, FactEntry, Measured,
-    Member, MetricType, NodeInfo, Place, Placement, Plugin, PluginDetail, Policy, PolicyChange,
-    PolicyCreated, PolicyTest, TestPolicy, Tribe, TribeStatus, TribeSummary, Version,
+    Changed, CollectOnce, CreatePolicy, CreateTaskQuery, CreateTribe, Explanation, FactChange,
+    FactEntry, Flow, LoadNamed, LoadQuery, Measured, Member, MetricDetail, MetricShowQuery,
+    MetricType, NodeInfo, Offer, OfferQuery, Place, Placement, Plugin, PluginDetail, PluginLoaded,
+    Policy, PolicyChange, PolicyCreated, PolicyTest, Task, TaskChanged, TestPolicy, Tribe,
+    TribePlugin, TribeStatus, TribeSummary, TribeTask, Version, WatchQuery,
     client::{
         http::Request,
         url::{path, query},
@@ -47,6 +51,9 @@ use crate::{
 
 /// How long snapd may take to answer, beside what it was asked to wait.
 pub const REPLY_TIME: Duration = Duration::from_secs(60);
+
+/// How long snapd may take to load a plugin: to take its file, to start it, to hand it to other nodes.
+pub const LOAD_TIME: Duration = Duration::from_secs(15 * 60);
 
 /// A client of one snapd.
 ///
@@ -179,10 +186,9 @@ impl Client {
     pub async fn enable_policy(
         &self,
         policy: &str,
-        enabled: bool,
+        change: PolicyChange,
         wait: Option<Duration>,
     ) -> Result<Changed, ClientError> {
-        let change = PolicyChange { enabled };
         self.write(Method::PATCH, path(&["policies", policy]), Some(&change), wait).await
     }
 
@@ -190,9 +196,12 @@ impl Client {
     pub async fn delete_policy(
         &self,
         policy: &str,
+        force: bool,
         wait: Option<Duration>,
     ) -> Result<Changed, ClientError> {
-        self.write(Method::DELETE, path(&["policies", policy]), None::<&()>, wait).await
+        let force = if force { [("force", "true")].as_slice() } else { &[] };
+        let path = path(&["policies", policy]);
+        self.write_with(Method::DELETE, path, force, None::<&()>, wait).await
     }
 
     /// Tries a policy on the nodes there are; changes nothing.
@@ -220,21 +229,176 @@ impl Client {
         self.read(path(&["plugins", plugin])).await
     }
 
-    /// Loads a plugin on the daemon's node from the content of its file, which has this name.
-    pub async fn load_plugin(&self, file: &str, content: Vec<u8>) -> Result<Plugin, ClientError> {
-        let path = path(&["plugins"]) + &query(&[("file", file)]);
-        self.call(Request::new(Method::POST, path).file(content), Duration::ZERO).await
+    /// Loads a plugin from the content of its file, on the daemon's node or for a tribe.
+    pub async fn load_plugin(
+        &self,
+        load: &LoadQuery,
+        file: Upload,
+        signature: Option<&[u8]>,
+        wait: Option<Duration>,
+    ) -> Result<PluginLoaded, ClientError> {
+        let seconds = wait.map(|wait| wait.as_secs_f64().to_string());
+        let mut pairs = vec![("file", load.file.as_str())];
+        pairs.extend(load.tribe.as_deref().map(|tribe| ("tribe", tribe)));
+        pairs.extend(seconds.as_deref().map(|seconds| ("wait", seconds)));
+        let request = Request::new(Method::POST, path(&["plugins"]) + &query(&pairs));
+        let request = request.file(file).signature(signature);
+        self.call_within(request, LOAD_TIME.saturating_add(wait.unwrap_or_default())).await
     }
 
-    /// Unloads a plugin, named as `TYPE:NAME:VERSION`.
+    /// Loads a plugin that lies in the plugin directory of the daemon.
+    pub async fn load_named(
+        &self,
+        load: &LoadNamed,
+        wait: Option<Duration>,
+    ) -> Result<PluginLoaded, ClientError> {
+        let seconds = wait.map(|wait| wait.as_secs_f64().to_string());
+        let wait_for = seconds.as_deref().map(|seconds| ("wait", seconds));
+        let path = path(&["plugins", "named"]) + &query(wait_for.as_slice());
+        let request = Request::new(Method::POST, path).json(load)?;
+        self.call_within(request, LOAD_TIME.saturating_add(wait.unwrap_or_default())).await
+    }
+
+    /// Unloads a plugin of the daemon's node, named as `TYPE:NAME:VERSION` or as it was loaded.
     pub async fn unload_plugin(&self, plugin: &str) -> Result<Plugin, ClientError> {
         self.call(Request::new(Method::DELETE, path(&["plugins", plugin])), Duration::ZERO).await
+    }
+
+    /// The plugins that a tribe asks its members to load, by name.
+    pub async fn tribe_plugins(&self, tribe: &str) -> Result<Vec<TribePlugin>, ClientError> {
+        self.read(path(&["tribes", tribe, "plugins"])).await
+    }
+
+    /// One plugin that a tribe asks its members to load, named as it was loaded.
+    pub async fn tribe_plugin(
+        &self,
+        tribe: &str,
+        plugin: &str,
+    ) -> Result<TribePlugin, ClientError> {
+        self.read(path(&["tribes", tribe, "plugins", plugin])).await
+    }
+
+    /// Has a tribe unload a plugin, named as it was loaded.
+    pub async fn unload_tribe_plugin(
+        &self,
+        tribe: &str,
+        plugin: &str,
+        wait: Option<Duration>,
+    ) -> Result<Changed, ClientError> {
+        let path = path(&["tribes", tribe, "plugins", plugin]);
+        self.write(Method::DELETE, path, None::<&()>, wait).await
+    }
+
+    /// What live members offer to others.
+    pub async fn offers(&self, offers: &OfferQuery) -> Result<Vec<Offer>, ClientError> {
+        let mut pairs = Vec::new();
+        pairs.extend(offers.tribe.as_deref().map(|tribe| ("tribe", tribe)));
+        pairs.extend(offers.node.as_deref().map(|node| ("node", node)));
+        self.read(path(&["offers"]) + &query(&pairs)).await
+    }
+
+    /// The tasks of the daemon's node, those that tribes want among them.
+    pub async fn tasks(&self) -> Result<Vec<Task>, ClientError> {
+        self.read(path(&["tasks"])).await
+    }
+
+    /// The tasks that a tribe asks its members to run, by name.
+    pub async fn tribe_tasks(&self, tribe: &str) -> Result<Vec<TribeTask>, ClientError> {
+        self.read(path(&["tribes", tribe, "tasks"])).await
+    }
+
+    /// One task of the daemon's node, by name or id.
+    pub async fn task(&self, task: &str, tribe: Option<&str>) -> Result<Task, ClientError> {
+        self.read(path(&["tasks", task]) + &of_tribe(tribe)).await
+    }
+
+    /// Creates a task from the text of its manifest, on the daemon's node or for a tribe.
+    pub async fn create_task(
+        &self,
+        create: &CreateTaskQuery,
+        manifest: Vec<u8>,
+        format: ManifestFormat,
+        wait: Option<Duration>,
+    ) -> Result<TaskChanged, ClientError> {
+        let seconds = wait.map(|wait| wait.as_secs_f64().to_string());
+        let mut pairs = Vec::new();
+        pairs.extend(create.tribe.as_deref().map(|tribe| ("tribe", tribe)));
+        pairs.extend(create.name.as_deref().map(|name| ("name", name)));
+        pairs.extend(create.stem.as_deref().map(|stem| ("stem", stem)));
+        pairs.extend(create.replace.then_some(("replace", "true")));
+        pairs.extend(create.no_start.then_some(("no_start", "true")));
+        pairs.extend(seconds.as_deref().map(|seconds| ("wait", seconds)));
+        let request = Request::new(Method::POST, path(&["tasks"]) + &query(&pairs));
+        let request = request.text(format.content_type(), manifest);
+        self.call(request, wait.unwrap_or_default()).await
+    }
+
+    /// Starts, stops or enables a task, by name or id, or has a tribe do so.
+    pub async fn direct_task(
+        &self,
+        task: &str,
+        verb: TaskVerb,
+        tribe: Option<&str>,
+        wait: Option<Duration>,
+    ) -> Result<TaskChanged, ClientError> {
+        let path = path(&["tasks", task, verb.as_str()]);
+        self.change_task(Method::POST, path, tribe, wait).await
+    }
+
+    /// Removes a task, by name or id, or has a tribe do so.
+    pub async fn remove_task(
+        &self,
+        task: &str,
+        tribe: Option<&str>,
+        wait: Option<Duration>,
+    ) -> Result<TaskChanged, ClientError> {
+        self.change_task(Method::DELETE, path(&["tasks", task]), tribe, wait).await
+    }
+
+    async fn change_task(
+        &self,
+        method: Method,
+        path: String,
+        tribe: Option<&str>,
+        wait: Option<Duration>,
+    ) -> Result<TaskChanged, ClientError> {
+        let seconds = wait.map(|wait| wait.as_secs_f64().to_string());
+        let mut pairs = Vec::new();
+        pairs.extend(tribe.map(|tribe| ("tribe", tribe)));
+        pairs.extend(seconds.as_deref().map(|seconds| ("wait", seconds)));
+        let request = Request::new(method, path + &query(&pairs));
+        self.call(request, wait.unwrap_or_default()).await
+    }
+
+    /// The manifest of a task, from which it can be created again.
+    pub async fn export_task(&self, task: &str, tribe: Option<&str>) -> Result<Value, ClientError> {
+        self.read(path(&["tasks", task, "export"]) + &of_tribe(tribe)).await
+    }
+
+    /// What flows out of the steps of a task of the daemon's node from now on.
+    pub async fn watch_task(
+        &self,
+        task: &str,
+        watch: &WatchQuery,
+    ) -> Result<Events<Flow>, ClientError> {
+        let mut pairs = Vec::new();
+        pairs.extend(watch.tribe.as_deref().map(|tribe| ("tribe", tribe)));
+        pairs.extend(watch.step.as_deref().map(|step| ("step", step)));
+        self.listen(path(&["tasks", task, "watch"]) + &query(&pairs)).await
     }
 
     /// The types of metrics the daemon's node can collect, or those a request means.
     pub async fn metrics(&self, namespace: Option<&str>) -> Result<Vec<MetricType>, ClientError> {
         let namespace = namespace.map(|namespace| ("namespace", namespace));
         self.read(path(&["metrics"]) + &query(namespace.as_slice())).await
+    }
+
+    /// One type of metric with all that is known of it.
+    pub async fn metric(&self, show: &MetricShowQuery) -> Result<MetricDetail, ClientError> {
+        let version = show.version.map(|version| version.to_string());
+        let mut pairs = vec![("namespace", show.namespace.as_str())];
+        pairs.extend(version.as_deref().map(|version| ("version", version)));
+        self.read(path(&["metrics", "show"]) + &query(&pairs)).await
     }
 
     /// Collects once, and perhaps processes and publishes.
@@ -245,7 +409,11 @@ impl Client {
 
     /// What happens from now on. Events are not lost once this has returned.
     pub async fn events(&self) -> Result<Events, ClientError> {
-        let request = Request::new(Method::GET, path(&["events"]));
+        self.listen(path(&["events"])).await
+    }
+
+    async fn listen<T: DeserializeOwned>(&self, path: String) -> Result<Events<T>, ClientError> {
+        let request = Request::new(Method::GET, path);
         let name = request.name();
         let body = http::within(REPLY_TIME, &name, http::open(&self.socket, request)).await?;
         Ok(Events::new(body, name))
@@ -272,9 +440,21 @@ impl Client {
         body: Option<&impl Serialize>,
         wait: Option<Duration>,
     ) -> Result<T, ClientError> {
+        self.write_with(method, path, &[], body, wait).await
+    }
+
+    async fn write_with<T: DeserializeOwned>(
+        &self,
+        method: Method,
+        path: String,
+        parameters: &[(&str, &str)],
+        body: Option<&impl Serialize>,
+        wait: Option<Duration>,
+    ) -> Result<T, ClientError> {
         let seconds = wait.map(|wait| wait.as_secs_f64().to_string());
         let seconds = seconds.as_deref().map(|seconds| ("wait", seconds));
-        let mut request = Request::new(method, path + &query(seconds.as_slice()));
+        let parameters = [parameters, seconds.as_slice()].concat();
+        let mut request = Request::new(method, path + &query(&parameters));
         if let Some(body) = body {
             request = request.json(body)?;
         }
@@ -286,11 +466,63 @@ impl Client {
         request: Request,
         wait: Duration,
     ) -> Result<T, ClientError> {
+        self.call_within(request, REPLY_TIME.saturating_add(wait)).await
+    }
+
+    async fn call_within<T: DeserializeOwned>(
+        &self,
+        request: Request,
+        time: Duration,
+    ) -> Result<T, ClientError> {
         let name = request.name();
-        let time = REPLY_TIME.saturating_add(wait);
         let reply = http::within(time, &name, http::exchange(&self.socket, request)).await?;
         serde_json::from_slice(&reply)
             .map_err(|error| ClientError::BadReply { request: name, reason: error.to_string() })
+    }
+}
+
+fn of_tribe(tribe: Option<&str>) -> String {
+    query(tribe.map(|tribe| ("tribe", tribe)).as_slice())
+}
+
+/// How the text of a manifest is written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ManifestFormat {
+    /// JSON.
+    Json,
+    /// YAML.
+    Yaml,
+}
+
+impl ManifestFormat {
+    fn content_type(self) -> &'static str {
+        match self {
+            Self::Json => "application/json",
+            Self::Yaml => "application/yaml",
+        }
+    }
+}
+
+/// What a task can be told.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum TaskVerb {
+    /// Run.
+    Start,
+    /// Run no more.
+    Stop,
+    /// After too many failures: may be started again.
+    Enable,
+}
+
+impl TaskVerb {
+    /// The verb as text, as in the path.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Start => "start",
+            Self::Stop => "stop",
+            Self::Enable => "enable",
+        }
     }
 }
 

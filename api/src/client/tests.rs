@@ -94,14 +94,25 @@ async fn a_write_is_one_request() {
         r#"{"placement":"automatic"}"#,
     )
     .await;
+    let off = PolicyChange { enabled: false, force: false };
     check(
-        async |snapd| snapd.enable_policy("p", false, wait).await.unwrap(),
+        async |snapd| snapd.enable_policy("p", off, wait).await.unwrap(),
         "PATCH /v3/policies/p?wait=2.5",
         r#"{"enabled":false}"#,
     )
     .await;
-    check(async |snapd| snapd.delete_policy("p", None).await.unwrap(), "DELETE /v3/policies/p", "")
-        .await;
+    check(
+        async |snapd| snapd.delete_policy("p", false, None).await.unwrap(),
+        "DELETE /v3/policies/p",
+        "",
+    )
+    .await;
+    check(
+        async |snapd| snapd.delete_policy("p", true, wait).await.unwrap(),
+        "DELETE /v3/policies/p?force=true&wait=2.5",
+        "",
+    )
+    .await;
     let change =
         FactChange { set: [("tier".into(), "True".into())].into(), unset: vec!["rack".into()] };
     check(
@@ -126,16 +137,137 @@ async fn a_read_is_one_request() {
     assert_eq!(snapd.asked().await.0, "GET /v3/policies?tribe=a%20b");
 }
 
+/// A file of so many bytes, which stays while the directory does.
+fn file(bytes: usize) -> (TempDir, PathBuf) {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("psutil");
+    std::fs::write(&path, vec![b'x'; bytes]).unwrap();
+    (directory, path)
+}
+
 #[tokio::test]
-async fn the_file_of_a_plugin_is_sent_as_it_is() {
-    let body = r#"{"type":"collector","name":"psutil","version":14,"state":"running","pid":7}"#;
+async fn the_file_of_a_plugin_is_sent_with_its_signature() {
+    let (_directory, path) = file(200_000);
+    let body = r#"{"name":"psutil","tribe":"core","holders":["i1","i2"]}"#;
     let snapd = Snapd::with("200 OK", body);
-    let plugin = snapd.client.load_plugin("snap plugin", b"#!/bin/sh\n".into()).await.unwrap();
-    assert_eq!(plugin.id(), "collector:psutil:14");
+    let load = LoadQuery { file: "snap plugin".into(), tribe: Some("core".into()) };
+    let upload = Upload::open(&path).await.unwrap();
+    let wait = Some(Duration::from_secs(5));
+    let loaded = snapd.client.load_plugin(&load, upload, Some(b"-----BEGIN"), wait).await.unwrap();
+    assert_eq!((loaded.name.as_str(), loaded.holders.len()), ("psutil", 2));
     let asked = snapd.asked.await.unwrap();
-    assert!(asked.starts_with("POST /v3/plugins?file=snap%20plugin HTTP/1.1\r\n"), "{asked}");
-    assert!(asked.contains("\r\ncontent-type: application/octet-stream\r\n"), "{asked}");
-    assert!(asked.ends_with("\r\n\r\n#!/bin/sh\n"), "{asked}");
+    let head = "POST /v3/plugins?file=snap%20plugin&tribe=core&wait=5 HTTP/1.1\r\n";
+    assert!(asked.starts_with(head), "{asked:.200}");
+    assert!(asked.contains("\r\ncontent-type: application/octet-stream\r\n"), "{asked:.400}");
+    assert!(asked.contains("\r\nx-plugin-signature: LS0tLS1CRUdJTg==\r\n"), "{asked:.400}");
+    assert!(asked.contains("\r\ncontent-length: 200000\r\n"), "{asked:.400}");
+    assert_eq!(asked.split_once("\r\n\r\n").unwrap().1, "x".repeat(200_000));
+}
+
+#[tokio::test]
+async fn a_refusal_in_the_middle_of_a_file_is_heard() {
+    let (directory, path) = file(20_000_000);
+    let socket = directory.path().join("snapd.sock");
+    let listener = UnixListener::bind(&socket).unwrap();
+    let refusing = tokio::spawn(async move {
+        let (mut stream, _) = listener.accept().await.unwrap();
+        let mut begin = [0; 4096];
+        assert_ne!(stream.read(&mut begin).await.unwrap(), 0);
+        let reply = r#"{"error":{"code":"unknown-tribe","message":"there is no tribe `cor`"}}"#;
+        let head = format!("HTTP/1.1 404 X\r\ncontent-length: {}\r\n\r\n", reply.len());
+        stream.write_all((head + reply).as_bytes()).await.unwrap();
+    });
+    let upload = Upload::open(&path).await.unwrap();
+    let load = LoadQuery { file: "psutil".into(), tribe: None };
+    let error = Client::new(&socket).load_plugin(&load, upload, None, None).await.unwrap_err();
+    assert!(matches!(error, ClientError::Refused { status: 404, .. }), "{error:?}");
+    refusing.await.unwrap();
+}
+
+#[tokio::test]
+async fn what_is_no_file_cannot_be_sent() {
+    let directory = tempfile::tempdir().unwrap();
+    let kind = async |path: &Path| Upload::open(path).await.unwrap_err().kind();
+    assert_eq!(kind(directory.path()).await, std::io::ErrorKind::IsADirectory);
+    assert_eq!(kind(&directory.path().join("none")).await, std::io::ErrorKind::NotFound);
+}
+
+#[tokio::test]
+async fn a_task_is_a_manifest_with_a_query() {
+    let snapd = Snapd::with("200 OK", r#"{"id":"core/t","name":"t","tribe":"core","later":1}"#);
+    let create = CreateTaskQuery {
+        tribe: Some("core".into()),
+        name: Some("disk".into()),
+        stem: Some("disk io".into()),
+        no_start: true,
+        ..CreateTaskQuery::default()
+    };
+    let manifest = b"{\"version\": 1}".to_vec();
+    let format = ManifestFormat::Json;
+    let changed = snapd.client.create_task(&create, manifest, format, None).await.unwrap();
+    assert_eq!((changed.id.as_str(), changed.state), ("core/t", None));
+    assert_eq!(
+        snapd.asked().await,
+        (
+            "POST /v3/tasks?tribe=core&name=disk&stem=disk%20io&no_start=true".into(),
+            "{\"version\": 1}".into()
+        ),
+    );
+}
+
+#[tokio::test]
+async fn what_is_done_to_a_task_is_one_request() {
+    async fn check(
+        call: impl AsyncFnOnce(&Client) -> Result<TaskChanged, ClientError>,
+        request: &str,
+    ) {
+        let snapd = Snapd::with("200 OK", r#"{"id":"t","name":"t","missing":["i3"]}"#);
+        assert_eq!(call(&snapd.client).await.unwrap().missing, ["i3"]);
+        assert_eq!(snapd.asked().await, (request.into(), String::new()));
+    }
+    let (start, stop, enable) = (TaskVerb::Start, TaskVerb::Stop, TaskVerb::Enable);
+    let wait = Some(Duration::from_secs(1));
+    check(async |snapd| snapd.direct_task("t", start, None, None).await, "POST /v3/tasks/t/start")
+        .await;
+    check(
+        async |snapd| snapd.direct_task("a/b", stop, Some("core"), wait).await,
+        "POST /v3/tasks/a%2Fb/stop?tribe=core&wait=1",
+    )
+    .await;
+    check(
+        async |snapd| snapd.direct_task("t", enable, Some("core"), None).await,
+        "POST /v3/tasks/t/enable?tribe=core",
+    )
+    .await;
+    check(async |snapd| snapd.remove_task("t", None, wait).await, "DELETE /v3/tasks/t?wait=1")
+        .await;
+}
+
+#[tokio::test]
+async fn what_flows_through_a_task_comes_one_by_one() {
+    let snapd = Snapd::answering(
+        "HTTP/1.1 200 OK\r\n\r\n: ready\n\n\
+         event: flow\ndata: {\"step\":\"process[0]\",\"time_ms\":7,\"metrics\":\
+         [{\"namespace\":\"/a\",\"version\":1,\"data\":7}]}\n\n\
+         event: flow\ndata: {\"step\":\"\",\"time_ms\":0,\"missed\":3}\n\n",
+    );
+    let watch = WatchQuery { step: Some("process[0]".into()), ..WatchQuery::default() };
+    let mut flows = snapd.client.watch_task("t", &watch).await.unwrap();
+    let first = flows.next().await.unwrap().unwrap();
+    assert_eq!((first.step.as_str(), first.metrics.len()), ("process[0]", 1));
+    assert_eq!(flows.next().await.unwrap().unwrap().missed, Some(3));
+    assert_eq!(flows.next().await.unwrap(), None);
+    assert_eq!(snapd.asked().await.0, "GET /v3/tasks/t/watch?step=process%5B0%5D");
+}
+
+#[tokio::test]
+async fn one_metric_is_asked_for_by_namespace_and_version() {
+    let body = r#"{"metric":{"namespace":"/a/*","version":2,"plugin":"collector:a:1"}}"#;
+    let snapd = Snapd::with("200 OK", body);
+    let show = MetricShowQuery { namespace: "/a/*".into(), version: Some(2) };
+    let metric = snapd.client.metric(&show).await.unwrap();
+    assert_eq!((metric.metric.plugin.as_str(), metric.config.len()), ("collector:a:1", 0));
+    assert_eq!(snapd.asked().await.0, "GET /v3/metrics/show?namespace=%2Fa%2F%2A&version=2");
 }
 
 #[tokio::test]

@@ -35,7 +35,7 @@ impl Agreement {
 }
 
 /// A word as a shell takes it.
-fn quoted(word: &str) -> String {
+pub(super) fn quoted(word: &str) -> String {
     let plain =
         |character: char| character.is_ascii_alphanumeric() || "-_.:=/@".contains(character);
     if !word.is_empty() && word.chars().all(plain) {

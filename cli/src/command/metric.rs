@@ -4,13 +4,15 @@ use std::{collections::BTreeMap, str::FromStr};
 
 use clap::{Args, Subcommand};
 use serde_json::Value;
-use tribe_api::{CollectOnce, Measured, MetricRequest, MetricType};
+use tribe_api::{
+    CollectOnce, DynamicElement, Measured, MetricDetail, MetricRequest, MetricShowQuery, MetricType,
+};
 
 use crate::{
-    command::name,
+    command::{name, plugin::rules_text},
     exit::Exit,
     failure::Failure,
-    output::{list, table},
+    output::{blocks, fields, list, table},
     session::Session,
 };
 
@@ -22,6 +24,18 @@ pub(crate) enum Verb {
         /// Only these, as in a task: `/intel/psutil/*`
         #[arg(long, value_name = "NAMESPACE", value_parser = name())]
         namespace: Option<String>,
+    },
+    /// Show a metric: its plugin, unit, dynamic elements, and what its plugin takes as its configuration
+    ///
+    ///   snapctl metric show '/intel/psutil/cpu/*/user'
+    #[command(verbatim_doc_comment)]
+    Show {
+        /// The metric, as `snapctl metric list` has it
+        #[arg(value_parser = name())]
+        namespace: String,
+        /// Its version [default: the newest]
+        #[arg(long, value_name = "N", value_parser = clap::value_parser!(i64).range(1..))]
+        version: Option<i64>,
     },
     /// Collect once, and perhaps process and publish: see what plugins do before a task uses them
     Collect(Collect),
@@ -82,6 +96,10 @@ pub(crate) async fn run(verb: Verb, session: &Session) -> Result<Exit, Failure> 
             let metrics = snapd.metrics(namespace.as_deref()).await?;
             session.show(&metrics, |metrics| types_text(metrics))
         }
+        Verb::Show { namespace, version } => {
+            let show = MetricShowQuery { namespace, version };
+            session.show(&snapd.metric(&show).await?, metric_text)
+        }
         Verb::Collect(collect) => {
             let measured = snapd.collect(&once(collect)).await?;
             session.show(&measured, |measured| measured_text(measured))
@@ -113,6 +131,24 @@ fn types_text(metrics: &[MetricType]) -> String {
     };
     let header = ["NAMESPACE", "VERSION", "PLUGIN", "DYNAMIC", "UNIT", "DESCRIPTION"];
     table(header, metrics.iter().map(row).collect())
+}
+
+fn metric_text(detail: &MetricDetail) -> String {
+    let MetricDetail { metric, elements, config } = detail;
+    let element = |element: &DynamicElement| {
+        [element.name.clone(), element.position.to_string(), element.description.clone()]
+    };
+    blocks([
+        fields([
+            ("metric", metric.namespace.clone()),
+            ("version", metric.version.to_string()),
+            ("plugin", metric.plugin.clone()),
+            ("unit", metric.unit.clone()),
+            ("description", metric.description.clone()),
+        ]),
+        table(["ELEMENT", "POSITION", "DESCRIPTION"], elements.iter().map(element).collect()),
+        rules_text(config),
+    ])
 }
 
 fn measured_text(measured: &[Measured]) -> String {
@@ -158,20 +194,45 @@ mod tests {
         check("influxdb.port", None);
     }
 
-    #[test]
-    fn metrics_are_listed() {
-        let user = MetricType {
+    fn user() -> MetricType {
+        MetricType {
             namespace: "/intel/psutil/cpu/*/user".into(),
             version: 14,
             plugin: "collector:psutil:14".into(),
             dynamic: vec!["cpu_id".into()],
             unit: String::new(),
             description: "time in user mode".into(),
+        }
+    }
+
+    #[test]
+    fn a_metric_is_shown_with_its_elements_and_configuration() {
+        let element = DynamicElement {
+            position: 4,
+            name: "cpu_id".into(),
+            description: "number of the processor\u{1b}".into(),
         };
+        let detail = MetricDetail { metric: user(), elements: vec![element], config: vec![] };
+        let expected = "\
+metric       /intel/psutil/cpu/*/user
+version      14
+plugin       collector:psutil:14
+unit         -
+description  time in user mode
+
+ELEMENT  POSITION  DESCRIPTION
+cpu_id   4         number of the processor\\u{1b}
+
+CONFIG  NAMESPACE  TYPE  REQUIRED  DEFAULT  MINIMUM  MAXIMUM";
+        assert_eq!(metric_text(&detail), expected);
+    }
+
+    #[test]
+    fn metrics_are_listed() {
         let expected = "\
 NAMESPACE                 VERSION  PLUGIN               DYNAMIC  UNIT  DESCRIPTION
 /intel/psutil/cpu/*/user  14       collector:psutil:14  cpu_id   -     time in user mode";
-        assert_eq!(types_text(&[user]), expected);
+        assert_eq!(types_text(&[user()]), expected);
     }
 
     #[test]

@@ -7,6 +7,8 @@ mod member;
 mod metric;
 mod plugin;
 mod policy;
+mod status;
+mod task;
 mod tribe;
 mod version;
 
@@ -26,6 +28,9 @@ pub(crate) enum Command {
     #[command(subcommand)]
     Plugin(plugin::Verb),
     #[command(subcommand)]
+    Task(task::Verb),
+    Tap(task::Tap),
+    #[command(subcommand)]
     Metric(metric::Verb),
     Events(events::Events),
     /// Print the versions of client and daemon
@@ -44,6 +49,8 @@ pub(crate) async fn run(command: Command, session: &Session) -> Result<Exit, Fai
         Command::Member(verb) => member::run(verb, session).await,
         Command::Fact(verb) => fact::run(verb, session).await,
         Command::Plugin(verb) => plugin::run(verb, session).await,
+        Command::Task(verb) => task::run(verb, session).await,
+        Command::Tap(tap) => task::tap(tap, session).await,
         Command::Metric(verb) => metric::run(verb, session).await,
         Command::Events(events) => events::run(events, session).await,
         Command::Version => version::run(session).await,

@@ -1,18 +1,13 @@
 //! `snapctl tribe`: tribes and who is in them.
 
 use clap::Subcommand;
-use serde::Serialize;
-use tribe_api::{
-    Acting, CreateTribe, MemberState, NodeInfo, Placement, Reason, StatusMember, Tribe,
-    TribeStatus, TribeSummary,
-};
+use tribe_api::{CreateTribe, Placement, Reason, Tribe, TribeSummary};
 
 use crate::{
-    command::{name, policy},
+    command::{name, policy, status},
     exit::Exit,
     failure::Failure,
-    output::{self, blocks, fields, list, table, yes_no},
-    sanitize,
+    output::{blocks, fields, list, table},
     session::Session,
 };
 
@@ -69,10 +64,12 @@ pub(crate) enum Verb {
         #[arg(value_parser = name())]
         node: Option<String>,
     },
-    /// Show whether all members agree on who is in
+    /// Show whether all members agree on who is in, and have done all that the tribe asks
     ///
     /// A member agrees if it computes the same memberships for itself as the node behind the socket does
-    /// for it. A node is holding if it fell out of the tribe and still acts for it for some seconds.
+    /// for it. A node is holding if it fell out of the tribe and still acts for it for some seconds. For
+    /// each member and each plugin and task of the tribe it is told what is asked, how far it is, and in
+    /// full what went wrong there. The exit status is 4 unless all live members have done all.
     Status {
         /// Name of the tribe [default: this node and all tribes]
         #[arg(value_parser = name())]
@@ -99,10 +96,8 @@ pub(crate) async fn run(verb: Verb, session: &Session) -> Result<Exit, Failure> 
         Verb::Join { tribe, node } => place(session, tribe, node, Placement::Joined).await,
         Verb::Leave { tribe, node } => place(session, tribe, node, Placement::Left).await,
         Verb::Auto { tribe, node } => place(session, tribe, node, Placement::Automatic).await,
-        Verb::Status { tribe: Some(tribe) } => {
-            session.show(&snapd.tribe_status(&tribe).await?, status_text)
-        }
-        Verb::Status { tribe: None } => session.show(&overview(session).await?, overview_text),
+        Verb::Status { tribe: Some(tribe) } => status::of_tribe(&tribe, session).await,
+        Verb::Status { tribe: None } => status::of_all(session).await,
         Verb::Policy(verb) => policy::run(verb, session).await,
     }
 }
@@ -120,31 +115,8 @@ async fn place(
         Placement::Left => format!("put `{node}` out of tribe `{tribe}`"),
         Placement::Automatic => format!("gave `{node}` back to the policies of tribe `{tribe}`"),
     };
-    if let Some(note) = &reply.note {
-        output::tell(&sanitize::line(&format!("note: {note}")));
-    }
+    session.note(reply.note.as_deref());
     session.written(&reply, &reply.missing, &done)
-}
-
-/// The state of all tribes, as `tribe status` without a tribe has it in JSON.
-#[derive(Debug, Serialize)]
-struct Overview {
-    node: NodeInfo,
-    tribes: Vec<TribeStatus>,
-}
-
-async fn overview(session: &Session) -> Result<Overview, Failure> {
-    let node = session.snapd.node().await?;
-    let mut tribes = Vec::new();
-    for TribeSummary { name, .. } in session.snapd.tribes().await? {
-        match session.snapd.tribe_status(&name).await.map_err(Failure::from) {
-            Ok(status) => tribes.push(status),
-            // It was deleted since the list was made.
-            Err(failure) if failure.is_nothing_matched() => {}
-            Err(failure) => return Err(failure),
-        }
-    }
-    Ok(Overview { node, tribes })
 }
 
 fn tribes_text(tribes: &[TribeSummary]) -> String {
@@ -177,68 +149,8 @@ fn tribe_text(tribe: &Tribe) -> String {
     ])
 }
 
-fn status_text(status: &TribeStatus) -> String {
-    let members = status.members.iter().map(|member| {
-        [
-            member.name.clone(),
-            member.state.as_str().into(),
-            yes_no(member.agrees),
-            reasons_text(&member.reasons),
-        ]
-    });
-    blocks([
-        fields([
-            ("tribe", status.tribe.clone()),
-            ("synced", yes_no(status.synced)),
-            ("agreed", agreed_text(&status.members)),
-            ("holding", list(&status.holding)),
-        ]),
-        table(["MEMBER", "STATE", "AGREES", "REASONS"], members.collect()),
-    ])
-}
-
-fn overview_text(overview: &Overview) -> String {
-    let Overview { node, tribes } = overview;
-    let row = |status: &TribeStatus| {
-        let alive = alive(&status.members).count();
-        [
-            status.tribe.clone(),
-            status.members.len().to_string(),
-            alive.to_string(),
-            agreed_text(&status.members),
-            list(&status.holding),
-        ]
-    };
-    blocks([
-        fields([
-            ("node", node.name.clone()),
-            ("synced", yes_no(node.synced)),
-            ("acting", list(node.acting.iter().map(acting_text))),
-        ]),
-        table(["TRIBE", "MEMBERS", "ALIVE", "AGREED", "HOLDING"], tribes.iter().map(row).collect()),
-    ])
-}
-
-/// A tribe this node acts for, with the time it has left: `core` or `core(7.5s)`.
-fn acting_text(acting: &Acting) -> String {
-    match acting.leaves_in_seconds {
-        Some(seconds) => format!("{}({seconds:.1}s)", acting.tribe),
-        None => acting.tribe.clone(),
-    }
-}
-
-/// How many of the live members agree: `2/3`.
-fn agreed_text(members: &[StatusMember]) -> String {
-    let agreed = alive(members).filter(|member| member.agrees).count();
-    format!("{agreed}/{}", alive(members).count())
-}
-
-fn alive(members: &[StatusMember]) -> impl Iterator<Item = &StatusMember> {
-    members.iter().filter(|member| member.state == MemberState::Alive)
-}
-
 /// Why a node is in: `joined,policy:ubuntu_policy`.
-fn reasons_text(reasons: &[Reason]) -> String {
+pub(super) fn reasons_text(reasons: &[Reason]) -> String {
     list(reasons.iter().map(|reason| match reason {
         Reason::Joined => "joined".into(),
         Reason::Policy { policy } => format!("policy:{policy}"),
@@ -247,32 +159,12 @@ fn reasons_text(reasons: &[Reason]) -> String {
 
 #[cfg(test)]
 mod tests {
-    use tribe_api::{PlacedNode, Policy, TribeMember};
+    use tribe_api::{MemberState, PlacedNode, Policy, TribeMember};
 
     use super::*;
 
     fn by_both() -> Vec<Reason> {
         vec![Reason::Joined, Reason::Policy { policy: "ubuntu_policy".into() }]
-    }
-
-    fn status() -> TribeStatus {
-        let member = |name: &str, state, agrees| StatusMember {
-            name: name.into(),
-            state,
-            reasons: vec![Reason::Joined],
-            agrees,
-        };
-        TribeStatus {
-            tribe: "core".into(),
-            rev: 7,
-            synced: true,
-            members: vec![
-                member("i1", MemberState::Alive, true),
-                member("i2", MemberState::Alive, false),
-                member("i3", MemberState::Down, false),
-            ],
-            holding: vec!["i4".into()],
-        }
     }
 
     #[test]
@@ -322,43 +214,5 @@ i1      joined
 POLICY         ENABLED  UNDERSTOOD  TEXT
 ubuntu_policy  yes      no          {{os_dist}} == Ubuntu";
         assert_eq!(tribe_text(&tribe), expected);
-    }
-
-    #[test]
-    fn the_status_tells_who_disagrees() {
-        let expected = "\
-tribe    core
-synced   yes
-agreed   1/2
-holding  i4
-
-MEMBER  STATE  AGREES  REASONS
-i1      alive  yes     joined
-i2      alive  no      joined
-i3      down   no      joined";
-        assert_eq!(status_text(&status()), expected);
-    }
-
-    #[test]
-    fn the_overview_tells_what_this_node_acts_for() {
-        let acting =
-            |tribe: &str, leaves_in_seconds| Acting { tribe: tribe.into(), leaves_in_seconds };
-        let node = NodeInfo {
-            name: "i1".into(),
-            tribe: true,
-            id: None,
-            address: None,
-            synced: false,
-            acting: vec![acting("core", None), acting("storage", Some(7.52))],
-            key_fingerprint: None,
-        };
-        let expected = "\
-node    i1
-synced  no
-acting  core,storage(7.5s)
-
-TRIBE  MEMBERS  ALIVE  AGREED  HOLDING
-core   3        2      1/2     i4";
-        assert_eq!(overview_text(&Overview { node, tribes: vec![status()] }), expected);
     }
 }

@@ -257,13 +257,64 @@ NODE  MATCH    CHANGE  REASON
 i1    unknown  -       no fact `tier`
 i2    no       leaves  -",
         )
-        .stderr("the policy is true for no node")
+        .stderr("0 would enter, 1 would leave\nthe policy is true for no node")
         .status(3)
         .run();
     assert_eq!(
         snapd.asked(),
         [r#"POST /v3/policies/test {"text":"{{tier}} == 1","tribe":"core"}"#]
     );
+}
+
+#[test]
+fn a_policy_is_tried_on_the_facts_of_a_file() {
+    let reply = r#"{"text":"{{tier}} == 1","matches":["facts"],"explanation":"T {{tier}} == 1","warnings":[]}"#;
+    let snapd = Snapd::new([
+        ("POST /v3/policies/test", 200, reply),
+        ("POST /v3/policies/test", 200, reply),
+        ("POST /v3/policies/test", 200, reply),
+    ]);
+    let directory = tempfile::tempdir().unwrap();
+    let file = |name: &str, text: &str| {
+        let path = directory.path().join(name);
+        std::fs::write(&path, text).unwrap();
+        path.to_str().unwrap().to_owned()
+    };
+    let object = file("object", r#"{"tier": 1}"#);
+    let entries = file("entries", r#"[{"name": "tier", "value": 1, "source": "host"}]"#);
+    for path in [&object, &entries] {
+        snapd
+            .test(["tribe", "policy", "test", "{{tier}}==1", "--facts", path])
+            .stdout("T {{tier}} == 1")
+            .run();
+    }
+    snapd.test(["tribe", "policy", "fmt", "{{tier}}==1"]).stdout("{{tier}} == 1").run();
+    let asked = r#"POST /v3/policies/test {"text":"{{tier}}==1","facts":{"tier":1}}"#;
+    let format = r#"POST /v3/policies/test {"text":"{{tier}}==1","facts":{}}"#;
+    assert_eq!(snapd.asked(), [asked, asked, format]);
+}
+
+#[test]
+fn what_would_move_many_members_out_can_be_forced() {
+    let refusal = r#"{"error":{"code":"would-move-out","message":"deleting policy `p` would move 4 of 4 members out of tribe `core`","detail":"i1\ni2\ni3\ni4","help":"to do it all the same, force it"}}"#;
+    let snapd = Snapd::new([
+        ("DELETE /v3/policies/p", 409, refusal),
+        ("DELETE /v3/policies/p?force=true", 200, r#"{"missing":[]}"#),
+    ]);
+    snapd
+        .test(["tribe", "policy", "delete", "p"])
+        .stderr(
+            "\
+error: deleting policy `p` would move 4 of 4 members out of tribe `core`
+i1
+i2
+i3
+i4
+help: to do it all the same, add --force",
+        )
+        .status(1)
+        .run();
+    snapd.test(["tribe", "policy", "delete", "p", "--force"]).stderr("deleted policy `p`").run();
 }
 
 #[test]
@@ -274,46 +325,6 @@ fn an_explanation_is_printed_as_it_is() {
     snapd
         .test(["tribe", "policy", "explain", "p", "i1"])
         .stdout("false  &&\n  true   a\n  false  b")
-        .run();
-}
-
-#[test]
-fn the_status_of_all_tribes_starts_with_this_node() {
-    let tribes = r#"[{"name":"core","description":"","members":1,"alive":1,"policies":0},
-        {"name":"gone","description":"","members":1,"alive":1,"policies":0}]"#;
-    let core = r#"{"tribe":"core","rev":7,"synced":true,"holding":[],"members":[
-        {"name":"i1","state":"alive","reasons":[{"kind":"joined"}],"agrees":true}]}"#;
-    let gone = r#"{"error":{"code":"unknown-tribe","message":"there is no tribe `gone`"}}"#;
-    let snapd = Snapd::new([
-        NODE,
-        ("GET /v3/tribes", 200, tribes),
-        ("GET /v3/tribes/core/status", 200, core),
-        ("GET /v3/tribes/gone/status", 404, gone),
-    ]);
-    snapd
-        .test(["tribe", "status"])
-        .stdout(
-            "\
-node    i1
-synced  yes
-acting  core
-
-TRIBE  MEMBERS  ALIVE  AGREED  HOLDING
-core   1        1      1/1     -",
-        )
-        .run();
-    snapd
-        .test(["tribe", "status", "core"])
-        .stdout(
-            "\
-tribe    core
-synced   yes
-agreed   1/1
-holding  -
-
-MEMBER  STATE  AGREES  REASONS
-i1      alive  yes     joined",
-        )
         .run();
 }
 
@@ -355,80 +366,6 @@ fn following_ends_with_the_daemon() {
             "warning: missed events: {\"count\":5}\nerror: snapd has ended the stream of events",
         )
         .status(5)
-        .run();
-}
-
-const PSUTIL: &str =
-    r#"{"type":"collector","name":"psutil","version":14,"state":"running","pid":7,"restarts":0}"#;
-
-#[test]
-fn a_plugin_is_loaded_from_a_file_and_unloaded() {
-    let directory = tempfile::tempdir().expect("there is room");
-    let file = directory.path().join("snap-psutil");
-    std::fs::write(&file, "#!/bin/sh").expect("there is room");
-    let snapd = Snapd::new([
-        ("POST /v3/plugins?file=snap-psutil", 200, PSUTIL),
-        ("DELETE /v3/plugins/collector%3Apsutil%3A14", 200, PSUTIL),
-    ]);
-    let path = file.to_str().expect("the path is text");
-    snapd.test(["plugin", "load", path]).stderr("loaded plugin `collector:psutil:14`").run();
-    assert_eq!(snapd.asked(), ["POST /v3/plugins?file=snap-psutil #!/bin/sh"]);
-    snapd
-        .test(["plugin", "unload", "collector:psutil:14"])
-        .stderr("unloaded plugin `collector:psutil:14`")
-        .run();
-    std::fs::remove_file(&file).expect("it is there");
-    snapd
-        .test(["plugin", "load", path])
-        .stderr(&format!("error: cannot read `{path}`: No such file or directory (os error 2)"))
-        .status(1)
-        .run();
-}
-
-#[test]
-fn a_plugin_that_does_not_start_is_told_with_what_it_printed() {
-    let directory = tempfile::tempdir().expect("there is room");
-    let file = directory.path().join("broken");
-    std::fs::write(&file, "#!/bin/sh").expect("there is room");
-    let reply = r#"{"error":{"code":"bad-plugin",
-        "message":"the plugin was not loaded: it was not ready within 10s",
-        "detail":"it last printed:\n  no disk\u001b"}}"#;
-    let snapd = Snapd::new([("POST /v3/plugins?file=broken", 422, reply)]);
-    snapd
-        .test(["plugin", "load", file.to_str().expect("the path is text")])
-        .stderr(
-            "\
-error: the plugin was not loaded: it was not ready within 10s
-it last printed:
-  no disk\\u{1b}",
-        )
-        .status(1)
-        .run();
-}
-
-#[test]
-fn plugins_and_metrics_are_tables() {
-    let metrics = r#"[{"namespace":"/intel/psutil/load/load1","version":14,
-        "plugin":"collector:psutil:14"}]"#;
-    let missing = r#"{"error":{"code":"unknown-metric","message":"there is no metric `/x`"}}"#;
-    let snapd = Snapd::new([
-        ("GET /v3/plugins", 200, "[]"),
-        ("GET /v3/metrics", 200, metrics),
-        ("GET /v3/metrics?namespace=%2Fx", 404, missing),
-    ]);
-    snapd.test(["plugin", "list"]).stdout("TYPE  NAME  VERSION  STATE  PID  RESTARTS").run();
-    snapd
-        .test(["metric", "list"])
-        .stdout(
-            "\
-NAMESPACE                 VERSION  PLUGIN               DYNAMIC  UNIT  DESCRIPTION
-/intel/psutil/load/load1  14       collector:psutil:14  -        -     -",
-        )
-        .run();
-    snapd
-        .test(["metric", "list", "--namespace", "/x"])
-        .stderr("error: there is no metric `/x`")
-        .status(3)
         .run();
 }
 

@@ -3,6 +3,12 @@
 #[cfg(test)]
 mod commands;
 #[cfg(test)]
+mod plugins;
+#[cfg(test)]
+mod status;
+#[cfg(test)]
 mod support;
+#[cfg(test)]
+mod tasks;
 #[cfg(test)]
 mod usage;

@@ -14,6 +14,7 @@ use tempfile::TempDir;
 #[must_use]
 pub(crate) struct Test {
     command: Command,
+    stdin: String,
     stdout: String,
     stderr: String,
     status: i32,
@@ -23,8 +24,9 @@ impl Test {
     /// A run with these words, with nothing in its environment.
     pub(crate) fn new<'a>(words: impl IntoIterator<Item = &'a str>) -> Self {
         let mut command = Command::new(env!("CARGO_BIN_EXE_snapctl"));
-        command.env_clear().args(words).stdin(Stdio::null());
-        Self { command, stdout: String::new(), stderr: String::new(), status: 0 }
+        command.env_clear().args(words);
+        let empty = String::new;
+        Self { command, stdin: empty(), stdout: empty(), stderr: empty(), status: 0 }
     }
 
     /// A run with the words of a line, which are parted by single spaces.
@@ -35,6 +37,18 @@ impl Test {
     /// Sets a variable of its environment.
     pub(crate) fn env(mut self, name: &str, value: &Path) -> Self {
         self.command.env(name, value);
+        self
+    }
+
+    /// Runs it in a directory.
+    pub(crate) fn directory(mut self, directory: &Path) -> Self {
+        self.command.current_dir(directory);
+        self
+    }
+
+    /// Writes this to its stdin.
+    pub(crate) fn stdin(mut self, text: &str) -> Self {
+        self.stdin = text.into();
         self
     }
 
@@ -58,7 +72,16 @@ impl Test {
 
     /// Runs and compares.
     pub(crate) fn run(mut self) {
-        let output = self.command.output().expect("snapctl can be run");
+        let mut child = self
+            .command
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .expect("snapctl can be run");
+        // A command that does not read it may have ended already.
+        let _ = child.stdin.take().expect("there is a pipe").write_all(self.stdin.as_bytes());
+        let output = child.wait_with_output().expect("snapctl ends");
         let stdout = String::from_utf8(output.stdout).expect("stdout is text");
         let stderr = String::from_utf8(output.stderr).expect("stderr is text");
         let found = (stdout.as_str(), stderr.as_str(), output.status.code());
@@ -71,10 +94,16 @@ impl Test {
     }
 }
 
+/// A request: method and path with the body, and all of its head.
+struct Asked {
+    request: String,
+    head: String,
+}
+
 /// A socket that answers requests as it was told, for as long as the test runs.
 pub(crate) struct Snapd {
     socket: PathBuf,
-    asked: Arc<Mutex<Vec<String>>>,
+    asked: Arc<Mutex<Vec<Asked>>>,
     _directory: TempDir,
 }
 
@@ -104,24 +133,34 @@ impl Snapd {
 
     /// What it was asked: method, path and body.
     pub(crate) fn asked(&self) -> Vec<String> {
-        self.asked.lock().expect("no thread panicked").clone()
+        let asked = self.asked.lock().expect("no thread panicked");
+        asked.iter().map(|asked| asked.request.clone()).collect()
+    }
+
+    /// A header of the last request.
+    pub(crate) fn header(&self, name: &str) -> Option<String> {
+        let asked = self.asked.lock().expect("no thread panicked");
+        let head = &asked.last().expect("something was asked").head;
+        let line = head.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(": "));
+        line.map(str::to_owned)
     }
 }
 
-fn answer(mut stream: UnixStream, answers: &[(&str, u16, &str)], log: &Mutex<Vec<String>>) {
-    let (request, body) = read(&mut stream);
+fn answer(mut stream: UnixStream, answers: &[(&str, u16, &str)], log: &Mutex<Vec<Asked>>) {
+    let (request, head, body) = read(&mut stream);
     let (status, reply) = answers
         .iter()
         .find(|(known, ..)| *known == request)
         .map_or((500, "{}"), |(_, status, reply)| (*status, *reply));
-    log.lock().expect("no thread panicked").push(format!("{request} {body}").trim_end().into());
+    let request = format!("{request} {body}").trim_end().into();
+    log.lock().expect("no thread panicked").push(Asked { request, head });
     let head = format!("HTTP/1.1 {status} X\r\nconnection: close\r\n\r\n");
     // A client that ends early, as a reader of events does, hangs up.
     let _ = stream.write_all(head.as_bytes()).and_then(|()| stream.write_all(reply.as_bytes()));
 }
 
-/// Reads a request: method and path, and body.
-fn read(stream: &mut UnixStream) -> (String, String) {
+/// Reads a request: method and path, head, and body.
+fn read(stream: &mut UnixStream) -> (String, String, String) {
     let mut bytes = Vec::new();
     let mut chunk = [0; 4096];
     loop {
@@ -134,7 +173,7 @@ fn read(stream: &mut UnixStream) -> (String, String) {
             .find_map(|line| line.to_lowercase().strip_prefix("content-length: ")?.parse().ok());
         if body.len() >= length.unwrap_or(0) {
             let first = head.lines().next().unwrap_or_default();
-            return (first.trim_end_matches(" HTTP/1.1").into(), body.into());
+            return (first.trim_end_matches(" HTTP/1.1").into(), head.into(), body.into());
         }
         assert_ne!(count, 0, "the client hung up in the middle of {text}");
     }

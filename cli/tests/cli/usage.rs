@@ -7,10 +7,11 @@ fn help_is_complete() {
     Test::line("--help")
         .stdout(
             "\
-Ask and direct snapd: tribes, their policies, members, facts and plugins
+Ask and direct snapd: tribes, their policies, members, facts, plugins and tasks
 
-Every command goes to the snapd behind one socket, which knows and directs the whole cluster;
-plugins and metrics are those of its own node. Data is printed to stdout, all else to stderr.
+Every command goes to the snapd behind one socket, which knows and directs the whole cluster.
+Without `--tribe` plugins and tasks are those of its own node. Data is printed to stdout, all else
+to stderr.
 
 Usage: snapctl [OPTIONS] <COMMAND>
 
@@ -18,7 +19,9 @@ Commands:
   tribe    Create tribes and put nodes in them, by hand or by policy
   member   See the nodes of the cluster
   fact     See and set the facts that policies judge
-  plugin   Load plugins on the node behind the socket
+  plugin   Load plugins, on this node or on a tribe, and see what other nodes offer
+  task     Run tasks: collect, process and publish on a schedule, on this node or on a tribe
+  tap      Print what flows out of the steps of a task on this node, as it happens
   metric   See the metrics of the node behind the socket
   events   Print what happens in the cluster from now on
   version  Print the versions of client and daemon
@@ -61,6 +64,10 @@ Examples:
   snapctl --wait tribe policy create ubuntu_policy '{{os_dist}} == Ubuntu' --tribe core
   snapctl fact set i2 storage_tier=True
   snapctl plugin load ./snap-plugin-collector-psutil
+  snapctl plugin load influxdb --tribe core
+  snapctl task create -t psutil-influx.json --tribe core
+  snapctl tribe status core
+  snapctl tap psutil-influx --tribe core
   snapctl metric collect '/intel/psutil/load/*'
   snapctl -o json member list
 
@@ -68,8 +75,8 @@ Exit status:
   0  done
   1  failed, or snapd refused
   2  the command line is wrong, snapd was not asked
-  3  no tribe, policy, node, plugin or metric of that name, or nothing that matches
-  4  done, but not everyone said within --wait that they hold it
+  3  no tribe, policy, node, plugin, task or metric of that name, or nothing that matches
+  4  done, but not everyone said within --wait that they hold it; not all that a tribe asks is done
   5  snapd cannot be reached, or went away
   6  not allowed",
         )
@@ -79,7 +86,7 @@ Exit status:
 #[test]
 fn short_help_is_the_same_as_no_command() {
     let help = "\
-Ask and direct snapd: tribes, their policies, members, facts and plugins
+Ask and direct snapd: tribes, their policies, members, facts, plugins and tasks
 
 Usage: snapctl [OPTIONS] <COMMAND>
 
@@ -87,7 +94,9 @@ Commands:
   tribe    Create tribes and put nodes in them, by hand or by policy
   member   See the nodes of the cluster
   fact     See and set the facts that policies judge
-  plugin   Load plugins on the node behind the socket
+  plugin   Load plugins, on this node or on a tribe, and see what other nodes offer
+  task     Run tasks: collect, process and publish on a schedule, on this node or on a tribe
+  tap      Print what flows out of the steps of a task on this node, as it happens
   metric   See the metrics of the node behind the socket
   events   Print what happens in the cluster from now on
   version  Print the versions of client and daemon
@@ -127,6 +136,12 @@ fn a_pasted_dash_is_explained() {
     check("tribe policy create p true –tribe core", "–tribe", "--tribe");
     check("tribe policy create p true —tribe=core", "—tribe=core", "--tribe=core");
     check("–o json tribe list", "–o", "-o");
+    check("plugin load influxdb —tribe core", "—tribe", "--tribe");
+    check("plugin task create -t x.json —tribe core", "—tribe", "--tribe");
+    check("task create –t psutil-influx.json —tribe core", "–t", "-t");
+    check("task create -t psutil-influx.json —tribe core", "—tribe", "--tribe");
+    check("tap psutil-influx —step collect", "—step", "--step");
+    check("task watch psutil-influx –step=collect", "–step=collect", "--step=collect");
 }
 
 #[test]
@@ -142,6 +157,115 @@ fn agreements_have_become_tribes() {
     check("agreement members core", "snapctl tribe show core");
     check("agreement", "snapctl tribe --help");
     check("agreement --help", "snapctl tribe --help");
+}
+
+#[test]
+fn tasks_are_not_commands_of_plugins() {
+    let check = |words: &[&str], meant: &str| {
+        Test::new(words.iter().copied())
+            .stderr(&format!("error: tasks are commands of their own\nhelp: use `{meant}`"))
+            .status(2)
+            .run();
+    };
+    check(
+        &["plugin", "task", "create", "-t", "disk io.json", "--tribe", "core"],
+        "snapctl task create -t 'disk io.json' --tribe core",
+    );
+    check(&["plugin", "task", "list"], "snapctl task list");
+    check(&["plugin", "task"], "snapctl task --help");
+    check(&["plugin", "task", "--help"], "snapctl task --help");
+}
+
+#[test]
+fn a_task_needs_a_manifest() {
+    Test::line("task create --tribe core")
+        .stderr(
+            "\
+error: the following required arguments were not provided:
+  <FILE>
+
+Usage: snapctl task create --tribe <TRIBE> <FILE>
+
+For more information, try '--help'.",
+        )
+        .status(2)
+        .run();
+}
+
+#[test]
+fn what_cannot_be_read_is_not_sent() {
+    let directory = tempfile::tempdir().expect("there is room");
+    let here = directory.path().to_str().expect("the path is text").to_owned();
+    let check = |words: &[&str], path: &str, reason: &str| {
+        Test::new(words.iter().copied())
+            .stderr(&format!("error: cannot read `{path}`: {reason}"))
+            .status(1)
+            .run();
+    };
+    let none = format!("{here}/none");
+    let missing = "No such file or directory (os error 2)";
+    check(&["plugin", "load", &none], &none, missing);
+    check(&["plugin", "load", &here], &here, "is a directory");
+    check(&["plugin", "load", "/"], "/", "it is not a file");
+    check(&["task", "create", &none], &none, missing);
+    check(&["task", "create", &here], &here, "Is a directory (os error 21)");
+    let plugin = format!("{here}/plugin");
+    std::fs::write(&plugin, b"\x7fELF\xff").expect("there is room");
+    check(&["task", "create", &plugin], &plugin, "stream did not contain valid UTF-8");
+    check(&["plugin", "load", &plugin, "--signature", &none], &none, missing);
+    std::fs::create_dir(format!("{plugin}.asc")).expect("there is room");
+    check(&["plugin", "load", &plugin], &format!("{plugin}.asc"), "Is a directory (os error 21)");
+}
+
+#[test]
+fn a_signature_is_for_a_file() {
+    Test::line("plugin load influxdb --signature x.asc")
+        .stderr(
+            "\
+error: `--signature` is for a file of this host
+help: snapd takes the signature of a plugin from its plugin directory as well",
+        )
+        .status(2)
+        .run();
+}
+
+#[test]
+fn a_variable_that_is_not_set_is_told_with_its_place() {
+    let directory = tempfile::tempdir().expect("there is room");
+    let path = directory.path().join("t.yaml");
+    std::fs::write(&path, "version: 1\nname: $TRIBE_NO_SUCH\n").expect("there is room");
+    let path = path.to_str().expect("the path is text");
+    Test::new(["task", "create", path])
+        .stderr(&format!(
+            "error: in `{path}`: line 2: environment variable `TRIBE_NO_SUCH` is not \
+             set, write `$$` for a dollar sign"
+        ))
+        .status(1)
+        .run();
+}
+
+#[test]
+fn every_command_shows_how_it_is_used() {
+    let check = |line: &str, example: &str| {
+        let output = std::process::Command::new(env!("CARGO_BIN_EXE_snapctl"))
+            .args(line.split(' '))
+            .arg("--help")
+            .output()
+            .expect("snapctl can be run");
+        let help = String::from_utf8(output.stdout).expect("help is text");
+        assert!(help.lines().any(|line| line.trim() == example), "{example} in {help}");
+    };
+    check("plugin load", "snapctl plugin load influxdb --tribe core");
+    check(
+        "plugin list",
+        "snapctl plugin list --remote --tribe core   # what its members offer to the tasks of others",
+    );
+    check("task create", "snapctl task create -t psutil-influx.json --tribe core");
+    check("task export", "snapctl task export disk-io --tribe storage > disk-io.json");
+    check("tap", "snapctl tap psutil-influx --tribe core");
+    check("task tap", "snapctl tap psutil-influx --tribe core");
+    check("task watch", "snapctl task watch psutil-influx --tribe core");
+    check("metric show", "snapctl metric show '/intel/psutil/cpu/*/user'");
 }
 
 #[test]

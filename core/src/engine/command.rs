@@ -1,11 +1,14 @@
 //! What someone wants.
 
+use std::collections::BTreeSet;
+
 use bytes::Bytes;
 
+use super::{ServeOptions, Target};
 use crate::{
-    FactError, FactName, Facts, ItemKind, ItemName, NameError, NodeId, NodeName, NodeStatus,
-    Offers, ParsePolicyError, Placement, PolicyName, PolicyWarning, TribeName, Value,
-    state::Version,
+    BlobId, FactError, FactName, Facts, ItemKind, ItemName, NameError, NodeId, NodeName,
+    NodeStatus, ParsePolicyError, Placement, PolicyName, PolicyWarning, ServiceName, TribeName,
+    Value, state::Version,
 };
 
 /// What someone on this node wants of the cluster.
@@ -40,6 +43,8 @@ pub enum Command {
         text: String,
         /// The tribe it places nodes in.
         tribe: TribeName,
+        /// May it replace one of this name that has another text or tribe?
+        replace: bool,
     },
     /// Delete a policy.
     DeletePolicy {
@@ -86,8 +91,27 @@ pub enum Command {
         /// Should it?
         running: bool,
     },
-    /// What this node offers from now on; it is told to the others a moment later.
-    SetOffers(Offers),
+    /// Serve a service: the others hear of it a moment later, unless it is hidden.
+    Serve {
+        /// Its name.
+        service: ServiceName,
+        /// Who may dial it.
+        options: ServeOptions,
+    },
+    /// Serve it no more. Streams that are open stay so.
+    Unserve {
+        /// Its name.
+        service: ServiceName,
+    },
+    /// Dial a service. The answer is a stream or [`Output::DialFailed`](super::Output::DialFailed).
+    Dial {
+        /// Whom.
+        target: Target,
+        /// The service.
+        service: ServiceName,
+    },
+    /// The blobs this node holds from now on; the others hear of it a moment later.
+    SetBlobs(BTreeSet<BlobId>),
     /// How far this node is with its items; it is told to the others at once, but not often.
     SetStatus(NodeStatus),
     /// Set and unset run-time facts of a node. That node alone writes them.
@@ -212,6 +236,9 @@ pub enum CommandError {
         /// Its tribe; `None` is this node alone.
         tribe: Option<TribeName>,
     },
+    /// This node serves a service of that name already.
+    #[error("this node serves `{0}` already")]
+    ServiceExists(ServiceName),
     /// The user unsets a run-time fact that is not set.
     #[error("fact `{0}` is not set at run time, so it cannot be unset")]
     NotSet(FactName),

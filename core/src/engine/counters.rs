@@ -18,6 +18,12 @@ pub(super) struct Counters {
     pub(super) streams_busy: u64,
     /// Digest syncs that were done to the end.
     pub(super) syncs: u64,
+    /// Services that were to be dialled.
+    pub(super) dials: u64,
+    /// Of these, those that were not reached.
+    pub(super) dials_failed: u64,
+    /// Streams that services of this node took.
+    pub(super) service_streams: u64,
 }
 
 impl Engine {
@@ -31,6 +37,9 @@ impl Engine {
             records_refused,
             streams_busy,
             syncs,
+            dials,
+            dials_failed,
+            service_streams,
         } = self.counters;
         let mut all = vec![
             ("tribe_datagrams_malformed_total", datagrams_malformed),
@@ -39,6 +48,9 @@ impl Engine {
             ("tribe_records_refused_total", records_refused),
             ("tribe_streams_busy_total", streams_busy),
             ("tribe_syncs_total", syncs),
+            ("tribe_dials_total", dials),
+            ("tribe_dials_failed_total", dials_failed),
+            ("tribe_service_streams_accepted_total", service_streams),
         ];
         all.extend(seal_counters(self.sealer.counters()));
         all

@@ -17,12 +17,14 @@ mod items;
 mod leave;
 #[cfg(feature = "sim")]
 mod observe;
+mod offers;
 mod output;
 mod own;
 mod peers;
 mod persist;
 mod ping;
 mod quiet;
+mod services;
 mod spread;
 mod sync;
 mod timer;
@@ -44,6 +46,7 @@ pub use command::{Command, CommandError, PolicyCreated, Reply, Written};
 pub use event::{Event, EventKind};
 #[cfg(feature = "sim")]
 pub use observe::Backlog;
+pub use offers::{Offer, OfferQuery, OfferedPlugin, PatternError, PluginPattern, ServicePattern};
 pub use output::{Now, Output, Resolved, Saved, StreamEvent, StreamId, Table, Ticket, Write};
 #[cfg(feature = "runtime")]
 pub(crate) use own::check_facts;
@@ -52,6 +55,7 @@ pub(crate) use persist::EPOCH_KEY;
 #[cfg(feature = "runtime")]
 pub(crate) use persist::MEMBERS_KEY;
 pub(crate) use quiet::Quiet;
+pub use services::{Caller, Detached, DialError, ServeOptions, Target};
 pub use view::{Acting, Item, Member, MemberState, PolicyInfo, Tribe, TribeMember, View};
 
 use self::timer::{Timer, Timers};
@@ -125,6 +129,7 @@ pub struct Engine {
     store: persist::Store,
     waits: BTreeMap<Ticket, wait::Waiting>,
     asks: BTreeMap<StreamId, wait::Asked>,
+    services: services::Services,
     /// A live node holds our name, and we have not got it.
     name_taken: Option<NodeId>,
     leaving: Option<leave::Leaving>,
@@ -178,6 +183,7 @@ impl Engine {
             store: persist::Store::default(),
             waits: BTreeMap::new(),
             asks: BTreeMap::new(),
+            services: services::Services::default(),
             name_taken: None,
             leaving: None,
             quiet: Quiet::default(),
@@ -409,7 +415,7 @@ impl Engine {
             What::Shared(key) => self.follow_shared(&key, now),
             What::Facts(id, before) => {
                 self.tell_facts(id, &before);
-                let moves = self.memberships.update_facts(&self.state, id);
+                let moves = self.memberships.update_facts(&self.state, id, &before);
                 self.follow_moves(moves, now);
             }
             What::Node(id) => self.follow_node(id, now),

@@ -2,7 +2,8 @@
 
 use std::{net::SocketAddr, time::Duration};
 
-use super::{CommandError, Event, Reply};
+use super::{Caller, CommandError, Detached, DialError, Event, Reply};
+use crate::ServiceName;
 
 /// The time of one turn: timers go by the monotonic clock, stamps by the wall clock.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -94,6 +95,9 @@ pub enum Output {
         to: SocketAddr,
         /// Randomness for the handshake.
         seed: [u8; 32],
+        /// It may be detached: after each of its messages wait for what the engine says to it, for what
+        /// comes later may not be the engine's.
+        detachable: bool,
     },
     /// Send a message on a stream.
     Message {
@@ -107,6 +111,29 @@ pub enum Output {
         /// The stream.
         stream: StreamId,
     },
+    /// Send this message, if there is one, and give the stream to a user. No event of it goes to the engine any
+    /// more, but for its end.
+    Detach {
+        /// The stream.
+        stream: StreamId,
+        /// The engine's last message.
+        last: Option<Vec<u8>>,
+        /// Whose it is.
+        to: Detached,
+    },
+    /// Make a stream between a user and a service of this very node, and tell its end as of any other.
+    Connect {
+        /// The stream.
+        stream: StreamId,
+        /// The command that dialled.
+        ticket: Ticket,
+        /// The service.
+        service: ServiceName,
+        /// This node, which is on both ends.
+        peer: Caller,
+    },
+    /// A service was not reached.
+    DialFailed(Ticket, DialError),
     /// Write to the store; then call `handle_persisted` with this number.
     Persist {
         /// Grows with each.

@@ -26,7 +26,7 @@ use super::{
     wait::Asked,
 };
 use crate::{
-    NodeId, codec, limits,
+    NodeId, ServiceName, codec, limits,
     state::{Buckets, Key, Kind, OwnedEntry, OwnedKey, Owner, Record, SharedEntry, Version},
     wire::{
         frame::{Ask, Datagram, Entries, Frame, Hello, Refuse, SyncRoots},
@@ -63,6 +63,8 @@ struct Stream {
     role: Role,
     hello: Option<Hello>,
     last_moved: Duration,
+    /// It was dialled, and what the peer wants is the engine's work.
+    working: bool,
     /// What was news to us: records, and changes of membership.
     fresh: usize,
 }
@@ -78,11 +80,17 @@ enum Role {
     Ask(NodeId, Ask),
     /// We dialled to hear whether it is there.
     Ping,
+    /// We dialled to have this node's service speak with a user of ours.
+    Dial(NodeId, ServiceName),
     /// We were dialled.
     Served,
 }
 
 impl Stream {
+    fn new(peer: SocketAddr, role: Role, now: Now) -> Self {
+        Self { peer, role, hello: None, last_moved: now.mono, working: false, fresh: 0 }
+    }
+
     /// Who dialled us.
     fn caller(&self) -> Option<SocketAddr> {
         let hello = self.hello.as_ref().filter(|_| matches!(self.role, Role::Served));
@@ -97,12 +105,15 @@ impl Streams {
     }
 
     fn dialled(&self) -> usize {
-        let counts = |stream: &&Stream| !matches!(stream.role, Role::Served | Role::Ping);
-        self.open.values().filter(counts).count()
+        let others = |role: &Role| matches!(role, Role::Served | Role::Dial(..) | Role::Ping);
+        self.open.values().filter(|stream| !others(&stream.role)).count()
     }
 
-    fn served(&self) -> usize {
-        self.open.values().filter(|stream| matches!(stream.role, Role::Served)).count()
+    /// Streams that were dialled, by whether it is known that they are the engine's work.
+    fn served(&self, working: bool) -> usize {
+        let is =
+            |stream: &&Stream| matches!(stream.role, Role::Served) && stream.working == working;
+        self.open.values().filter(is).count()
     }
 
     /// How many are open, in both directions.
@@ -169,28 +180,50 @@ impl Engine {
         self.dial(of.address, Role::Ping, now)
     }
 
+    /// Opens a stream to a service of a node.
+    pub(super) fn dial_for_service(
+        &mut self,
+        to: SocketAddr,
+        node: NodeId,
+        service: ServiceName,
+        now: Now,
+    ) -> StreamId {
+        self.dial(to, Role::Dial(node, service), now)
+    }
+
     fn dial(&mut self, to: SocketAddr, role: Role, now: Now) -> StreamId {
-        self.streams.made += 1;
-        let id = StreamId(self.streams.made);
-        let stream = Stream { peer: to, role, hello: None, last_moved: now.mono, fresh: 0 };
-        self.streams.open.insert(id, stream);
+        let id = self.new_stream();
+        let detachable = matches!(role, Role::Dial(..));
+        self.streams.open.insert(id, Stream::new(to, role, now));
         self.timers.set_by(Timer::Idle, now.mono + IDLE_PERIOD);
         let seed = self.rng.random();
-        self.outputs.push_back(Output::Dial { stream: id, to, seed });
+        self.outputs.push_back(Output::Dial { stream: id, to, seed, detachable });
         id
     }
 
+    pub(super) fn new_stream(&mut self) -> StreamId {
+        self.streams.made += 1;
+        StreamId(self.streams.made)
+    }
+
     pub(super) fn accept_stream(&mut self, id: StreamId, from: SocketAddr, now: Now) {
-        if self.streams.served() >= limits::STREAMS_SERVED {
-            self.counters.streams_busy += 1;
-            self.put(id, &Frame::Refuse(Refuse::Busy));
-            self.outputs.push_back(Output::Close { stream: id });
-            return;
+        if self.streams.served(false) >= limits::STREAMS_UNASKED {
+            return self.refuse_busy(id);
         }
-        let stream =
-            Stream { peer: from, role: Role::Served, hello: None, last_moved: now.mono, fresh: 0 };
-        self.streams.open.insert(id, stream);
+        self.streams.open.insert(id, Stream::new(from, Role::Served, now));
         self.timers.set_by(Timer::Idle, now.mono + IDLE_PERIOD);
+    }
+
+    fn refuse_busy(&mut self, id: StreamId) {
+        self.counters.streams_busy += 1;
+        self.refuse(id, Refuse::Busy);
+    }
+
+    /// Tells a peer that dialled us why not, and closes.
+    fn refuse(&mut self, id: StreamId, refuse: Refuse) {
+        self.put(id, &Frame::Refuse(refuse));
+        self.outputs.push_back(Output::Close { stream: id });
+        self.streams.open.remove(&id);
     }
 
     pub(super) fn open_stream(&mut self, id: StreamId, now: Now) {
@@ -207,7 +240,7 @@ impl Engine {
                 }
             }
             // Asked only when it has said who it is.
-            Role::Ask(..) | Role::Served => {}
+            Role::Ask(..) | Role::Dial(..) | Role::Served => {}
         }
     }
 
@@ -244,17 +277,14 @@ impl Engine {
         stream.hello = Some(hello.clone());
         match stream.role.clone() {
             Role::Served => match self.objection(&hello) {
-                Some(refuse) => {
-                    self.put(id, &Frame::Refuse(refuse));
-                    self.outputs.push_back(Output::Close { stream: id });
-                    self.streams.open.remove(&id);
-                }
+                Some(refuse) => self.refuse(id, refuse),
                 None => self.put(id, &Frame::Hello(self.hello(now))),
             },
-            Role::Ask(node, _) if node != hello.identity.id => {
+            Role::Ask(node, _) | Role::Dial(node, _) if node != hello.identity.id => {
                 self.end_stream(id, "another node answers at this address", now);
             }
             Role::Ask(_, ask) => self.put(id, &Frame::Ask(ask)),
+            Role::Dial(_, service) => self.put(id, &Frame::Dial(service)),
             // A node that names itself as its seed.
             Role::Sync if hello.identity.id == self.config.id => {
                 self.end_stream(id, "this node itself", now);
@@ -313,15 +343,29 @@ impl Engine {
                 self.raise_epoch(*epoch, now);
                 let delay = self.jitter(RETRY_LEAST, RETRY_MOST);
                 self.timers.set_by(Timer::Seeds, now.mono + delay);
+                self.dial_ended(id, Some(refuse), "refused", now);
                 self.end_stream(id, "refused", now);
                 return caller.into_iter().for_each(|peer| self.dial_sync(peer, now));
             }
-            Refuse::Busy => {}
+            Refuse::Busy | Refuse::NoService | Refuse::NotAllowed | Refuse::ServiceBusy => {}
         }
+        self.dial_ended(id, Some(refuse), "refused", now);
         self.end_stream(id, "refused", now);
     }
 
     fn handle_frame(&mut self, id: StreamId, frame: Frame, now: Now) {
+        let unasked = |stream: &Stream| matches!(stream.role, Role::Served) && !stream.working;
+        if self.streams.open.get(&id).is_some_and(unasked) {
+            if let Frame::Dial(service) = frame {
+                return self.answer_dial(id, service);
+            }
+            if self.streams.served(true) >= limits::STREAMS_SERVED {
+                return self.refuse_busy(id);
+            }
+            if let Some(stream) = self.streams.open.get_mut(&id) {
+                stream.working = true;
+            }
+        }
         match frame {
             Frame::Roots(theirs) => self.answer_roots(id, theirs, now),
             Frame::Buckets { members, owners, shared } => {
@@ -365,7 +409,28 @@ impl Engine {
                 self.ping_answered(id, peer, now);
                 self.end_stream(id, "done", now);
             }
+            Frame::Dialled { load } => self.take_dialled(id, load, now),
             Frame::Hello(_) | Frame::Refuse(_) => self.end_stream(id, "greeted twice", now),
+            Frame::Dial(_) => self.end_stream(id, "dialled too late", now),
+        }
+    }
+
+    fn answer_dial(&mut self, id: StreamId, service: ServiceName) {
+        let Some(stream) = self.streams.open.remove(&id) else { return };
+        let Some(caller) = stream.hello else { return };
+        if let Err(refuse) = self.accept_dial(id, caller, service) {
+            self.refuse(id, refuse);
+        }
+    }
+
+    fn take_dialled(&mut self, id: StreamId, load: u32, now: Now) {
+        let dialling = |stream: &Stream| matches!(stream.role, Role::Dial(..));
+        if !self.streams.open.get(&id).is_some_and(dialling) {
+            return self.end_stream(id, "nothing was dialled", now);
+        }
+        let hello = self.streams.open.remove(&id).and_then(|stream| stream.hello);
+        if let Some(hello) = hello {
+            self.dialled(id, hello, load);
         }
     }
 
@@ -527,7 +592,7 @@ impl Engine {
                 }
             }
             Role::Served => self.complete_sync(fresh, now),
-            Role::Pull(_) | Role::Ask(..) | Role::Ping => {}
+            Role::Pull(_) | Role::Ask(..) | Role::Dial(..) | Role::Ping => {}
         }
         self.end_stream(id, "done", now);
     }
@@ -552,12 +617,15 @@ impl Engine {
 
     /// A stream is over.
     pub(super) fn close_stream(&mut self, id: StreamId, reason: &str, now: Now) {
-        let Some(stream) = self.streams.open.remove(&id) else { return };
+        let Some(stream) = self.streams.open.remove(&id) else {
+            return self.service_stream_closed(id);
+        };
         tracing::trace!(peer = %stream.peer, reason, "stream closed");
         match stream.role {
             Role::Pull(versions) => self.pull_ended(&versions, now),
             Role::Ask(..) => self.ask_failed(id),
             Role::Ping => self.ping_closed(id, now),
+            Role::Dial(..) => self.dial_ended(id, None, reason, now),
             Role::Sync | Role::Served => {}
         }
     }

@@ -2,7 +2,7 @@
 
 use std::{net::SocketAddr, path::PathBuf, time::Duration};
 
-use crate::{ClusterName, Facts, Keyring, NameError, NodeName};
+use crate::{ClusterName, Facts, Keyring, NameError, NodeName, limits};
 
 /// What a node is started with. Only the name and the keyring have no default.
 #[derive(Debug, Clone)]
@@ -27,9 +27,15 @@ pub struct Config {
     pub facts: Facts,
     /// Collect the facts of this host. Default yes.
     pub collect_facts: bool,
+    /// A directory of files with facts of this host, read again each minute: `*.json`, `*.yaml`, `*.txt`
+    /// with `key=value`, and programs that print such. They cover each other in the order of their
+    /// names, and are covered by all other facts. It need not exist. Default: none.
+    pub facts_dir: Option<PathBuf>,
     /// Where id, keyring, records and known members are kept. Without one the node is ephemeral: a new
     /// id at each start.
     pub data_dir: Option<PathBuf>,
+    /// What blobs may take in the data directory, in bytes. Default 10 GiB.
+    pub blob_quota: u64,
     /// How long this node goes on acting for a tribe it fell out of by policy. Default 10 s.
     pub hold_down: Duration,
     /// Name and version of the embedding software, shown to others. Default `tribe/VERSION`.
@@ -52,7 +58,9 @@ impl Config {
             seeds: Vec::new(),
             facts: Facts::new(),
             collect_facts: true,
+            facts_dir: None,
             data_dir: None,
+            blob_quota: limits::BLOB_QUOTA_BYTES,
             hold_down: Duration::from_secs(10),
             version: concat!("tribe/", env!("CARGO_PKG_VERSION")).to_owned(),
         })

@@ -18,12 +18,16 @@ use tokio::{
 
 use super::{
     clock::Clock,
+    services::{Incoming, ServiceStream, Taker},
     store::{Batch, Store, Stored},
-    streams::{self, Session, StreamNews, StreamOrder},
+    streams::{self, Detach, Session, StreamNews, StreamOrder},
 };
 use crate::{
-    CommandError, Event, View,
-    engine::{Command, Engine, Now, Output, Quiet, Reply, Resolved, StreamEvent, StreamId, Ticket},
+    Caller, CommandError, DialError, Event, ServeOptions, ServiceName, Target, View,
+    engine::{
+        Command, Detached, Engine, Now, Output, Quiet, Reply, Resolved, StreamEvent, StreamId,
+        Ticket,
+    },
     limits,
     wire::noise::StreamError,
 };
@@ -32,6 +36,21 @@ use crate::{
 pub(super) enum Request {
     /// Carry this out.
     Command(Command, oneshot::Sender<Result<Reply, CommandError>>),
+    /// Serve this; who dials it goes into the queue.
+    Serve {
+        service: ServiceName,
+        options: ServeOptions,
+        queue: mpsc::UnboundedSender<Incoming>,
+        reply: oneshot::Sender<Result<Reply, CommandError>>,
+    },
+    /// Nobody reads this queue of a service any more.
+    Withdraw(ServiceName, mpsc::UnboundedSender<Incoming>),
+    /// Dial this.
+    Dial {
+        target: Target,
+        service: ServiceName,
+        reply: oneshot::Sender<Result<ServiceStream, DialError>>,
+    },
     /// Stop without a good-bye.
     Stop,
 }
@@ -66,6 +85,9 @@ pub(super) struct Driver {
 pub(super) struct Desk {
     streams: BTreeMap<StreamId, mpsc::UnboundedSender<StreamOrder>>,
     waiting: BTreeMap<Ticket, oneshot::Sender<Result<Reply, CommandError>>>,
+    dialling: BTreeMap<Ticket, oneshot::Sender<Result<ServiceStream, DialError>>>,
+    /// Who dialled each service.
+    queues: BTreeMap<ServiceName, mpsc::UnboundedSender<Incoming>>,
     tickets: u64,
     shown: Option<u64>,
     counts: Counts,
@@ -190,14 +212,43 @@ impl Driver {
     fn take_request(&mut self, request: Option<Request>) {
         match request {
             Some(Request::Command(command, reply)) => {
-                self.desk.tickets += 1;
-                let ticket = Ticket(self.desk.tickets);
+                let ticket = self.command(command);
                 self.desk.waiting.insert(ticket, reply);
-                let now = self.clock.now();
-                self.engine.handle_command(ticket, command, now);
+            }
+            Some(Request::Serve { service, options, queue, reply }) => {
+                // One that was dropped a moment ago is withdrawn before the next of its name.
+                if self.desk.queues.get(&service).is_some_and(mpsc::UnboundedSender::is_closed) {
+                    self.withdraw(&service);
+                }
+                self.desk.queues.entry(service.clone()).or_insert(queue);
+                let ticket = self.command(Command::Serve { service, options });
+                self.desk.waiting.insert(ticket, reply);
+            }
+            Some(Request::Withdraw(service, queue)) => {
+                if self.desk.queues.get(&service).is_some_and(|of| of.same_channel(&queue)) {
+                    self.withdraw(&service);
+                }
+            }
+            Some(Request::Dial { target, service, reply }) => {
+                let ticket = self.command(Command::Dial { target, service });
+                self.desk.dialling.insert(ticket, reply);
             }
             Some(Request::Stop) | None => self.desk.stopping = true,
         }
+    }
+
+    /// Has the engine carry out a command; what comes of it is not yet taken from it.
+    fn command(&mut self, command: Command) -> Ticket {
+        self.desk.tickets += 1;
+        let ticket = Ticket(self.desk.tickets);
+        let now = self.clock.now();
+        self.engine.handle_command(ticket, command, now);
+        ticket
+    }
+
+    fn withdraw(&mut self, service: &ServiceName) {
+        self.desk.queues.remove(service);
+        self.command(Command::Unserve { service: service.clone() });
     }
 
     fn take_stored(&mut self, stored: Stored) {
@@ -219,8 +270,9 @@ impl Driver {
         while let Some(output) = self.engine.poll_output() {
             match output {
                 Output::Send { to, bytes } => self.send(to, &bytes),
-                Output::Dial { stream, to, seed } => {
-                    let orders = streams::dial(stream, to, seed, self.session.clone());
+                Output::Dial { stream, to, seed, detachable } => {
+                    let session = self.session.clone();
+                    let orders = streams::dial(stream, to, seed, detachable, session);
                     self.desk.streams.insert(stream, orders);
                 }
                 Output::Message { stream, bytes } => {
@@ -230,6 +282,11 @@ impl Driver {
                     self.order(stream, StreamOrder::Close);
                     self.desk.streams.remove(&stream);
                 }
+                Output::Detach { stream, last, to } => self.detach(stream, last, to),
+                Output::Connect { stream, ticket, service, peer } => {
+                    self.connect(stream, ticket, &service, &peer);
+                }
+                Output::DialFailed(ticket, error) => self.dial_failed(ticket, error),
                 Output::Persist { upto, urgent, writes } => {
                     self.persist(Batch { upto, urgent, writes });
                 }
@@ -248,8 +305,54 @@ impl Driver {
             if let Some(reply) = self.desk.waiting.remove(&ticket) {
                 // Who asked may have given up.
                 let _ = reply.send(result);
+            } else if result.is_err() {
+                // A node that leaves dials nobody.
+                self.dial_failed(ticket, DialError::Closed);
             }
         }
+    }
+
+    fn dial_failed(&mut self, ticket: Ticket, error: DialError) {
+        if let Some(reply) = self.desk.dialling.remove(&ticket) {
+            // Who asked may have given up.
+            let _ = reply.send(Err(error));
+        }
+    }
+
+    /// A stream becomes a user's. If nobody waits for it, it closes as its orders end.
+    fn detach(&mut self, stream: StreamId, last: Option<Vec<u8>>, to: Detached) {
+        let Some(orders) = self.desk.streams.remove(&stream) else { return };
+        let (taker, peer) = match to {
+            Detached::Accepted { service, caller } => {
+                (self.desk.queues.get(&service).cloned().map(Taker::Service), caller)
+            }
+            Detached::Dialled { ticket, peer } => {
+                (self.desk.dialling.remove(&ticket).map(Taker::Dialler), peer)
+            }
+        };
+        if let Some(taker) = taker {
+            // A stream that is over says so itself.
+            let _ = orders.send(StreamOrder::Detach(Box::new(Detach { last, peer, taker })));
+        }
+    }
+
+    /// A stream within this node.
+    fn connect(&mut self, stream: StreamId, ticket: Ticket, service: &ServiceName, peer: &Caller) {
+        let (theirs, ours, over) = ServiceStream::pair(peer);
+        if let Some(queue) = self.desk.queues.get(service).cloned() {
+            // A service that was dropped a moment ago drops it, which the dialler sees.
+            Taker::Service(queue).give(theirs);
+        }
+        if let Some(reply) = self.desk.dialling.remove(&ticket) {
+            Taker::Dialler(reply).give(ours);
+        }
+        let news = self.session.news.clone();
+        tokio::spawn(async move {
+            // It ends by being dropped.
+            let _ = over.await;
+            let closed = StreamEvent::Closed(stream, "over".to_owned());
+            let _ = news.send(StreamNews::Event(closed)).await;
+        });
     }
 
     fn send(&mut self, to: SocketAddr, bytes: &[u8]) {

@@ -3,19 +3,25 @@
 //!
 //! It decides nothing: it carries bytes and the time in, and orders out.
 
+mod blob;
 mod clock;
 mod config;
 mod driver;
 mod facts;
 mod node;
+mod services;
+mod socket;
 mod start;
 mod store;
 mod streams;
+mod tunnel;
 
 use std::{net::SocketAddr, path::PathBuf};
 
+pub use blob::{BlobError, Blobs};
 pub use config::Config;
 pub use node::{Events, Node};
+pub use services::{Incoming, Service, ServiceStream};
 
 use crate::FactError;
 

@@ -10,13 +10,14 @@ use std::{
 use tokio::sync::{broadcast, mpsc, oneshot, watch};
 
 use super::{
-    Config, StartError,
+    Blobs, Config, Service, ServiceStream, StartError, blob,
     driver::{Board, Request},
+    services::Incoming,
     start,
 };
 use crate::{
-    CommandError, Event, EventKind, ItemKind, ItemName, NodeId, NodeName, NodeStatus, Placement,
-    PolicyName, TribeName, Value, View,
+    CommandError, DialError, Event, EventKind, ItemKind, ItemName, NodeId, NodeName, NodeStatus,
+    Placement, PolicyName, ServeOptions, ServiceName, Target, TribeName, Value, View,
     engine::{Command, PolicyCreated, Reply, Written},
     fact,
 };
@@ -31,6 +32,7 @@ use crate::{
 #[derive(Debug, Clone)]
 pub struct Node {
     shared: Arc<Shared>,
+    blobs: Option<Blobs>,
 }
 
 /// What all clones of a handle share.
@@ -40,7 +42,7 @@ pub(super) struct Shared {
     pub(super) id: NodeId,
     pub(super) address: SocketAddr,
     pub(super) process: u32,
-    pub(super) collects: bool,
+    pub(super) collector: Arc<start::Collector>,
     pub(super) requests: mpsc::Sender<Request>,
     pub(super) board: Arc<Board>,
     pub(super) events: broadcast::WeakSender<Event>,
@@ -56,7 +58,17 @@ impl Node {
     /// # Errors
     /// [`StartError`]; then nothing runs.
     pub async fn start(config: Config) -> Result<Self, StartError> {
-        Ok(Self { shared: Arc::new(start::start(config).await?) })
+        let (shared, opened) = start::start(config).await?;
+        let mut node = Self::of(Arc::new(shared));
+        if let Some(opened) = opened {
+            node.blobs = Some(blob::start(opened, &node.shared).await);
+        }
+        Ok(node)
+    }
+
+    /// A handle without blobs, to reach others by.
+    pub(super) fn of(shared: Arc<Shared>) -> Self {
+        Self { shared, blobs: None }
     }
 
     /// This node's name.
@@ -177,10 +189,35 @@ impl Node {
         text: &str,
         tribe: &str,
     ) -> Result<PolicyCreated, CommandError> {
+        self.write_policy(policy, text, tribe, false).await
+    }
+
+    /// Creates a policy, or gives the one of this name another text or tribe in one step: nodes that
+    /// match before and after stay where they are. It stays switched on or off.
+    ///
+    /// # Errors
+    /// [`CommandError`].
+    pub async fn replace_policy(
+        &self,
+        policy: &str,
+        text: &str,
+        tribe: &str,
+    ) -> Result<PolicyCreated, CommandError> {
+        self.write_policy(policy, text, tribe, true).await
+    }
+
+    async fn write_policy(
+        &self,
+        policy: &str,
+        text: &str,
+        tribe: &str,
+        replace: bool,
+    ) -> Result<PolicyCreated, CommandError> {
         let command = Command::CreatePolicy {
             policy: PolicyName::parse(policy)?,
             text: text.to_owned(),
             tribe: TribeName::parse(tribe)?,
+            replace,
         };
         match self.command(command).await? {
             Reply::PolicyCreated(created) => Ok(created),
@@ -347,16 +384,62 @@ impl Node {
         }
     }
 
-    /// Collects the facts of the host again, now. Nothing happens on a node that does not collect.
+    /// Collects the facts of the host again, now, and reads its directory of external facts. Nothing happens on a node that does not collect.
     ///
     /// # Errors
     /// [`CommandError`]: the facts are too large, say; then the last good ones stand.
     pub async fn refresh_facts(&self) -> Result<(), CommandError> {
-        if !self.shared.collects {
+        if !self.shared.collector.collects() {
             return Ok(());
         }
-        let facts = start::collected().await;
+        let facts = self.shared.collector.collect().await;
         self.tell(Command::ObserveFacts(facts)).await
+    }
+
+    /// The blobs of this node; `None` without a data directory.
+    #[must_use]
+    pub fn blobs(&self) -> Option<Blobs> {
+        self.blobs.clone()
+    }
+
+    /// Serves a service: other nodes, and this one, may dial it from now on.
+    ///
+    /// # Errors
+    /// [`CommandError::ServiceExists`] if this node serves it already.
+    pub async fn serve(
+        &self,
+        service: &str,
+        options: ServeOptions,
+    ) -> Result<Service, CommandError> {
+        let name = ServiceName::parse(service)?;
+        if self.is_forked() {
+            return Err(CommandError::Forked);
+        }
+        let (queue, incoming) = mpsc::unbounded_channel();
+        let (reply, done) = oneshot::channel();
+        let (service, kept) = (name.clone(), queue.clone());
+        let request = Request::Serve { service, options, queue, reply };
+        self.shared.requests.send(request).await.map_err(|_| CommandError::Closed)?;
+        done.await.map_err(|_| CommandError::Closed)??;
+        let requests = self.shared.requests.downgrade();
+        tokio::spawn(withdraw(name.clone(), kept, requests, self.shared.stopped.clone()));
+        Ok(Service { name, incoming })
+    }
+
+    /// Dials a service of a node, or of any member of a tribe that offers it: if one fails, the next is
+    /// tried. A service of this node itself is reached without any network.
+    ///
+    /// # Errors
+    /// [`DialError`]; of a tribe, why the last member failed.
+    pub async fn dial(&self, target: Target, service: &str) -> Result<ServiceStream, DialError> {
+        let service = ServiceName::parse(service)?;
+        if self.is_forked() {
+            return Err(DialError::Forked);
+        }
+        let (reply, done) = oneshot::channel();
+        let request = Request::Dial { target, service, reply };
+        self.shared.requests.send(request).await.map_err(|_| DialError::Closed)?;
+        done.await.map_err(|_| DialError::Closed)?
     }
 
     /// Says good-bye and stops. All later calls return [`CommandError::Closed`].
@@ -396,14 +479,36 @@ impl Node {
         }
     }
 
+    fn is_forked(&self) -> bool {
+        std::process::id() != self.shared.process
+    }
+
     async fn command(&self, command: Command) -> Result<Reply, CommandError> {
-        if std::process::id() != self.shared.process {
+        if self.is_forked() {
             return Err(CommandError::Forked);
         }
         let (reply, done) = oneshot::channel();
         let request = Request::Command(command, reply);
         self.shared.requests.send(request).await.map_err(|_| CommandError::Closed)?;
         done.await.map_err(|_| CommandError::Closed)?
+    }
+}
+
+/// Withdraws a service once nobody holds it.
+async fn withdraw(
+    service: ServiceName,
+    queue: mpsc::UnboundedSender<Incoming>,
+    requests: mpsc::WeakSender<Request>,
+    mut stopped: watch::Receiver<bool>,
+) {
+    tokio::select! {
+        () = queue.closed() => {}
+        // Then its queue must end too.
+        _ = stopped.wait_for(|stopped| *stopped) => return,
+    }
+    if let Some(requests) = requests.upgrade() {
+        // Without the loop there is nothing to withdraw from.
+        let _ = requests.send(Request::Withdraw(service, queue)).await;
     }
 }
 

@@ -3,22 +3,22 @@
 use std::{
     collections::BTreeMap,
     net::{IpAddr, Ipv4Addr, SocketAddr},
-    sync::{Arc, Mutex},
+    sync::{Arc, Mutex, PoisonError},
 };
 
 use arc_swap::ArcSwap;
 use socket2::SockRef;
 use tokio::{
     net::{TcpListener, UdpSocket},
-    sync::{broadcast, mpsc, watch},
+    sync::{Semaphore, broadcast, mpsc, watch},
     task::spawn_blocking,
 };
 
 use super::{
-    Config, StartError,
+    Config, StartError, blob,
     clock::Clock,
     driver::{Board, Desk, Driver, Request},
-    facts::{FactRoot, collect},
+    facts::{FactRoot, collect, external::External},
     node::Shared,
     store::{self, Store},
     streams::{self, Session},
@@ -36,10 +36,14 @@ const PORT_TRIES: usize = 32;
 /// A burst of datagrams waits here while the loop is busy, in bytes.
 const SOCKET_BYTES: usize = 4 * 1024 * 1024;
 
-/// Starts a node and its loop.
-pub(super) async fn start(config: Config) -> Result<Shared, StartError> {
+/// Starts a node and its loop, and opens its blobs.
+pub(super) async fn start(config: Config) -> Result<(Shared, Option<blob::Opened>), StartError> {
     let clock = Clock::start();
-    let host_facts = host_facts(&config).await;
+    let collector = Arc::new(Collector {
+        host: config.collect_facts,
+        external: config.facts_dir.clone().map(|directory| Mutex::new(External::new(directory))),
+    });
+    let host_facts = collector.collect().await;
     check_facts(&host_facts.covered_by(&config.facts))?;
     let (sockets, address) = if config.alone {
         (None, SocketAddr::from((Ipv4Addr::LOCALHOST, 0)))
@@ -50,6 +54,7 @@ pub(super) async fn start(config: Config) -> Result<Shared, StartError> {
     };
     let (stored_sender, stored) = mpsc::unbounded_channel();
     let mut opened = open_store(&config, clock, stored_sender).await?;
+    let blobs = open_blobs(&config, clock).await?;
     if config.alone {
         opened.saved.entries.retain(|(_, key, _)| key != MEMBERS_KEY);
     }
@@ -84,6 +89,8 @@ pub(super) async fn start(config: Config) -> Result<Shared, StartError> {
         keyring: Arc::new(config.keyring.clone()),
         cluster: config.cluster.clone(),
         news: news_sender,
+        stopped: stopped.clone(),
+        dials: Arc::new(Semaphore::new(limits::HANDSHAKES_DIALLED)),
     };
     let (listener, udp) = sockets.unzip();
     let listening =
@@ -109,30 +116,31 @@ pub(super) async fn start(config: Config) -> Result<Shared, StartError> {
             listening.abort();
         }
     });
-    if config.collect_facts {
-        tokio::spawn(refresh_for_ever(requests.downgrade()));
+    if collector.collects() {
+        tokio::spawn(refresh_for_ever(collector.clone(), requests.downgrade()));
     }
     tracing::info!(node = %config.name, id = %opened.id, %address, "node started");
-    Ok(Shared {
+    let shared = Shared {
         name: config.name,
         id: opened.id,
         address,
         process: std::process::id(),
-        collects: config.collect_facts,
+        collector,
         requests,
         board,
         events: events.downgrade(),
         stopped,
-    })
+    };
+    Ok((shared, blobs))
 }
 
 /// Facts of the host are collected this often while the node runs.
 const REFRESH_PERIOD: std::time::Duration = std::time::Duration::from_secs(60);
 
-async fn refresh_for_ever(requests: mpsc::WeakSender<Request>) {
+async fn refresh_for_ever(collector: Arc<Collector>, requests: mpsc::WeakSender<Request>) {
     loop {
         tokio::time::sleep(REFRESH_PERIOD).await;
-        let facts = collected().await;
+        let facts = collector.collect().await;
         let Some(requests) = requests.upgrade() else { return };
         let (reply, done) = tokio::sync::oneshot::channel();
         let command = crate::engine::Command::ObserveFacts(facts);
@@ -146,13 +154,33 @@ async fn refresh_for_ever(requests: mpsc::WeakSender<Request>) {
     }
 }
 
-/// The facts of the host, collected off the loop.
-pub(super) async fn collected() -> Facts {
-    spawn_blocking(|| collect(&FactRoot::host())).await.unwrap_or_default()
+/// Collects what is true of this host, as often as asked.
+#[derive(Debug)]
+pub(super) struct Collector {
+    /// The built-in facts too?
+    host: bool,
+    external: Option<Mutex<External>>,
 }
 
-async fn host_facts(config: &Config) -> Facts {
-    if config.collect_facts { collected().await } else { Facts::new() }
+impl Collector {
+    pub(super) fn collects(&self) -> bool {
+        self.host || self.external.is_some()
+    }
+
+    /// The facts of the host and of its files, collected off the loop.
+    pub(super) async fn collect(self: &Arc<Self>) -> Facts {
+        let collector = self.clone();
+        spawn_blocking(move || collector.collect_now()).await.unwrap_or_default()
+    }
+
+    fn collect_now(&self) -> Facts {
+        let files = self
+            .external
+            .as_ref()
+            .map(|external| external.lock().unwrap_or_else(PoisonError::into_inner).read());
+        let host = if self.host { collect(&FactRoot::host()) } else { Facts::new() };
+        files.unwrap_or_default().covered_by(&host)
+    }
 }
 
 fn bind_error(address: SocketAddr, error: &std::io::Error) -> StartError {
@@ -242,4 +270,14 @@ async fn open_store(
         saved: opened.saved,
         store: Some(opened.store),
     })
+}
+
+async fn open_blobs(config: &Config, clock: Clock) -> Result<Option<blob::Opened>, StartError> {
+    let Some(path) = config.data_dir.clone() else { return Ok(None) };
+    let (quota, opening) = (config.blob_quota, path.clone());
+    let opened = spawn_blocking(move || blob::BlobStore::open(&opening, quota, clock)).await;
+    let opened = opened.map_err(std::io::Error::other).and_then(|opened| opened);
+    let (store, found) =
+        opened.map_err(|error| StartError::DataDir { path, reason: error.to_string() })?;
+    Ok(Some(blob::Opened { store, found, clock, alone: config.alone }))
 }

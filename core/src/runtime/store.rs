@@ -118,7 +118,7 @@ pub(super) fn open(
     Ok(Opened { id, epoch, saved, store: Store { batches: Some(batches), thread: Some(thread) } })
 }
 
-fn make_private(path: &Path) -> std::io::Result<()> {
+pub(super) fn make_private(path: &Path) -> std::io::Result<()> {
     fs::DirBuilder::new().recursive(true).mode(0o700).create(path)?;
     let mode = fs::metadata(path)?.permissions().mode();
     if mode & 0o077 != 0 {

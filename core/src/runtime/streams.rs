@@ -8,12 +8,16 @@ use std::{net::SocketAddr, sync::Arc, time::Duration};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::{TcpListener, TcpStream},
-    sync::{Semaphore, mpsc},
+    sync::{Semaphore, mpsc, watch},
     time::timeout,
 };
 
+use super::{
+    services::{ServiceStream, Taker},
+    tunnel,
+};
 use crate::{
-    ClusterName, Keyring,
+    Caller, ClusterName, Keyring,
     engine::{StreamEvent, StreamId},
     limits,
     wire::noise::{NoiseStream, StreamError},
@@ -25,6 +29,15 @@ pub(super) enum StreamOrder {
     Message(Vec<u8>),
     /// Send what is left and close.
     Close,
+    /// Send this message, if there is one, and give the stream to who waits for it.
+    Detach(Box<Detach>),
+}
+
+/// A stream becomes a user's.
+pub(super) struct Detach {
+    pub(super) last: Option<Vec<u8>>,
+    pub(super) peer: Caller,
+    pub(super) taker: Taker,
 }
 
 /// A stream that a peer opened, as the loop hears of it.
@@ -72,12 +85,17 @@ pub(super) struct Session {
     pub(super) keyring: Arc<Keyring>,
     pub(super) cluster: ClusterName,
     pub(super) news: mpsc::Sender<StreamNews>,
+    pub(super) stopped: watch::Receiver<bool>,
+    /// Connections to services that may shake hands at a time.
+    pub(super) dials: Arc<Semaphore>,
 }
 
 /// Ids of accepted streams have the highest bit set.
 const ACCEPTED: u64 = 1 << 63;
 const READ_BYTES: usize = 16 * 1024;
 const CONNECT_TIME: Duration = Duration::from_secs(5);
+/// After so long, and up to twice that, a crowded peer is tried again.
+const CROWDED_PAUSE_MS: u64 = 50;
 
 /// Accepts connections for ever; ends with the task.
 pub(super) async fn listen(listener: TcpListener, session: Session) {
@@ -100,7 +118,7 @@ pub(super) async fn listen(listener: TcpListener, session: Session) {
         made += 1;
         let (stream, session) = (StreamId(ACCEPTED | made), session.clone());
         tokio::spawn(async move {
-            let mut pump = match greet(socket, &session).await {
+            let pump = match greet(socket, &session).await {
                 Ok(pump) => pump,
                 Err(error) => {
                     drop(permit);
@@ -112,7 +130,7 @@ pub(super) async fn listen(listener: TcpListener, session: Session) {
             let (orders, inbox) = mpsc::unbounded_channel();
             let accepted = StreamNews::Accepted(Accepted { stream, from, orders });
             if session.news.send(accepted).await.is_ok() {
-                let reason = pump.run(stream, inbox, &session.news).await;
+                let reason = pump.run(stream, inbox, &session).await;
                 let closed = StreamEvent::Closed(stream, reason);
                 let _ = session.news.send(StreamNews::Event(closed)).await;
             }
@@ -145,17 +163,26 @@ pub(super) fn dial(
     stream: StreamId,
     to: SocketAddr,
     seed: [u8; 32],
+    detachable: bool,
     session: Session,
 ) -> mpsc::UnboundedSender<StreamOrder> {
     let (orders, inbox) = mpsc::unbounded_channel();
     tokio::spawn(async move {
-        let reason = match timeout(CONNECT_TIME, connect(stream, to, seed, &session)).await {
+        let permit = match detachable {
+            true => Arc::clone(&session.dials).acquire_owned().await.ok(),
+            false => None,
+        };
+        let connected =
+            timeout(CONNECT_TIME, connect(stream, to, seed, detachable, &session)).await;
+        drop(permit);
+        let reason = match connected {
             Ok(Ok(mut pump)) => {
                 let opened = StreamNews::Event(StreamEvent::Opened(stream));
                 if session.news.send(opened).await.is_err() {
                     return;
                 }
-                pump.run(stream, inbox, &session.news).await
+                pump.detachable = detachable;
+                pump.run(stream, inbox, &session).await
             }
             Ok(Err(error)) => {
                 if let ConnectionError::Noise(error) = &error {
@@ -171,34 +198,43 @@ pub(super) fn dial(
     orders
 }
 
+/// Opens a connection, and the session on it. A peer that has too many connections to look at closes the
+/// next ones unseen: who dials for a user tries again.
 async fn connect(
     stream: StreamId,
     to: SocketAddr,
     seed: [u8; 32],
+    again: bool,
     session: &Session,
 ) -> Result<Pump, ConnectionError> {
     let tell = async |event| {
         // The loop may have ended meanwhile: then nobody wants to know.
         let _ = session.news.send(StreamNews::Event(event)).await;
     };
-    let socket = match TcpStream::connect(to).await {
-        Ok(socket) => socket,
-        Err(error) => {
-            if error.kind() == std::io::ErrorKind::ConnectionRefused {
-                tell(StreamEvent::Refused(stream)).await;
+    let mut seed = seed;
+    loop {
+        let socket = match TcpStream::connect(to).await {
+            Ok(socket) => socket,
+            Err(error) => {
+                if error.kind() == std::io::ErrorKind::ConnectionRefused {
+                    tell(StreamEvent::Refused(stream)).await;
+                }
+                return Err(error.into());
             }
-            return Err(error.into());
+        };
+        tell(StreamEvent::Reached(stream)).await;
+        let noise = NoiseStream::initiator(&session.keyring, &session.cluster, seed)?;
+        let mut pump = Pump::new(socket, noise);
+        match pump.establish().await {
+            Ok(()) => return Ok(pump),
+            Err(ConnectionError::Closed | ConnectionError::Io(_)) if again => {}
+            Err(error) => return Err(error),
         }
-    };
-    tell(StreamEvent::Reached(stream)).await;
-    let noise = NoiseStream::initiator(&session.keyring, &session.cluster, seed)?;
-    let mut pump = Pump::new(socket, noise);
-    pump.flush().await?;
-    while !pump.noise.is_established() {
-        pump.read().await?;
-        pump.flush().await?;
+        let pause = getrandom::u64().map_err(std::io::Error::other)? % CROWDED_PAUSE_MS;
+        tokio::time::sleep(Duration::from_millis(CROWDED_PAUSE_MS + pause)).await;
+        // No seed is used twice.
+        getrandom::fill(&mut seed).map_err(std::io::Error::other)?;
     }
-    Ok(pump)
 }
 
 /// A connection and the session on it.
@@ -206,13 +242,25 @@ struct Pump {
     socket: TcpStream,
     noise: NoiseStream,
     buffer: Vec<u8>,
+    /// What comes after a message may be for someone else than the loop.
+    detachable: bool,
 }
 
 impl Pump {
     fn new(socket: TcpStream, noise: NoiseStream) -> Self {
         // Small messages must not wait for one another.
         let _ = socket.set_nodelay(true);
-        Self { socket, noise, buffer: vec![0; READ_BYTES] }
+        Self { socket, noise, buffer: vec![0; READ_BYTES], detachable: false }
+    }
+
+    /// Shakes hands with who was dialled.
+    async fn establish(&mut self) -> Result<(), ConnectionError> {
+        self.flush().await?;
+        while !self.noise.is_established() {
+            self.read().await?;
+            self.flush().await?;
+        }
+        Ok(())
     }
 
     async fn read(&mut self) -> Result<(), ConnectionError> {
@@ -241,24 +289,32 @@ impl Pump {
 
     /// Carries messages until either side closes; returns why it ended.
     async fn run(
-        &mut self,
+        mut self,
         stream: StreamId,
         mut orders: mpsc::UnboundedReceiver<StreamOrder>,
-        news: &mpsc::Sender<StreamNews>,
+        session: &Session,
     ) -> String {
+        let mut waits = false;
         loop {
-            while let Some(message) = self.noise.next_message() {
+            while !waits && let Some(message) = self.noise.next_message() {
                 let event = StreamNews::Event(StreamEvent::Message(stream, message));
-                if news.send(event).await.is_err() {
+                if session.news.send(event).await.is_err() {
                     return "stopped".to_owned();
                 }
+                waits = self.detachable;
             }
             let step = tokio::select! {
-                order = orders.recv() => match order {
-                    Some(StreamOrder::Message(message)) => self.send(&message).await,
-                    Some(StreamOrder::Close) | None => return self.close().await,
+                order = orders.recv() => {
+                    waits = false;
+                    match order {
+                        Some(StreamOrder::Message(message)) => self.send(&message).await,
+                        Some(StreamOrder::Detach(detach)) => {
+                            return self.detach(*detach, session.stopped.clone()).await;
+                        }
+                        Some(StreamOrder::Close) | None => return self.close().await,
+                    }
                 },
-                read = self.read() => read,
+                read = self.read(), if !waits => read,
             };
             if let Err(error) = step {
                 return error.to_string();
@@ -269,6 +325,22 @@ impl Pump {
     async fn send(&mut self, message: &[u8]) -> Result<(), ConnectionError> {
         self.noise.send(message)?;
         self.flush().await
+    }
+
+    /// Gives the stream away, and carries it until it is over.
+    async fn detach(mut self, detach: Detach, stopped: watch::Receiver<bool>) -> String {
+        let Detach { last, peer, taker } = detach;
+        if let Some(last) = last
+            && let Err(error) = self.send(&last).await
+        {
+            return error.to_string();
+        }
+        let (stream, io, ends) = ServiceStream::new(peer);
+        if !taker.give(stream) {
+            return "nobody waits for it".to_owned();
+        }
+        let Self { socket, noise, .. } = self;
+        tunnel::run(socket, noise, io, ends, stopped).await
     }
 
     async fn close(&mut self) -> String {

@@ -591,6 +591,18 @@ impl Sim {
             Output::Dial { stream, to, .. } => self.dial(node, stream, to),
             Output::Message { stream, bytes } => self.put(node, stream, Some(bytes)),
             Output::Close { stream } => self.put(node, stream, None),
+            // There are no users here to speak: what the engines agreed on is closed at once.
+            Output::Detach { stream, last, .. } => {
+                if let Some(bytes) = last {
+                    self.put(node, stream, Some(bytes));
+                }
+                self.put(node, stream, None);
+            }
+            Output::Connect { stream, .. } => {
+                let ended = StreamEvent::Closed(stream, "closed".to_owned());
+                self.stream_event(node, ended);
+            }
+            Output::DialFailed(..) => {}
             Output::Persist { upto, writes, .. } => {
                 of.disk.begin(upto, writes);
                 let at = self.now + self.config.disk_delay;

@@ -166,7 +166,9 @@ impl Node {
     }
 
     pub(super) fn count(&mut self, event: &Event) {
-        if event.kind == EventKind::MemberLeft && event.body["cause"] == "down" {
+        if event.kind == EventKind::MemberLeft
+            && event.body.get("cause").is_some_and(|cause| cause == "down")
+        {
             self.seen_going.push(event.subject.clone());
         }
     }

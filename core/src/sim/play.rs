@@ -321,14 +321,6 @@ impl<'a> Player<'a> {
                 player.sim.running().all(|node| !sees(player, node))
             })?;
             self.measure(&format!("{name}_all_s"), (self.sim.now() - from).as_secs_f64());
-            if std::env::var("SIM_DEBUG").is_ok() {
-                eprintln!("kill n{victim} at {from:?} {:?}", self.sim.now() - from);
-                for l in self.sim.explain(victim, 3000) {
-                    if !l.contains("tells") {
-                        eprintln!("   {l}");
-                    }
-                }
-            }
             let pause = self.rng.random_range(0.5..3.0);
             self.advance(seconds(pause))?;
         }
@@ -464,32 +456,6 @@ impl<'a> Player<'a> {
                 return Err(self.differences(&format!("not within {within:?}: {what}")));
             }
             self.advance(Duration::from_millis(100))?;
-            if std::env::var("SIM_DEBUG").is_ok() && self.sim.now().as_millis() % 500 < 100 {
-                let mut sees: Vec<usize> =
-                    self.sim.running().filter_map(|n| Some(self.sim.engine(n)?.sees())).collect();
-                sees.sort_unstable();
-                let synced = self
-                    .sim
-                    .running()
-                    .filter(|n| self.sim.engine(*n).is_some_and(|e| e.is_synced()))
-                    .count();
-                let full = sees.iter().filter(|s| **s == sees.len()).count();
-                let roots: BTreeSet<u64> = self
-                    .sim
-                    .running()
-                    .filter_map(|n| Some(self.sim.engine(n)?.roots().1))
-                    .collect();
-                eprintln!(
-                    "{:?} synced {synced} full {full} min {:?} p10 {:?} mid {:?} owner roots {} traffic {:?} {}",
-                    self.sim.now(),
-                    sees.first(),
-                    sees.get(sees.len() / 10),
-                    sees.get(sees.len() / 2),
-                    roots.len(),
-                    self.sim.traffic(),
-                    self.sim.stream_traffic()
-                );
-            }
         }
         Ok(self.sim.now() - from)
     }
@@ -632,7 +598,7 @@ impl<'a> Player<'a> {
             _ => {
                 if let Some(node) = self.crashed.pop() {
                     self.excuse(node);
-                    self.sim.restart(node, self.churned % 8 == 0);
+                    self.sim.restart(node, self.churned.is_multiple_of(8));
                 }
             }
         }

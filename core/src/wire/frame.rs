@@ -9,7 +9,7 @@ use super::{
     seal::SessionId,
 };
 use crate::{
-    FactName, NodeId, NodeName, Value,
+    FactName, NodeId, NodeName, ServiceName, Value,
     state::{Buckets, Kind, OwnedEntry, Record, Roots, SharedEntry, Version},
 };
 
@@ -84,6 +84,11 @@ pub(crate) enum Frame {
     Answer(Result<Version, String>),
     /// All is said.
     Done,
+    /// Let me speak with this service.
+    Dial(ServiceName),
+    /// From here on you do: the rest of the stream is yours and the service's, and no frames. It has so
+    /// many streams now.
+    Dialled { load: u32 },
     /// Are you this one? If an incarnation is told, you are suspected in it.
     Ping(Identity, Option<u16>),
     /// I am this one.
@@ -112,6 +117,12 @@ pub(crate) enum Refuse {
     EpochBehind { epoch: u64, generation: u64 },
     /// Too many streams here.
     Busy,
+    /// There is no such service here.
+    NoService,
+    /// You are in none of the tribes that may dial it.
+    NotAllowed,
+    /// Too many dial it.
+    ServiceBusy,
 }
 
 /// Versions held in some buckets.

@@ -48,6 +48,51 @@ static void configs(void) {
   tribe_config_free(config);
 }
 
+static void policies(void) {
+  tribe_policy *policy = NULL, *none = NULL;
+  tribe_text *text = NULL;
+  tribe_names *names = NULL;
+  tribe_verdict verdict = 77;
+  tribe_str facts = TRIBE_S("{\"os_dist\": \"Ubuntu\", \"n\": 7}");
+  OK(tribe_policy_parse(TRIBE_S("{{os_dist}}==Ubuntu and {{n}} > 5"), &policy, &err));
+
+  IS_NULL("out", tribe_policy_parse(TRIBE_S("true"), NULL, err));
+  IS_NULL("text", tribe_policy_parse(NOTHING, &none, err));
+  CHECK(none == NULL);
+  IS_NULL("policy", tribe_policy_eval(NULL, facts, &verdict, err));
+  IS_NULL("facts", tribe_policy_eval(policy, NOTHING, &verdict, err));
+  IS_NULL("out", tribe_policy_eval(policy, facts, NULL, err));
+  CHECK(verdict == 77);
+  IS_NULL("policy", tribe_policy_explain_facts(NULL, facts, &text, err));
+  IS_NULL("facts", tribe_policy_explain_facts(policy, NOTHING, &text, err));
+  IS_NULL("out", tribe_policy_explain_facts(policy, facts, NULL, err));
+  IS_NULL("policy", tribe_policy_check(NULL, facts, &names, err));
+  IS_NULL("nodes", tribe_policy_check(policy, NOTHING, &names, err));
+  IS_NULL("out", tribe_policy_check(policy, facts, NULL, err));
+  CHECK(text == NULL && names == NULL);
+  CHECK(tribe_policy_text(NULL).len == 0);
+  CHECK(tribe_policy_level(NULL) == 0);
+  tribe_policy_free(NULL);
+
+  CHECK(strcmp(tribe_policy_text(policy).ptr, "{{os_dist}} == Ubuntu && {{n}} > 5") == 0);
+  CHECK(tribe_policy_level(policy) == 1);
+  OK(tribe_policy_eval(policy, facts, &verdict, &err));
+  CHECK(verdict == TRIBE_VERDICT_TRUE);
+  OK(tribe_policy_eval(policy, TRIBE_S("{\"os_dist\": \"Debian\"}"), &verdict, &err));
+  CHECK(verdict == TRIBE_VERDICT_FALSE);
+  OK(tribe_policy_eval(policy, TRIBE_S("{}"), &verdict, &err));
+  CHECK(verdict == TRIBE_VERDICT_UNKNOWN);
+  OK(tribe_policy_explain_facts(policy, facts, &text, &err));
+  CHECK(strstr(tribe_text_str(text).ptr, "\"satisfied\":true") != NULL);
+  OK(tribe_policy_check(policy, TRIBE_S("[{\"n\": \"x\"}]"), &names, &err));
+  CHECK(tribe_names_count(names) == 1);
+  CHECK(strstr(tribe_names_at(names, 0).ptr, "warning[P103]") != NULL);
+
+  tribe_names_free(names);
+  tribe_text_free(text);
+  tribe_policy_free(policy);
+}
+
 static void nodes(void) {
   tribe_config *config = NULL;
   tribe_node *node = NULL;
@@ -115,6 +160,34 @@ static void nodes(void) {
   tribe_config_free(config);
 }
 
+static void services(void) {
+  tribe_serve_options *options = NULL, *none = NULL;
+  tribe_service *service = NULL;
+  tribe_caller *caller = NULL;
+  tribe_text *text = NULL;
+  int fd = 77;
+  OK(tribe_serve_options_new(&options, &err));
+
+  IS_NULL("out", tribe_serve_options_new(NULL, err));
+  IS_NULL("options", tribe_serve_options_add_tribe(NULL, TRIBE_S("a"), err));
+  IS_NULL("tribe", tribe_serve_options_add_tribe(options, NOTHING, err));
+  FAILS(TRIBE_STATUS_NAME, tribe_serve_options_add_tribe(options, TRIBE_S("a b"), err));
+  IS_NULL("options", tribe_serve_options_set_most(NULL, 1, err));
+  IS_NULL("options", tribe_serve_options_set_hidden(NULL, true, err));
+  IS_NULL("node", tribe_serve(NULL, TRIBE_S("a"), NULL, &service, err));
+  IS_NULL("out", tribe_serve(NULL, TRIBE_S("a"), options, NULL, err));
+  IS_NULL("service", tribe_service_accept(NULL, 0, &fd, &caller, err));
+  IS_NULL("fd", tribe_service_accept(NULL, 0, NULL, &caller, err));
+  IS_NULL("service", tribe_service_close(NULL, err));
+  IS_NULL("node", tribe_dial(NULL, TRIBE_S("a"), NONE, TRIBE_S("b"), 0, &fd, &caller, err));
+  IS_NULL("fd", tribe_dial(NULL, TRIBE_S("a"), NONE, TRIBE_S("b"), 0, NULL, &caller, err));
+  IS_NULL("node", tribe_offers(NULL, NONE, NONE, NONE, NONE, &text, err));
+  IS_NULL("out", tribe_offers(NULL, NONE, NONE, NONE, NONE, NULL, err));
+
+  CHECK(!none && !service && !caller && !text && fd == 77);
+  tribe_serve_options_free(options);
+}
+
 static void getters(void) {
   CHECK(tribe_error_code(NULL) == TRIBE_STATUS_OK);
   CHECK(same(tribe_error_message(NULL), ""));
@@ -145,6 +218,10 @@ static void getters(void) {
   CHECK(same(tribe_member_tribe_at(NULL, 0), ""));
   CHECK(same(tribe_member_facts(NULL), ""));
   CHECK(tribe_events_fd(NULL) == -1);
+  CHECK(tribe_service_fd(NULL) == -1);
+  CHECK(same(tribe_caller_name(NULL), ""));
+  CHECK(same(tribe_caller_id(NULL), ""));
+  CHECK(same(tribe_caller_address(NULL), ""));
   CHECK(tribe_event_rev(NULL) == 0);
   CHECK(tribe_event_kind_code(NULL) == TRIBE_EVENT_KIND_UNKNOWN);
   CHECK(same(tribe_event_kind_name(NULL), ""));
@@ -163,11 +240,16 @@ static void frees(void) {
   tribe_members_free(NULL);
   tribe_events_free(NULL);
   tribe_event_free(NULL);
+  tribe_serve_options_free(NULL);
+  tribe_service_free(NULL);
+  tribe_caller_free(NULL);
 }
 
 int main(void) {
   configs();
+  policies();
   nodes();
+  services();
   getters();
   frees();
   return 0;

@@ -8,6 +8,8 @@ int main(void) {
   tribe_members *members = NULL;
   tribe_text *text = NULL;
   tribe_written *written = NULL;
+  tribe_service *service = NULL;
+  int fd = 77;
   tribe_node *node = start("i1", "127.0.0.1:0", NONE);
 
   IS_NULL("written", tribe_node_wait(node, NULL, 0, &names, err));
@@ -54,7 +56,19 @@ int main(void) {
   IS_NULL("member", tribe_fact_unset(node, NOTHING, TRIBE_S("a"), &written, err));
   IS_NULL("name", tribe_fact_unset(node, NONE, NOTHING, &written, err));
   IS_NULL("out", tribe_events_subscribe(node, NULL, err));
+  IS_NULL("name", tribe_serve(node, NOTHING, NULL, &service, err));
+  IS_NULL("out", tribe_serve(node, TRIBE_S("a"), NULL, NULL, err));
+  IS_NULL("tribe", tribe_dial(node, NOTHING, NONE, TRIBE_S("a"), 0, &fd, NULL, err));
+  IS_NULL("member", tribe_dial(node, NONE, NOTHING, TRIBE_S("a"), 0, &fd, NULL, err));
+  IS_NULL("service", tribe_dial(node, NONE, TRIBE_S("a"), NOTHING, 0, &fd, NULL, err));
+  IS_NULL("fd", tribe_dial(node, NONE, TRIBE_S("a"), TRIBE_S("a"), 0, NULL, NULL, err));
+  IS_NULL("tribe", tribe_offers(node, NOTHING, NONE, NONE, NONE, &text, err));
+  IS_NULL("member", tribe_offers(node, NONE, NOTHING, NONE, NONE, &text, err));
+  IS_NULL("service", tribe_offers(node, NONE, NONE, NOTHING, NONE, &text, err));
+  IS_NULL("plugin", tribe_offers(node, NONE, NONE, NONE, NOTHING, &text, err));
+  IS_NULL("out", tribe_offers(node, NONE, NONE, NONE, NONE, NULL, err));
 
+  CHECK(!service && fd == 77);
   CHECK(!names && !members && !text && !written);
   tribe_node_free(node);
   return 0;

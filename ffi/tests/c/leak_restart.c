@@ -1,5 +1,6 @@
 /* Nodes come and go, and leave neither memory nor descriptors nor threads behind. */
 #include <dirent.h>
+#include <unistd.h>
 
 #include "live.h"
 
@@ -14,11 +15,21 @@ static int entries(const char *path) {
 
 static void once(void) {
   tribe_events *events = NULL;
+  tribe_service *service = NULL;
+  int waiting = -1, dialled = -1, accepted = -1;
   tribe_node *node = start("i1", "127.0.0.1:0", NONE);
   OK(tribe_events_subscribe(node, &events, &err));
   OK(tribe_tribe_create(node, TRIBE_S("a"), NONE, NULL, &err));
+  OK(tribe_serve(node, TRIBE_S("a"), NULL, &service, &err));
+  OK(tribe_dial(node, NONE, TRIBE_S("i1"), TRIBE_S("a"), -1, &dialled, NULL, &err));
+  OK(tribe_service_accept(service, -1, &accepted, NULL, &err));
+  OK(tribe_dial(node, NONE, TRIBE_S("i1"), TRIBE_S("a"), -1, &waiting, NULL, &err));
   tribe_node_free(node);
   tribe_events_free(events);
+  tribe_service_free(service);
+  close(waiting);
+  close(dialled);
+  close(accepted);
 }
 
 int main(void) {

@@ -2,7 +2,9 @@
 
 mod pools;
 mod replace;
+mod settings;
 mod streams;
+mod trust;
 
 use std::{
     collections::BTreeSet,
@@ -64,7 +66,7 @@ pub(super) fn python() -> &'static Path {
 }
 
 /// A plugin on snap's library: `code` ends with the making of it.
-pub(super) fn script(code: &str) -> String {
+pub(crate) fn script(code: &str) -> String {
     format!("#!{}\nimport os, time\nimport snap_plugin.v1 as snap\n{code}", python().display())
 }
 
@@ -98,13 +100,13 @@ Collector("{name}", {version}, {keywords}).start_plugin()
 }
 
 /// A host in a directory of its own.
-pub(super) struct Place {
-    pub(super) host: Host,
+pub(crate) struct Place {
+    pub(crate) host: Host,
     pub(super) dir: TempDir,
 }
 
 impl Place {
-    pub(super) fn new() -> Self {
+    pub(crate) fn new() -> Self {
         Self::with(|_| ())
     }
 
@@ -116,6 +118,10 @@ impl Place {
             configs: PluginConfigs::default(),
             load_time: LONG,
             max_running: 3,
+            tags: ByPrefix::default(),
+            limits: Limits::default(),
+            trust: Trust::default(),
+            tls: None,
         };
         change(&mut settings);
         Self { host: Host::new(settings), dir }
@@ -125,6 +131,12 @@ impl Place {
         let mut upload = self.host.upload("plugin")?;
         upload.write(text.as_bytes()).await?;
         self.host.load(upload, None).await
+    }
+
+    pub(super) fn file(&self, name: &str, text: &str) -> PathBuf {
+        let path = self.dir.path().join(name);
+        fs::write(&path, text).unwrap();
+        path
     }
 
     pub(super) async fn load(&self, text: &str) -> Arc<Plugin> {
@@ -157,13 +169,19 @@ pub(super) fn is_running(pid: i32) -> bool {
 }
 
 /// Waits until it holds.
-pub(super) async fn until(what: &str, mut holds: impl AsyncFnMut() -> bool) {
+pub(crate) async fn until(what: &str, mut holds: impl AsyncFnMut() -> bool) {
     let wait = async {
         while !holds().await {
             tokio::time::sleep(Duration::from_millis(10)).await;
         }
     };
     assert!(tokio::time::timeout(LONG, wait).await.is_ok(), "not so in time: {what}");
+}
+
+/// Runs a program to its good end.
+pub(super) fn run(command: &mut Command) {
+    let output = command.output().unwrap();
+    assert!(output.status.success(), "{command:?} {}", String::from_utf8_lossy(&output.stderr));
 }
 
 /// The processes of a plugin.

@@ -147,3 +147,20 @@ async fn what_a_task_needs_is_checked_before_it_runs() {
     let unknown = session.check_step(&none, &Config::new()).unwrap_err().to_string();
     assert_eq!(unknown, "plugin `publisher:file` is not loaded");
 }
+
+#[tokio::test]
+async fn a_task_does_not_keep_what_was_unloaded() {
+    let place = Place::new();
+    let plugin = place.load(&collector("gone", 1, "")).await;
+    let (session, what) = (place.host.session("t"), collection("/pool/gone/pid", &[]));
+    one(&session, &what).await;
+    let path = plugin.file().path().to_owned();
+    place.host.unload(&plugin).await;
+    drop(plugin);
+    let missing = session.collect(&what).await.unwrap_err().to_string();
+    assert_eq!(missing, "there is no metric `/pool/gone/pid`");
+    until("its file goes", async || !path.exists()).await;
+    // Loaded again it serves the same task.
+    place.load(&collector("gone", 1, "")).await;
+    one(&session, &what).await;
+}

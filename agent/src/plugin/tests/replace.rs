@@ -2,14 +2,6 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use super::*;
 
-impl Place {
-    fn file(&self, name: &str, text: &str) -> PathBuf {
-        let path = self.dir.path().join(name);
-        fs::write(&path, text).unwrap();
-        path
-    }
-}
-
 #[tokio::test]
 async fn a_newer_version_takes_over_while_a_task_collects() {
     let place = Place::new();

@@ -11,7 +11,7 @@ use super::{
     },
     *,
 };
-use crate::plugin::{HostSettings, PluginConfigs, Wanted};
+use crate::plugin::{ByPrefix, HostSettings, Limits, PluginConfigs, Trust, Wanted};
 
 const SECOND: Duration = Duration::from_secs(1);
 
@@ -35,15 +35,15 @@ impl Play {
             configs: PluginConfigs::default(),
             load_time: SECOND,
             max_running: 1,
+            tags: ByPrefix::default(),
+            limits: Limits::default(),
+            trust: Trust::default(),
+            tls: None,
         });
         let secrets = dir.path().join("secrets");
         let values = Values::new(Arc::<Facts>::default, Some(secrets), None);
         let spool = Spool::new(dir.path().join("spool"), 1024 * 1024);
-        let tags = BTreeMap::from([(
-            "/a".to_owned(),
-            BTreeMap::from([("rack".to_owned(), "node".to_owned()), ("row".into(), "7".into())]),
-        )]);
-        let mut scheduler = Scheduler::new("i1".into(), host, values, &tags, spool);
+        let mut scheduler = Scheduler::new("i1".into(), host, values, spool, None);
         let shared = Arc::get_mut(&mut scheduler.0).unwrap();
         shared.context.script = Some(Arc::clone(&script));
         Self { dir, script, scheduler }
@@ -159,8 +159,8 @@ async fn tags_come_from_the_node_and_are_covered_by_those_of_the_task() {
         let tags = metrics[index].tags.iter().map(|(key, value)| format!("{key}={value}"));
         tags.collect::<Vec<_>>().join(" ")
     };
-    assert_eq!(tags(0), "rack=b row=7 task=yes");
-    assert_eq!(tags(1), "rack=all row=7 task=yes");
+    assert_eq!(tags(0), "rack=b task=yes");
+    assert_eq!(tags(1), "rack=all task=yes");
 }
 
 #[tokio::test(start_paused = true)]

@@ -114,13 +114,9 @@ impl Spool {
     }
 
     /// Bytes on disk.
+    #[cfg(test)]
     pub(crate) fn used(&self) -> u64 {
         self.0.lock().used
-    }
-
-    /// Bytes there may be.
-    pub(crate) fn limit(&self) -> u64 {
-        self.0.limit
     }
 
     /// Has the disk take what was written since the last time. Blocks.

@@ -268,6 +268,7 @@ impl Queue {
     }
 
     /// Does nothing wait?
+    #[cfg(test)]
     pub(crate) fn is_empty(&self) -> bool {
         self.lock().waiting.is_empty()
     }

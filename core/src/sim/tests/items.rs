@@ -1,7 +1,11 @@
 //! Items, offers and status among simulated nodes.
 
+use std::collections::BTreeSet;
+
 use super::*;
-use crate::{BlobId, Item, ItemKind, ItemName, NodeStatus, Offers, ServiceName, limits};
+use crate::{
+    BlobId, Item, ItemKind, ItemName, NodeStatus, Offers, ServeOptions, ServiceName, limits,
+};
 
 fn key(name: &str) -> (ItemKind, ItemName) {
     (ItemKind::parse("task").unwrap(), ItemName::parse(name).unwrap())
@@ -327,6 +331,21 @@ fn offers(services: &[&str], blobs: &[u8]) -> Offers {
     }
 }
 
+/// Has a node serve and hold these; a service may be served already.
+fn offer(sim: &mut Sim, at: usize, offers: &Offers) {
+    for service in offers.services.clone() {
+        let options = ServeOptions::default();
+        sim.submit(at, Command::Serve { service, options });
+    }
+    sim.submit(at, Command::SetBlobs(offers.blobs.clone()));
+}
+
+fn withdraw(sim: &mut Sim, at: usize, service: &str) {
+    let service = ServiceName::parse(service).unwrap();
+    sim.command(at, Command::Unserve { service }).unwrap();
+    sim.command(at, Command::SetBlobs(BTreeSet::new())).unwrap();
+}
+
 /// What `at` sees of the offers of node 1.
 fn offered(sim: &Sim, at: usize) -> Offers {
     sim.view(at).member("n1").unwrap().offers.as_ref().clone()
@@ -338,7 +357,7 @@ fn offers_that_come_in_a_group_are_told_once_and_only_of_the_living() {
     let _ = sim.events(0);
     for last in 1..=5 {
         let blobs: Vec<u8> = (0..last).collect();
-        sim.submit(1, Command::SetOffers(offers(&["status"], &blobs)));
+        offer(&mut sim, 1, &offers(&["status"], &blobs));
         sim.run_for(Duration::from_millis(10));
     }
     assert_eq!(offered(&sim, 1), Offers::default());
@@ -357,7 +376,7 @@ fn offers_that_come_in_a_group_are_told_once_and_only_of_the_living() {
     sim.heal();
     converge(&mut sim, MINUTE, "healed");
     assert_eq!(offered(&sim, 0), told);
-    sim.command(1, Command::SetOffers(Offers::default())).unwrap();
+    withdraw(&mut sim, 1, "status");
     sim.run_for(Duration::from_secs(2));
     assert_eq!(offered(&sim, 0), Offers::default());
 }
@@ -365,7 +384,7 @@ fn offers_that_come_in_a_group_are_told_once_and_only_of_the_living() {
 #[test]
 fn a_node_that_started_again_offers_nothing_of_before() {
     let mut sim = settled(113, 3);
-    sim.command(1, Command::SetOffers(offers(&["status"], &[1]))).unwrap();
+    offer(&mut sim, 1, &offers(&["status"], &[1]));
     set_status(&mut sim, 1, 7);
     sim.run_for(Duration::from_secs(2));
     converge(&mut sim, MINUTE, "offers");
@@ -375,7 +394,7 @@ fn a_node_that_started_again_offers_nothing_of_before() {
         assert_eq!((offered(&sim, at), applied(&sim, at)), (Offers::default(), None));
     }
     let late = sim.add(NodePlan::new(node("late")));
-    sim.command(1, Command::SetOffers(offers(&["status"], &[2]))).unwrap();
+    offer(&mut sim, 1, &offers(&["status"], &[2]));
     sim.run_for(Duration::from_secs(2));
     converge(&mut sim, MINUTE, "offers again");
     assert_eq!(offered(&sim, late), offers(&["status"], &[2]));
@@ -390,7 +409,7 @@ fn a_node_that_begins_a_new_epoch_takes_its_offers_and_status_along() {
     sim.set_skew_ms(1, -200_000);
     sim.partition([1]);
     sim.restart(1, true);
-    sim.command(1, Command::SetOffers(offers(&["status"], &[1]))).unwrap();
+    offer(&mut sim, 1, &offers(&["status"], &[1]));
     set_status(&mut sim, 1, 7);
     sim.run_for(Duration::from_secs(1));
     assert_eq!(offered(&sim, 1), offers(&["status"], &[1]));
@@ -413,7 +432,7 @@ fn what_is_too_much_to_offer_is_left_out() {
             BlobId(bytes)
         })
         .collect();
-    sim.command(1, Command::SetOffers(many)).unwrap();
+    offer(&mut sim, 1, &many);
     sim.run_for(Duration::from_secs(3));
     converge(&mut sim, MINUTE, "many blobs");
     assert_eq!(offered(&sim, 2).blobs.len(), limits::OFFERED_BLOBS);

@@ -1,0 +1,576 @@
+//! Tasks: of this node, and of tribes.
+
+use std::convert::Infallible;
+
+use axum::{
+    Json,
+    extract::{Request, State},
+    http::{StatusCode, header::CONTENT_TYPE},
+    response::sse::{self, KeepAlive, Sse},
+};
+use futures_util::{Stream, StreamExt, stream};
+use serde_json::Value;
+use tokio::sync::broadcast;
+use tribe::ItemName;
+use tribe_api::{
+    CreateTaskQuery, ErrorReply, Flow, StepRun, StepSpool, StepTried, Task, TaskChanged,
+    TaskFailure, TaskState, TaskStep, TribeQuery, TribeTask, WaitQuery, WatchQuery,
+};
+
+use super::{
+    App, convert,
+    error::ApiError,
+    events::KEEP_ALIVE,
+    extract::{Path, Query, Wait},
+    metrics::measured,
+};
+use crate::{
+    reconcile::TASK,
+    task::{self, Format, Manifest, Origin, TaskReport},
+};
+
+/// Largest manifest, in bytes: a document of an item holds no more.
+const MANIFEST_BYTES: usize = tribe::limits::ITEM_BYTES;
+
+/// The tasks of this node, those that tribes want among them.
+#[utoipa::path(
+    get,
+    path = "/v3/tasks",
+    responses((status = 200, body = [Task]), (status = "default", body = ErrorReply))
+)]
+pub(super) async fn list(State(app): State<App>) -> Json<Vec<Task>> {
+    Json(app.0.tasks.list().iter().map(shown).collect())
+}
+
+/// Create a task on this node, or have a tribe run it. The body is the manifest.
+#[utoipa::path(
+    post,
+    path = "/v3/tasks",
+    params(CreateTaskQuery, WaitQuery),
+    request_body(content_type = "application/json"),
+    responses((status = 200, body = TaskChanged), (status = "default", body = ErrorReply))
+)]
+pub(super) async fn create(
+    State(app): State<App>,
+    Query(query): Query<CreateTaskQuery>,
+    Wait(wait): Wait,
+    request: Request,
+) -> Result<Json<TaskChanged>, ApiError> {
+    let CreateTaskQuery { tribe, name, stem, replace, no_start } = query;
+    let mut manifest = read_manifest(request).await?;
+    let name = name.or(manifest.name.take()).or(stem).ok_or_else(|| {
+        ApiError::bad("no-name", "the task has no name").help("give the manifest a key `name`")
+    })?;
+    task::check_name(&name).map_err(|reason| ApiError::bad("bad-name", reason))?;
+    let name = ItemName::parse(&name).map_err(|error| ApiError::bad("bad-name", error))?;
+    manifest.name = Some(name.to_string());
+    let document = manifest.to_json().to_string().into_bytes();
+    let mut notes = manifest.warnings.clone();
+    let problems = app.0.tasks.check(&manifest);
+    let mut changed = TaskChanged {
+        id: name.to_string(),
+        name: name.to_string(),
+        tribe: tribe.clone(),
+        state: None,
+        missing: Vec::new(),
+        notes: Vec::new(),
+    };
+    let Some(tribe) = tribe else {
+        if !problems.is_empty() {
+            return Err(problem_list(
+                "not-runnable",
+                "the task cannot run on this node",
+                &problems,
+            ));
+        }
+        let node = app.any_node();
+        node.put_local_item(TASK, name.as_str(), document, replace).await?;
+        if no_start {
+            node.run_local_item(TASK, name.as_str(), false).await?;
+        }
+        app.0.reconciler.look().await;
+        let report = app.0.tasks.one(name.as_str())?;
+        changed.state = Some(state(report.state));
+        changed.notes = notes;
+        return Ok(Json(changed));
+    };
+    let node = app.node()?;
+    let view = node.view();
+    if view.known_tribe(&tribe)?.members.iter().any(|member| member.id == node.id()) {
+        notes.extend(problems.iter().map(|problem| format!("on this node: {problem}")));
+    }
+    let mut written = node.put_item(&tribe, TASK, name.as_str(), document, replace).await?;
+    if no_start {
+        written = node.run_item(&tribe, TASK, name.as_str(), false).await?;
+    }
+    changed.id = format!("{tribe}/{name}");
+    changed.missing = convert::missing(node, &written, wait).await?;
+    changed.notes = notes;
+    Ok(Json(changed))
+}
+
+/// One task of this node, by name or id.
+#[utoipa::path(
+    get,
+    path = "/v3/tasks/{task}",
+    params(("task" = String, Path, description = "Name or id of the task"), TribeQuery),
+    responses((status = 200, body = Task), (status = "default", body = ErrorReply))
+)]
+pub(super) async fn one(
+    State(app): State<App>,
+    Path(name): Path<String>,
+    Query(TribeQuery { tribe }): Query<TribeQuery>,
+) -> Result<Json<Task>, ApiError> {
+    let report = app.task(&name, tribe.as_deref())?;
+    let manifest = Some(report.manifest.to_json_redacted());
+    Ok(Json(Task { manifest, ..shown(&report) }))
+}
+
+/// Start a task, or have a tribe start it.
+#[utoipa::path(
+    post,
+    path = "/v3/tasks/{task}/start",
+    params(("task" = String, Path, description = "Name or id"), TribeQuery, WaitQuery),
+    responses((status = 200, body = TaskChanged), (status = "default", body = ErrorReply))
+)]
+pub(super) async fn start(
+    State(app): State<App>,
+    Path(name): Path<String>,
+    Query(TribeQuery { tribe }): Query<TribeQuery>,
+    wait: Wait,
+) -> Result<Json<TaskChanged>, ApiError> {
+    if let Some(tribe) = tribe {
+        return app.run_in_tribe(&tribe, &name, true, wait).await;
+    }
+    let id = app.own_task(&name)?.id;
+    app.0.tasks.start(&id)?;
+    app.keep_running(&id, true).await
+}
+
+/// Stop a task, or have a tribe stop it.
+#[utoipa::path(
+    post,
+    path = "/v3/tasks/{task}/stop",
+    params(("task" = String, Path, description = "Name or id"), TribeQuery, WaitQuery),
+    responses((status = 200, body = TaskChanged), (status = "default", body = ErrorReply))
+)]
+pub(super) async fn stop(
+    State(app): State<App>,
+    Path(name): Path<String>,
+    Query(TribeQuery { tribe }): Query<TribeQuery>,
+    wait: Wait,
+) -> Result<Json<TaskChanged>, ApiError> {
+    if let Some(tribe) = tribe {
+        return app.run_in_tribe(&tribe, &name, false, wait).await;
+    }
+    let id = app.own_task(&name)?.id;
+    app.0.tasks.stop(&id)?;
+    app.keep_running(&id, false).await
+}
+
+/// Let a task be started again that failed too often. Tasks of tribes never need it.
+#[utoipa::path(
+    post,
+    path = "/v3/tasks/{task}/enable",
+    params(("task" = String, Path, description = "Name or id"), TribeQuery, WaitQuery),
+    responses((status = 200, body = TaskChanged), (status = "default", body = ErrorReply))
+)]
+pub(super) async fn enable(
+    State(app): State<App>,
+    Path(name): Path<String>,
+    Query(TribeQuery { tribe }): Query<TribeQuery>,
+    wait: Wait,
+) -> Result<Json<TaskChanged>, ApiError> {
+    if let Some(tribe) = tribe {
+        let Json(mut changed) = app.run_in_tribe(&tribe, &name, true, wait).await?;
+        let note = "tasks of tribes are never disabled: they try again by themselves";
+        changed.notes.push(note.to_owned());
+        return Ok(Json(changed));
+    }
+    let id = app.own_task(&name)?.id;
+    app.0.tasks.enable(&id)?;
+    app.keep_running(&id, false).await
+}
+
+/// Remove a task, or have a tribe remove it.
+#[utoipa::path(
+    delete,
+    path = "/v3/tasks/{task}",
+    params(("task" = String, Path, description = "Name or id"), TribeQuery, WaitQuery),
+    responses((status = 200, body = TaskChanged), (status = "default", body = ErrorReply))
+)]
+pub(super) async fn remove(
+    State(app): State<App>,
+    Path(name): Path<String>,
+    Query(TribeQuery { tribe }): Query<TribeQuery>,
+    Wait(wait): Wait,
+) -> Result<Json<TaskChanged>, ApiError> {
+    if let Some(tribe) = tribe {
+        let node = app.node()?;
+        let name = in_tribe(&tribe, &name);
+        let written = node.remove_item(&tribe, TASK, name).await?;
+        let missing = convert::missing(node, &written, wait).await?;
+        return Ok(Json(of_tribe(&tribe, name, missing)));
+    }
+    let report = app.own_task(&name)?;
+    if report.state == task::State::Running {
+        let help = "stop it first";
+        let (name, state) = (report.name, report.state);
+        return Err(task::TaskError::State { name, state, help }.into());
+    }
+    if app.is_item(&report.id) {
+        app.any_node().remove_local_item(TASK, &report.name).await?;
+        app.0.reconciler.look().await;
+    } else {
+        app.0.tasks.remove(&report.id)?;
+    }
+    Ok(Json(of_node(&report)))
+}
+
+/// The manifest of a task, from which it can be created again: as it was written, passwords included.
+#[utoipa::path(
+    get,
+    path = "/v3/tasks/{task}/export",
+    params(("task" = String, Path, description = "Name or id"), TribeQuery),
+    responses((status = 200, body = Object), (status = "default", body = ErrorReply))
+)]
+pub(super) async fn export(
+    State(app): State<App>,
+    Path(name): Path<String>,
+    Query(TribeQuery { tribe }): Query<TribeQuery>,
+) -> Result<Json<Value>, ApiError> {
+    let Some(tribe) = tribe else {
+        return Ok(Json(app.task(&name, None)?.manifest.to_json()));
+    };
+    // Any node can say it, member or not.
+    let view = app.node()?.view();
+    let name = in_tribe(&tribe, &name);
+    let item = view
+        .known_tribe(&tribe)?
+        .items
+        .values()
+        .find(|item| item.kind.as_str() == TASK && item.name.as_str() == name);
+    let item = item.ok_or_else(|| unknown(&format!("{tribe}/{name}")))?;
+    let manifest = serde_json::from_slice(&item.document);
+    manifest
+        .map(Json)
+        .map_err(|error| ApiError::new(StatusCode::INTERNAL_SERVER_ERROR, "not-understood", error))
+}
+
+/// What flows out of the steps of a task from now on, as server-sent events.
+#[utoipa::path(
+    get,
+    path = "/v3/tasks/{task}/watch",
+    params(("task" = String, Path, description = "Name or id"), WatchQuery),
+    responses(
+        (status = 200, content_type = "text/event-stream", body = Flow),
+        (status = "default", body = ErrorReply)
+    )
+)]
+pub(super) async fn watch(
+    State(app): State<App>,
+    Path(name): Path<String>,
+    Query(WatchQuery { tribe, step }): Query<WatchQuery>,
+) -> Result<Sse<impl Stream<Item = Result<sse::Event, Infallible>>>, ApiError> {
+    let report = app.task(&name, tribe.as_deref())?;
+    if let Some(step) = &step {
+        check_step(&report, step)?;
+    }
+    let flows = app.0.tasks.watch(&report.id)?;
+    let begin = stream::once(async { Ok(sse::Event::default().comment("ready")) });
+    let state = (flows, Box::pin(app.stopped()), step);
+    let rest = stream::unfold(state, async |(mut flows, mut stopped, step)| {
+        loop {
+            let flow = tokio::select! {
+                flow = flows.recv() => flow,
+                () = &mut stopped => return None,
+            };
+            let flow = match flow {
+                Ok(flow) if step.as_deref().is_none_or(|step| step == &*flow.step) => Flow {
+                    step: flow.step.to_string(),
+                    time_ms: flow.time_ms,
+                    metrics: flow.metrics.iter().cloned().map(measured).collect(),
+                    missed: None,
+                },
+                Ok(_) => continue,
+                Err(broadcast::error::RecvError::Lagged(count)) => Flow {
+                    step: String::new(),
+                    time_ms: 0,
+                    metrics: Vec::new(),
+                    missed: Some(count),
+                },
+                Err(broadcast::error::RecvError::Closed) => return None,
+            };
+            let event = sse::Event::default().event("flow").json_data(&flow);
+            let event = event.unwrap_or_else(|_| sse::Event::default().comment("not told"));
+            return Some((Ok(event), (flows, stopped, step)));
+        }
+    });
+    Ok(Sse::new(begin.chain(rest)).keep_alive(KeepAlive::new().interval(KEEP_ALIVE)))
+}
+
+/// The tasks that a tribe asks its members to run.
+#[utoipa::path(
+    get,
+    path = "/v3/tribes/{tribe}/tasks",
+    params(("tribe" = String, Path, description = "Name of the tribe")),
+    responses((status = 200, body = [TribeTask]), (status = "default", body = ErrorReply))
+)]
+pub(super) async fn of_a_tribe(
+    State(app): State<App>,
+    Path(tribe): Path<String>,
+) -> Result<Json<Vec<TribeTask>>, ApiError> {
+    let view = app.node()?.view();
+    let known = view.known_tribe(&tribe)?;
+    let members = app.ask_members(known).await;
+    let tasks = known.items.values().filter(|item| item.kind.as_str() == TASK);
+    let shown = tasks.map(|item| {
+        let manifest = std::str::from_utf8(&item.document).ok();
+        let manifest = manifest.and_then(|text| Manifest::parse(text, Format::Json).ok());
+        let done = members.values().flatten().flatten().filter(|status| {
+            status.kind == TASK
+                && status.name == item.name.as_str()
+                && status.generation == item.generation
+                && status.applied
+        });
+        TribeTask {
+            name: item.name.to_string(),
+            tribe: tribe.clone(),
+            generation: item.generation,
+            desired: if item.running { "running" } else { "stopped" }.to_owned(),
+            schedule: manifest.map(|manifest| manifest.schedule.to_string()).unwrap_or_default(),
+            members: members.len(),
+            applied: done.count(),
+        }
+    });
+    Ok(Json(shown.collect()))
+}
+
+impl App {
+    /// A task of this node, as the user names it.
+    fn task(&self, name: &str, tribe: Option<&str>) -> Result<TaskReport, ApiError> {
+        let Some(tribe) = tribe else { return Ok(self.0.tasks.find(name)?) };
+        let view = self.node()?.view();
+        let known = view.known_tribe(tribe)?;
+        let name = in_tribe(tribe, name);
+        match self.0.tasks.one(&format!("{tribe}/{name}")) {
+            Ok(report) => Ok(report),
+            Err(_)
+                if known
+                    .items
+                    .values()
+                    .any(|item| item.kind.as_str() == TASK && item.name.as_str() == name) =>
+            {
+                Err(ApiError::new(
+                    StatusCode::CONFLICT,
+                    "not-here",
+                    format!("task `{name}` of tribe `{tribe}` does not run on this node"),
+                )
+                .help(format!("`snapctl tribe status {tribe}` shows where it runs; ask that node")))
+            }
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    /// A task that was asked of this node alone.
+    fn own_task(&self, name: &str) -> Result<TaskReport, ApiError> {
+        let report = self.0.tasks.find(name)?;
+        match &report.origin {
+            Origin::Local => Ok(report),
+            Origin::Tribe(tribe) => {
+                let message = format!("task `{}` is of tribe `{tribe}`", report.name);
+                Err(ApiError::new(StatusCode::CONFLICT, "of-tribe", message)
+                    .help(format!("say so for the whole tribe: add `--tribe {tribe}`")))
+            }
+        }
+    }
+
+    /// Is there an item for this task, or was it found in a directory?
+    fn is_item(&self, id: &str) -> bool {
+        let view = self.any_node().view();
+        view.local_items.values().any(|item| item.kind.as_str() == TASK && item.name.as_str() == id)
+    }
+
+    /// Keeps in mind whether a task of this node is to run, over restarts too.
+    async fn keep_running(&self, id: &str, running: bool) -> Result<Json<TaskChanged>, ApiError> {
+        if self.is_item(id) {
+            self.any_node().run_local_item(TASK, id, running).await?;
+            self.0.reconciler.look().await;
+        }
+        Ok(Json(of_node(&self.0.tasks.one(id)?)))
+    }
+
+    async fn run_in_tribe(
+        &self,
+        tribe: &str,
+        name: &str,
+        running: bool,
+        Wait(wait): Wait,
+    ) -> Result<Json<TaskChanged>, ApiError> {
+        let node = self.node()?;
+        let name = in_tribe(tribe, name);
+        let written = node.run_item(tribe, TASK, name, running).await?;
+        let missing = convert::missing(node, &written, wait).await?;
+        Ok(Json(of_tribe(tribe, name, missing)))
+    }
+}
+
+/// The name of a task in its tribe, of which its id may have been given.
+fn in_tribe<'a>(tribe: &str, name: &'a str) -> &'a str {
+    name.strip_prefix(tribe).and_then(|rest| rest.strip_prefix('/')).unwrap_or(name)
+}
+
+async fn read_manifest(request: Request) -> Result<Manifest, ApiError> {
+    let found = request.headers().get(CONTENT_TYPE).and_then(|value| value.to_str().ok());
+    let essence = found.unwrap_or_default().split(';').next().unwrap_or_default().trim();
+    let format = match essence {
+        "application/json" => Format::Json,
+        "application/yaml" | "application/x-yaml" => Format::Yaml,
+        _ => {
+            let message = "the body must be a manifest";
+            return Err(ApiError::new(
+                StatusCode::UNSUPPORTED_MEDIA_TYPE,
+                "not-a-manifest",
+                message,
+            )
+            .help("send it with `content-type: application/json` or `application/yaml`"));
+        }
+    };
+    let bytes = axum::body::to_bytes(request.into_body(), MANIFEST_BYTES).await.map_err(|_| {
+        let message = format!("a manifest may have at most {MANIFEST_BYTES} bytes");
+        ApiError::new(StatusCode::PAYLOAD_TOO_LARGE, "too-large", message)
+    })?;
+    let text = std::str::from_utf8(&bytes).map_err(|error| {
+        ApiError::bad("bad-manifest", format!("the manifest is no text: {error}"))
+    })?;
+    let manifest = Manifest::parse(text, format)?;
+    match manifest.stale(jiff::Timestamp::now()) {
+        Some(problem) => Err(problem_list("bad-manifest", "the schedule is over", &[problem])),
+        None => Ok(manifest),
+    }
+}
+
+fn problem_list(code: &str, message: &str, problems: &[task::Problem]) -> ApiError {
+    let lines: Vec<_> = problems.iter().map(ToString::to_string).collect();
+    let status = StatusCode::UNPROCESSABLE_ENTITY;
+    match lines.as_slice() {
+        [one] => ApiError::new(status, code, format!("{message}: {one}")),
+        lines => ApiError::new(status, code, message).detail(lines.join("\n")),
+    }
+}
+
+fn unknown(id: &str) -> ApiError {
+    task::TaskError::Unknown(id.to_owned()).into()
+}
+
+fn check_step(report: &TaskReport, step: &str) -> Result<(), ApiError> {
+    let mut paths = report.steps.iter().map(|step| step.path.as_str());
+    if step == "collect" || paths.clone().any(|path| path == step) {
+        return Ok(());
+    }
+    let message = format!("task `{}` has no step `{step}`", report.name);
+    let known = paths.by_ref().collect::<Vec<_>>().join(", ");
+    Err(ApiError::new(StatusCode::NOT_FOUND, "unknown-step", message)
+        .help(format!("its steps are {known}")))
+}
+
+fn of_node(report: &TaskReport) -> TaskChanged {
+    TaskChanged {
+        id: report.id.clone(),
+        name: report.name.clone(),
+        tribe: None,
+        state: Some(state(report.state)),
+        missing: Vec::new(),
+        notes: Vec::new(),
+    }
+}
+
+fn of_tribe(tribe: &str, name: &str, missing: Vec<String>) -> TaskChanged {
+    TaskChanged {
+        id: format!("{tribe}/{name}"),
+        name: name.to_owned(),
+        tribe: Some(tribe.to_owned()),
+        state: None,
+        missing,
+        notes: Vec::new(),
+    }
+}
+
+fn shown(report: &TaskReport) -> Task {
+    Task {
+        id: report.id.clone(),
+        name: report.name.clone(),
+        tribe: match &report.origin {
+            Origin::Local => None,
+            Origin::Tribe(tribe) => Some(tribe.clone()),
+        },
+        state: state(report.state),
+        schedule: report.manifest.schedule.to_string(),
+        hit_count: report.hits,
+        miss_count: report.misses,
+        failed_count: report.failures,
+        last_failure: report.last_failure.as_ref().map(failure),
+        reason: report.reason.clone(),
+        created_ms: report.created_ms,
+        last_run_ms: report.last_run_ms,
+        steps: report.steps.iter().map(step).collect(),
+        manifest: None,
+    }
+}
+
+fn state(state: task::State) -> TaskState {
+    match state {
+        task::State::Disabled => TaskState::Disabled,
+        task::State::Stopped => TaskState::Stopped,
+        task::State::Running => TaskState::Running,
+        task::State::Ended => TaskState::Ended,
+        task::State::Stopping => TaskState::Stopping,
+    }
+}
+
+fn failure(failure: &task::Failure) -> TaskFailure {
+    TaskFailure { text: failure.text.clone(), time_ms: failure.time_ms }
+}
+
+fn step(step: &task::StepReport) -> TaskStep {
+    let millis = |time: std::time::Duration| u64::try_from(time.as_millis()).unwrap_or(u64::MAX);
+    TaskStep {
+        path: step.path.clone(),
+        plugin: step.plugin.as_ref().map(ToString::to_string),
+        place: match &step.place {
+            task::Place::Here => "here".to_owned(),
+            task::Place::Tribe(tribe) => format!("tribe:{tribe}"),
+            task::Place::Node(node) => format!("node:{node}"),
+        },
+        last_run: step.last_run.as_ref().map(|ran| StepRun {
+            node: ran.node.clone(),
+            time_ms: ran.time_ms,
+            took_ms: ran.took.as_secs_f64() * 1000.0,
+            metrics: ran.metrics,
+        }),
+        tried: step
+            .tried
+            .iter()
+            .map(|tried| StepTried { node: tried.node.clone(), failure: tried.failure.clone() })
+            .collect(),
+        passed_count: step.passes,
+        failed_count: step.failures,
+        last_failure: step.last_failure.as_ref().map(failure),
+        spool: step.queue.as_ref().map(|queue| StepSpool {
+            waiting: queue.waiting,
+            bytes: queue.bytes,
+            oldest_ms: queue.oldest_ms,
+            dropped: queue.dropped,
+            torn: queue.torn,
+            set_aside: queue.set_aside,
+            set_aside_failures: queue.aside.iter().map(aside).collect(),
+            trouble: queue.trouble.clone(),
+        }),
+        again_in_ms: step.again_in.map(millis),
+    }
+}
+
+fn aside(aside: &task::Aside) -> TaskFailure {
+    let why = aside.failure.as_deref().unwrap_or("snapd was started again since it failed");
+    TaskFailure { text: format!("{} metrics: {why}", aside.metrics), time_ms: aside.time_ms }
+}

@@ -1,0 +1,3 @@
+module github.com/intelsdi-x/tribe/ffi/go
+
+go 1.24

@@ -1,0 +1,44 @@
+package tribe
+
+// #include <stdlib.h>
+// #include <tribe.h>
+import "C"
+
+import "unsafe"
+
+// texts holds what a call gives to the library, for as long as the call lasts.
+type texts []unsafe.Pointer
+
+// str is a text for the library.
+func (t *texts) str(s string) C.tribe_str {
+	copied := C.CString(s)
+	*t = append(*t, unsafe.Pointer(copied))
+	return C.tribe_str{ptr: copied, len: C.size_t(len(s))}
+}
+
+func (t *texts) free() {
+	for _, copied := range *t {
+		C.free(copied)
+	}
+}
+
+// text is a text of the library.
+func text(s C.tribe_str) string {
+	return string(unsafe.Slice((*byte)(unsafe.Pointer(s.ptr)), int(s.len)))
+}
+
+// names takes a list of the library, and frees it.
+func names(list *C.tribe_names) []string {
+	defer C.tribe_names_free(list)
+	all := make([]string, int(C.tribe_names_count(list)))
+	for at := range all {
+		all[at] = text(C.tribe_names_at(list, C.size_t(at)))
+	}
+	return all
+}
+
+// document takes a text of the library, and frees it.
+func document(t *C.tribe_text) []byte {
+	defer C.tribe_text_free(t)
+	return []byte(text(C.tribe_text_str(t)))
+}
