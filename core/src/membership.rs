@@ -201,17 +201,20 @@ impl Memberships {
             Some((name, _)) => self.names.insert(node, name.clone()),
             None => self.names.remove(&node),
         };
-        let mut names: BTreeSet<NodeName> = before.into_iter().collect();
-        for name in &names {
-            if let Some(claimants) = self.claimants.get_mut(name) {
+        let mut moves = Vec::new();
+        let name = claim.map(|(name, _)| name);
+        // The name it gave up comes first: with it go the tribes it was in by that name.
+        if let Some(before) = before.filter(|before| name.as_ref() != Some(before)) {
+            if let Some(claimants) = self.claimants.get_mut(&before) {
                 claimants.remove(&node);
             }
+            moves.extend(self.settle(state, &before));
         }
-        if let Some((name, _)) = claim {
+        if let Some(name) = name {
             self.claimants.entry(name.clone()).or_default().insert(node);
-            names.insert(name);
+            moves.extend(self.settle(state, &name));
         }
-        names.into_iter().flat_map(|name| self.settle(state, &name)).collect()
+        moves
     }
 
     /// Who holds a name now, and what follows.
