@@ -1,9 +1,9 @@
 //! Measures dialled streams between two processes on loopback, both ends on this machine.
 //!
 //! ```text
-//! cargo run --release -p snap-tribe --example streams -- dials [COUNT]   streams dialled and closed in a second
-//! cargo run --release -p snap-tribe --example streams -- idle [COUNT]    memory of streams that are open and idle
-//! cargo run --release -p snap-tribe --example streams -- bulk [MIB]      bytes through one stream
+//! cargo run -p snap-tribe --example streams -- dials [COUNT]   streams dialled and closed in a second
+//! cargo run -p snap-tribe --example streams -- idle [COUNT]    memory of streams that are open and idle
+//! cargo run -p snap-tribe --example streams -- bulk [MIB]      bytes through one stream
 //! ```
 //!
 //! The serving process is this program again. Both raise their limit of open descriptors, and say so if they
@@ -57,7 +57,7 @@ async fn main() -> Done {
 
 /// Dials one stream after the other, some at a time, and closes each.
 async fn dials(count: usize) -> Done {
-    let mut server = Server::start(2 * AT_A_TIME)?;
+    let server = Server::start(2 * AT_A_TIME)?;
     let node = server.meet().await?;
     drop(dial(&node).await?);
     let (start, room) = (Instant::now(), Arc::new(Semaphore::new(AT_A_TIME)));

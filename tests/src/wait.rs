@@ -22,11 +22,7 @@ pub fn wait_until(what: &str, holds: impl FnMut() -> bool) -> Duration {
 ///
 /// # Panics
 /// If it does not hold in time.
-pub fn wait_until_within(
-    limit: Duration,
-    what: &str,
-    mut holds: impl FnMut() -> bool,
-) -> Duration {
+pub fn wait_until_within(limit: Duration, what: &str, mut holds: impl FnMut() -> bool) -> Duration {
     let start = Instant::now();
     while !holds() {
         assert!(start.elapsed() < limit, "not so in time: {what}");

@@ -2,8 +2,12 @@
 
 use std::{fs, time::Duration};
 
+use rustix::process::Signal;
 use serde_json::{Value, json};
-use tribe_tests::{Cluster, Echoes, Language, Program, free_address, full_size, report, wait_until, wait_until_within};
+use tribe_tests::{
+    Cluster, Echoes, Language, Program, free_address, full_size, report, wait_until,
+    wait_until_within,
+};
 
 /// How much an agent's memory may grow while much goes through it, in KiB: buffers, no more.
 const GROWTH_KIB: u64 = 24 * 1024;
@@ -84,8 +88,7 @@ fn service(language: Language) -> String {
 
 /// A figure of a process, in KiB.
 fn memory(program: &Program, figure: &str) -> u64 {
-    let status =
-        fs::read_to_string(format!("/proc/{}/status", program.process.id())).unwrap();
+    let status = fs::read_to_string(format!("/proc/{}/status", program.process.id())).unwrap();
     let line = status.lines().find_map(|line| line.strip_prefix(figure)).unwrap();
     line.split_whitespace().nth(1).unwrap().parse().unwrap()
 }
@@ -126,4 +129,37 @@ fn much_goes_through_one_stream_in_constant_memory() {
             );
         }
     }
+}
+
+#[test]
+fn an_agent_that_is_killed_is_an_error_to_those_who_talk_with_it() {
+    for victim in Language::ALL {
+        let agents = Agents::start();
+        let others = Language::ALL.into_iter().filter(|language| *language != victim);
+        let others: Vec<_> = others.collect();
+        let killed = agents.get(victim);
+        for &from in &others {
+            agents.dial(from, "node", &node(victim), victim, 1);
+            let so_far = carried(killed);
+            // More than will ever go through.
+            agents.get(from).say(&format!(
+                "dial node {} {} 1000000",
+                node(victim),
+                service(victim)
+            ));
+            wait_until("it is under way", || carried(killed) > so_far + 1024 * 1024);
+        }
+        killed.process.signal(Signal::KILL);
+        for from in others {
+            let told = agents.get(from).hears("dialled", &service(victim), &json!({"same": false}));
+            assert!(told["body"]["error"].is_string(), "{from:?} and {victim:?}: {told}");
+        }
+    }
+}
+
+/// Bytes that a process has read so far, from anywhere.
+fn carried(program: &Program) -> u64 {
+    let io = fs::read_to_string(format!("/proc/{}/io", program.process.id())).unwrap();
+    let read = io.lines().find_map(|line| line.strip_prefix("rchar: ")).unwrap();
+    read.parse().unwrap()
 }
