@@ -55,6 +55,10 @@ def watch(given: argparse.Namespace) -> None:
     ) as node:
         events = node.events()
         print(f"{node.name} at {node.address}", file=sys.stderr, flush=True)
+        # Who was met before there was anyone to hear of it.
+        for member in node.members():
+            known = {"kind": "known", "subject": member.name, "body": {"tribes": member.tribes}}
+            print(json.dumps(known), flush=True)
         for name, text, group in given.policy:
             for warning in node.create_policy(name, text, group).warnings:
                 print(f"policy {name}: {warning}", file=sys.stderr)

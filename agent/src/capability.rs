@@ -3,13 +3,16 @@
 //! Whoever holds the key of a cluster can write any record. These limits are guard rails against
 //! mistakes; they are no authentication. Invariant: what is not allowed is refused.
 
-use std::fmt;
+use std::{fmt, ops::RangeInclusive};
 
 use tribe::TribeName;
 use wildmatch::WildMatch;
 
+/// How many batches of other nodes may be worked on at a time.
+pub(crate) const SERVE_CONCURRENCY: RangeInclusive<usize> = 1..=10_000;
+
 /// What tribes may do on this node. By default nothing.
-#[derive(Debug, Clone, Default, PartialEq)]
+#[derive(Debug, Clone, PartialEq)]
 pub(crate) struct Capabilities {
     /// Tribes whose plugins and tasks run here.
     pub(crate) load_from_tribes: Patterns,
@@ -17,6 +20,10 @@ pub(crate) struct Capabilities {
     pub(crate) plugins: Patterns,
     /// Tribes whose members may call the plugins of this node.
     pub(crate) serve_to: Patterns,
+    /// The plugins that they may call: those with other names are not offered. By default all.
+    pub(crate) serve_plugins: Patterns,
+    /// How many batches of other nodes are worked on at a time.
+    pub(crate) serve_concurrency: usize,
 }
 
 /// Names with `*` for any characters and `?` for one.
@@ -35,6 +42,19 @@ pub(crate) enum Refusal {
     /// This plugin does not run here.
     #[error("not allowed here: `capabilities.plugins` of this node does not name plugin `{0}`")]
     Plugin(String),
+}
+
+impl Default for Capabilities {
+    fn default() -> Self {
+        let none = Patterns::default();
+        Self {
+            load_from_tribes: none.clone(),
+            plugins: none.clone(),
+            serve_to: none,
+            serve_plugins: Patterns::new(["*"]),
+            serve_concurrency: 64,
+        }
+    }
 }
 
 impl Capabilities {
@@ -103,7 +123,7 @@ mod tests {
         let some = Capabilities {
             load_from_tribes: Patterns::new(["core", "rack-*"]),
             plugins: Patterns::new(["psutil", "influx*"]),
-            serve_to: Patterns::default(),
+            ..Capabilities::default()
         };
         for name in ["core", "rack-7"] {
             assert_eq!(some.check_tribe(&tribe(name)), Ok(()));

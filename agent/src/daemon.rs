@@ -181,6 +181,7 @@ fn node_config(tribe: &TribeSettings, settings: &Settings) -> anyhow::Result<tri
     config.facts = tribe.facts.clone();
     config.data_dir = Some(settings.data_dir.value.clone());
     config.hold_down = tribe.hold_down.value;
+    config.facts_dir = Some(tribe.facts_dir.value.clone());
     config.version = concat!("snapd/", env!("CARGO_PKG_VERSION")).to_owned();
     Ok(config)
 }

@@ -92,8 +92,8 @@ pub use metric::{
 pub use node::{Acting, NodeInfo, Version};
 pub use plugin::{ConfigRule, LoadQuery, Plugin, PluginDetail, PluginState, SIGNATURE_HEADER};
 pub use policy::{
-    CreatePolicy, Explanation, Policy, PolicyChange, PolicyCreated, PolicyQuery, PolicyTest,
-    TestPolicy, UnknownNode,
+    CreatePolicy, Explanation, ForceQuery, Policy, PolicyChange, PolicyCreated, PolicyQuery,
+    PolicyTest, TestPolicy, UnknownNode,
 };
 pub use task::{
     CreateTaskQuery, Flow, StepRun, StepSpool, StepTried, Task, TaskChanged, TaskFailure,

@@ -37,6 +37,15 @@ pub struct CreatePolicy {
     pub text: String,
     /// The tribe it places nodes in.
     pub tribe: String,
+    /// It may replace a policy of this name that has another text or tribe.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub replace: bool,
+    /// What may be a mistake in its text refuses it.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub strict: bool,
+    /// It may move many members out of a tribe.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub force: bool,
 }
 
 /// The policy is written.
@@ -58,9 +67,21 @@ pub struct PolicyCreated {
 pub struct PolicyChange {
     /// On or off.
     pub enabled: bool,
+    /// It may move many members out of its tribe.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub force: bool,
 }
 
-/// Try a policy on the nodes there are, without writing anything.
+/// The query parameters of `DELETE /v3/policies/{policy}`.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
+pub struct ForceQuery {
+    /// It may move many members out of its tribe.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub force: bool,
+}
+
+/// Try a policy on the nodes there are, or on given facts, without writing anything.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct TestPolicy {
     /// Its text.
@@ -68,11 +89,23 @@ pub struct TestPolicy {
     /// Compare with the members of this tribe.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub tribe: Option<String>,
+    /// Try it on these facts and on no node; tribe mode need not be on.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub facts: Option<serde_json::Map<String, Value>>,
 }
 
 /// What a policy would do.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct PolicyTest {
+    /// The policy in its one canonical form.
+    #[serde(default)]
+    pub text: String,
+    /// The level of the language that it needs.
+    #[serde(default)]
+    pub level: u16,
+    /// Why it is true or not, for given facts: for people, several lines.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub explanation: Option<String>,
     /// Nodes it is true for.
     #[serde(default)]
     pub matches: Vec<String>,

@@ -20,6 +20,12 @@ pub(crate) fn prepare(words: impl IntoIterator<Item = OsString>) -> Result<Vec<O
         if options && let Some(meant) = option_with_dashes(text) {
             return Err(typographic(text, &meant));
         }
+        if options && is_cut_quote(text) {
+            return Err(Failure::usage(format!(
+                "`{text}` begins with a typographic quote, which the shell does not know"
+            ))
+            .or_help("put the whole text between `'` and `'`, or between `\"` and `\"`"));
+        }
         match prepared.last_mut() {
             Some(last) if options && last == "--wait" && is_number(text) => {
                 last.push("=");
@@ -47,6 +53,12 @@ fn option_with_dashes(word: &str) -> Option<String> {
     Some(if letters == 1 { format!("-{name}") } else { format!("--{name}") })
 }
 
+/// Does a word begin with a pasted quote that does not end in it? The shell took its text apart.
+fn is_cut_quote(word: &str) -> bool {
+    let is_quote = |c| matches!(c, '“' | '”' | '„' | '‘' | '’' | '«');
+    word.strip_prefix(is_quote).is_some_and(|rest| !rest.contains(['“', '”', '‘', '’', '»']))
+}
+
 /// Hyphens, figure dash, en dash, em dash, bar, minus, and their wide and small forms.
 fn is_dash(character: char) -> bool {
     matches!(character, '\u{2010}'..='\u{2015}' | '\u{2212}' | '\u{fe58}' | '\u{fe63}' | '\u{ff0d}')
@@ -60,6 +72,15 @@ fn is_number(word: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_pasted_quote_that_the_shell_cut_is_seen() {
+        assert!(is_cut_quote("“{{os_dist}}"));
+        assert!(is_cut_quote("‘{{os_dist}}"));
+        assert!(!is_cut_quote("“{{os_dist}} == Ubuntu”"));
+        assert!(!is_cut_quote("{{os_dist}} == “Ubuntu”"));
+        assert!(!is_cut_quote("\"x\""));
+    }
 
     fn check_dash(word: &str, expected: Option<&str>) {
         assert_eq!(option_with_dashes(word).as_deref(), expected, "for {word}");

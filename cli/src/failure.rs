@@ -45,6 +45,11 @@ impl Failure {
         self
     }
 
+    /// The failure with this advice instead of what it has.
+    pub(crate) fn with_help(self, help: impl Into<String>) -> Self {
+        Self { help: Some(help.into()), ..self }
+    }
+
     /// What was named, or looked for, does not exist.
     pub(crate) fn is_nothing_matched(&self) -> bool {
         self.exit == Exit::NothingMatched

@@ -13,7 +13,9 @@
 //! assert_eq!(Value::from_text("16"), Value::from(16));
 //! ```
 
-use std::{collections::BTreeMap, fmt, net::IpAddr};
+pub(crate) mod index;
+
+use std::{collections::BTreeMap, fmt, net::IpAddr, sync::OnceLock};
 
 use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
@@ -24,27 +26,51 @@ use crate::{
 };
 
 /// Facts that the host itself answers for: only the collector may say them.
-/// The RFC's ten, and those of the same sources.
+/// The RFC's ten, and what policies of other systems ask of a Linux host.
 pub const BUILT_IN: &[&str] = &[
+    "all_ipv4_addresses",
+    "all_ipv6_addresses",
     "architecture",
+    "bios_version",
+    "cgroup_version",
     "default_ipv4",
     "default_ipv6",
     "devices",
+    "dns_nameservers",
+    "efi",
+    "fips",
+    "gpus",
     "hostname",
+    "interfaces",
     "kernel",
     "kernel_name",
+    "meminstalled",
     "memtotal",
     "node_name",
+    "numa_nodes",
     "os_dist",
     "os_dist_id",
     "os_dist_like",
     "os_dist_release",
     "os_dist_version",
     "os_family",
+    "pkg_mgr",
+    "processor_cores",
     "processor_count",
     "processor_features",
+    "processor_level",
+    "processor_threads_per_core",
     "processor_type",
+    "processor_vcpus",
     "processor_vendor",
+    "product_name",
+    "product_vendor",
+    "service_mgr",
+    "shard",
+    "swaptotal",
+    "timezone",
+    "virtualization_role",
+    "virtualization_type",
 ];
 
 /// Is this the name of a fact that only the host's collector may say?
@@ -131,7 +157,8 @@ pub enum Value {
     Map(BTreeMap<String, Value>),
 }
 
-/// Where a fact came from. A later variant covers an earlier one.
+/// Where a fact came from. Of facts of one name that of the host stands, and else that set at run time
+/// before that given at start before that of a file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Source {
@@ -141,6 +168,8 @@ pub enum Source {
     Start,
     /// Set while the node runs.
     Runtime,
+    /// A file of the directory of external facts.
+    File,
 }
 
 impl Source {
@@ -151,6 +180,7 @@ impl Source {
             Self::Host => "host",
             Self::Start => "start",
             Self::Runtime => "runtime",
+            Self::File => "file",
         }
     }
 }
@@ -165,8 +195,13 @@ pub struct Fact {
 }
 
 /// The facts of one node, by top-level name.
-#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
-pub struct Facts(BTreeMap<FactName, Fact>);
+#[derive(Default)]
+pub struct Facts {
+    /// INVARIANT: in the order of their names, each name once.
+    facts: Vec<(FactName, Fact)>,
+    /// INVARIANT: of these facts. It is left out of copies, comparisons and the wire.
+    index: OnceLock<index::Index>,
+}
 
 /// Why something is not a fact. Nothing has changed; the mistake is the user's.
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
@@ -450,45 +485,78 @@ impl Facts {
         Self::default()
     }
 
+    fn place(&self, name: &str) -> Result<usize, usize> {
+        self.facts.binary_search_by(|(known, _)| known.as_str().cmp(name))
+    }
+
     /// Adds or replaces one fact.
     pub fn insert(&mut self, name: FactName, value: Value, source: Source) {
-        self.0.insert(name, Fact { value, source });
+        self.index = OnceLock::new();
+        let place = self.place(name.as_str());
+        let fact = Fact { value, source };
+        match place {
+            Ok(at) => {
+                if let Some((_, old)) = self.facts.get_mut(at) {
+                    *old = fact;
+                }
+            }
+            Err(at) => self.facts.insert(at, (name, fact)),
+        }
     }
 
     /// Removes one fact.
     pub fn remove(&mut self, name: &FactName) -> Option<Fact> {
-        self.0.remove(name)
+        let at = self.place(name.as_str()).ok()?;
+        self.index = OnceLock::new();
+        Some(self.facts.remove(at).1)
     }
 
     /// One fact by its top-level name.
     #[must_use]
     pub fn get(&self, name: &str) -> Option<&Fact> {
-        self.0.get(name)
+        let (_, fact) = self.facts.get(self.place(name).ok()?)?;
+        Some(fact)
+    }
+
+    /// A fact by its name and the hash of it.
+    pub(crate) fn find(&self, hash: u64, name: &FactName) -> Option<index::Found<'_>> {
+        self.index.get_or_init(|| index::Index::new(&self.facts)).find(&self.facts, hash, name)
     }
 
     /// All facts, by name.
     pub fn iter(&self) -> impl ExactSizeIterator<Item = (&FactName, &Fact)> {
-        self.0.iter()
+        self.facts.iter().map(|(name, fact)| (name, fact))
     }
 
     /// How many top-level facts there are.
     #[must_use]
     pub fn len(&self) -> usize {
-        self.0.len()
+        self.facts.len()
     }
 
     /// Are there none?
     #[must_use]
     pub fn is_empty(&self) -> bool {
-        self.0.is_empty()
+        self.facts.is_empty()
     }
 
     /// These facts, covered by others where both have a name.
     #[must_use]
     pub fn covered_by(&self, upper: &Self) -> Self {
-        let mut facts = self.clone();
-        facts.0.extend(upper.0.iter().map(|(name, fact)| (name.clone(), fact.clone())));
-        facts
+        let mut facts: BTreeMap<FactName, Fact> = self.facts.iter().cloned().collect();
+        facts.extend(upper.facts.iter().cloned());
+        facts.into()
+    }
+
+    /// The names of the facts that are not the same in both.
+    pub(crate) fn changed<'a>(&'a self, other: &'a Self) -> impl Iterator<Item = &'a FactName> {
+        let differs = |left: &'a Self, right: &'a Self, both: bool| {
+            left.iter().filter_map(move |(name, fact)| match right.get(name.as_str()) {
+                Some(found) => (both && found.value != fact.value).then_some(name),
+                None => Some(name),
+            })
+        };
+        differs(self, other, true).chain(differs(other, self, false))
     }
 
     /// Facts from a JSON object, all of one source. Nulls are left out.
@@ -514,7 +582,43 @@ impl Facts {
     /// # Errors
     /// [`FactError::TooLarge`] or [`FactError::Number`] for the first fact that breaks a limit.
     pub fn check(&self) -> Result<(), FactError> {
-        self.0.iter().try_for_each(|(name, fact)| fact.value.check(name, 1))
+        self.iter().try_for_each(|(name, fact)| fact.value.check(name, 1))
+    }
+}
+
+impl From<BTreeMap<FactName, Fact>> for Facts {
+    fn from(facts: BTreeMap<FactName, Fact>) -> Self {
+        Self { facts: facts.into_iter().collect(), index: OnceLock::new() }
+    }
+}
+
+impl Clone for Facts {
+    fn clone(&self) -> Self {
+        Self { facts: self.facts.clone(), index: OnceLock::new() }
+    }
+}
+
+impl PartialEq for Facts {
+    fn eq(&self, other: &Self) -> bool {
+        self.facts == other.facts
+    }
+}
+
+impl fmt::Debug for Facts {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_map().entries(self.iter()).finish()
+    }
+}
+
+impl Serialize for Facts {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_map(self.iter())
+    }
+}
+
+impl<'de> Deserialize<'de> for Facts {
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        Ok(BTreeMap::deserialize(deserializer)?.into())
     }
 }
 
@@ -593,6 +697,53 @@ mod tests {
         let json = serde_json::json!({"a": [1, true, "x", {"b": 1.5}], "c": {}});
         let value = Value::from_json(&json).unwrap();
         assert_eq!(crate::codec::decode::<Value>(&crate::codec::encode(&value)), Ok(value));
+    }
+
+    #[test]
+    fn facts_are_found_by_hash_as_by_name() {
+        let mut facts = Facts::new();
+        for at in (0..200).rev() {
+            let name = FactName::parse(&format!("f{}", at % 100)).unwrap();
+            facts.insert(name, Value::from(at), Source::Start);
+        }
+        assert_eq!(facts.len(), 100);
+        assert!(facts.iter().map(|(name, _)| name).is_sorted());
+        let find = |facts: &Facts, name: &str| {
+            let found = facts.find(index::hash(name), &FactName::parse(name).unwrap());
+            let found = found.map(|found| found.value.clone());
+            assert_eq!(found, facts.get(name).map(|fact| fact.value.clone()), "{name}");
+            found
+        };
+        assert_eq!(find(&facts, "f7"), Some(Value::from(7)));
+        assert_eq!(find(&facts, "g7"), None);
+        facts.remove(&FactName::parse("f7").unwrap());
+        assert_eq!(find(&facts, "f7"), None);
+        facts.insert(FactName::parse("f7").unwrap(), Value::from("x"), Source::Runtime);
+        assert_eq!(find(&facts, "f7"), Some(Value::from("x")));
+        assert_eq!(find(&Facts::new(), "f7"), None);
+    }
+
+    #[test]
+    fn facts_that_changed_are_named() {
+        let facts = |json: serde_json::Value| {
+            Facts::from_json(json.as_object().unwrap(), Source::Start).unwrap()
+        };
+        let before = facts(serde_json::json!({"a": 1, "b": 2, "c": 3}));
+        let after = facts(serde_json::json!({"b": 2, "c": 4, "d": 5}));
+        let changed: Vec<_> = before.changed(&after).map(FactName::as_str).collect();
+        assert_eq!(changed, ["a", "c", "d"]);
+        assert_eq!(before.changed(&before).count(), 0);
+    }
+
+    #[test]
+    fn fact_sets_are_maps_on_the_wire() {
+        let json = serde_json::json!({"b": [1, "x"], "a": true});
+        let facts = Facts::from_json(json.as_object().unwrap(), Source::Start).unwrap();
+        let map: BTreeMap<FactName, Fact> =
+            facts.iter().map(|(name, fact)| (name.clone(), fact.clone())).collect();
+        let bytes = crate::codec::encode(&facts);
+        assert_eq!(bytes, crate::codec::encode(&map));
+        assert_eq!(crate::codec::decode::<Facts>(&bytes), Ok(facts));
     }
 
     #[test]

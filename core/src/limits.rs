@@ -25,8 +25,23 @@ pub const HOST_FILE_BYTES: u64 = 16 * 1024 * 1024;
 pub const HOST_TEXT_BYTES: usize = 256;
 /// Most elements of a list the fact collector takes from the host.
 pub const HOST_ELEMENTS: usize = 512;
+/// Most graphics cards and accelerators the fact collector takes from the host.
+pub const HOST_GPUS: usize = 16;
+/// Most addresses of one family the fact collector takes from the host.
+pub const HOST_ADDRESSES: usize = 32;
+/// Room for the host's network interfaces within [`FACTS_BYTES`].
+pub const HOST_INTERFACES_BYTES: usize = 1024;
 /// Room for the host's block devices within [`FACTS_BYTES`]; physical ones come first.
 pub const HOST_DEVICES_BYTES: usize = 10 * 1024;
+
+/// Most files of a directory of external facts.
+pub const FACTS_FILES: usize = 64;
+/// Longest file of external facts, and output of a program that prints some, in bytes.
+pub const FACTS_FILE_BYTES: usize = 64 * 1024;
+/// How long a program may take that prints external facts.
+pub const FACTS_PROGRAM_TIME: Duration = Duration::from_secs(5);
+/// No further program is run after this time for all external facts.
+pub const FACTS_DIR_TIME: Duration = Duration::from_secs(20);
 
 /// Longest policy text, in bytes. Shared by all peers.
 pub const POLICY_BYTES: usize = 4096;
@@ -36,6 +51,20 @@ pub const POLICY_TOKENS: usize = 512;
 pub const POLICY_DEPTH: usize = 32;
 /// Most elements of a list literal in a policy.
 pub const POLICY_LIST: usize = 256;
+/// Longest pattern of `like` or `matches`, in bytes.
+pub const POLICY_PATTERN_BYTES: usize = 256;
+/// Most memory of one compiled pattern, in bytes.
+pub const POLICY_PATTERN_SIZE: usize = 16 * 1024;
+/// Deepest nesting of groups in a pattern.
+pub const POLICY_PATTERN_DEPTH: u32 = 16;
+/// Most patterns and quantifiers of a policy.
+pub const POLICY_PATTERNS: usize = 16;
+/// Longest text of a fact that a pattern is tried on, in bytes; on a longer one the verdict is unknown.
+pub const POLICY_MATCH_BYTES: usize = 1024;
+/// Deepest nesting of quantifiers in a policy.
+pub const POLICY_QUANTIFIERS: usize = 2;
+/// Most steps that a quantifier takes over all its elements; of one that would take more the verdict is unknown.
+pub const POLICY_STEPS: usize = 100_000;
 
 /// Longest description of a tribe, in bytes. Shared by all peers.
 pub const DESCRIPTION_BYTES: usize = 1024;

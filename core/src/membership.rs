@@ -2,16 +2,17 @@
 //!
 //! Membership is a pure function, without memory, of tribes, placements, policies and facts: placed out
 //! by hand beats placed in by hand beats any policy that is true. Every node computes it for every
-//! node; it never travels. What is kept here is only the last result, so that a change recomputes no
-//! more than it touches.
+//! node; it never travels. What is kept here is only the last result and who reads what, so that a change
+//! recomputes no more than it touches: of the policies those that read a fact that changed, of the nodes
+//! those that changed.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    Facts, NodeId, NodeName, PolicyName, TribeName, Verdict,
-    state::{Placement, Reading, State},
+    FactName, Facts, NodeId, NodeName, Policy, PolicyName, TribeName, Verdict,
+    state::{Placement, State},
 };
 
 /// Why a node is in a tribe.
@@ -24,27 +25,10 @@ pub enum Reason {
     Policy(PolicyName),
 }
 
-/// Why a node would be in a tribe; empty if it is out.
-pub(crate) fn reasons(
-    reading: &Reading,
-    tribe: &TribeName,
-    name: &NodeName,
-    facts: &Facts,
-) -> Vec<Reason> {
-    let placement = reading.placements.get(tribe).and_then(|placements| placements.get(name));
-    if placement == Some(&Placement::Left) {
-        return Vec::new();
+impl Reason {
+    fn is_rule(&self, rule: &PolicyName) -> bool {
+        matches!(self, Self::Policy(name) if name == rule)
     }
-    let joined = (placement == Some(&Placement::Joined)).then_some(Reason::Joined);
-    let by_policy = reading
-        .policies
-        .iter()
-        .filter(|(policy, read)| read.tribe == *tribe && !reading.disabled.contains(*policy))
-        .filter(|(_, read)| {
-            read.policy.as_ref().is_some_and(|policy| policy.evaluate(facts) == Verdict::True)
-        })
-        .map(|(policy, _)| Reason::Policy(policy.clone()));
-    joined.into_iter().chain(by_policy).collect()
 }
 
 /// A node that came into a tribe, went out, or is in for other reasons.
@@ -69,6 +53,10 @@ impl Moved {
 #[derive(Debug, Default)]
 pub(crate) struct Memberships {
     tribes: BTreeMap<TribeName, BTreeMap<NodeId, Vec<Reason>>>,
+    /// The policies that place nodes: those of tribes that exist, switched on and understood here.
+    rules: BTreeMap<TribeName, BTreeMap<PolicyName, Policy>>,
+    /// The tribes whose rules read a fact. INVARIANT: as `rules` say.
+    readers: BTreeMap<FactName, BTreeSet<TribeName>>,
     /// The node that holds each name.
     holders: BTreeMap<NodeName, NodeId>,
 }
@@ -87,16 +75,10 @@ impl Memberships {
         self.tribes.iter().filter(move |(_, members)| members.contains_key(&node)).map(|(t, _)| t)
     }
 
-    /// Tribes that some node is in by this policy.
+    /// The tribe that this policy places nodes in, as it was last looked at.
     pub(crate) fn tribes_by<'a>(&'a self, policy: &'a str) -> impl Iterator<Item = &'a TribeName> {
-        let by_it = move |reason: &Reason| match reason {
-            Reason::Policy(name) => name.as_str() == policy,
-            Reason::Joined => false,
-        };
-        self.tribes
-            .iter()
-            .filter(move |(_, members)| members.values().flatten().any(by_it))
-            .map(|(tribe, _)| tribe)
+        let rules = self.rules.iter();
+        rules.filter(move |(_, rules)| rules.contains_key(policy)).map(|(tribe, _)| tribe)
     }
 
     /// The node that holds a name.
@@ -111,12 +93,16 @@ impl Memberships {
 
     /// A tribe, its placements or policies changed.
     pub(crate) fn update_tribe(&mut self, state: &State, tribe: &TribeName) -> Vec<Moved> {
+        self.read_rules(state, tribe);
         let exists = state.reading().tribes.contains_key(tribe);
         let after: BTreeMap<NodeId, Vec<Reason>> = self
             .holders
             .iter()
             .filter(|_| exists)
-            .filter_map(|(name, id)| Some((*id, self.reasons_of(state, tribe, name, *id)?)))
+            .filter_map(|(name, id)| {
+                let reasons = self.reasons(state, tribe, name, *id, None);
+                (!reasons.is_empty()).then_some((*id, reasons))
+            })
             .collect();
         let before = if after.is_empty() {
             self.tribes.remove(tribe).unwrap_or_default()
@@ -138,8 +124,28 @@ impl Memberships {
             .collect()
     }
 
-    /// A node's facts changed.
-    pub(crate) fn update_facts(&mut self, state: &State, node: NodeId) -> Vec<Moved> {
+    /// A node's facts changed; these were they before.
+    pub(crate) fn update_facts(
+        &mut self,
+        state: &State,
+        node: NodeId,
+        before: &Facts,
+    ) -> Vec<Moved> {
+        let Some(owner) = state.owner(node) else { return Vec::new() };
+        let changed: BTreeSet<&FactName> = before.changed(owner.facts()).collect();
+        let readers = changed.iter().filter_map(|name| self.readers.get(*name)).flatten();
+        let tribes: BTreeSet<TribeName> = readers.cloned().collect();
+        self.judge(state, node, tribes, Some(&changed))
+    }
+
+    /// Judges a node again for some tribes, by the rules that read what changed, or by all.
+    fn judge(
+        &mut self,
+        state: &State,
+        node: NodeId,
+        tribes: impl IntoIterator<Item = TribeName>,
+        changed: Option<&BTreeSet<&FactName>>,
+    ) -> Vec<Moved> {
         let Some(name) = state.owner(node).and_then(|owner| owner.node()).map(|node| &node.name)
         else {
             return Vec::new();
@@ -148,11 +154,41 @@ impl Memberships {
             return Vec::new();
         }
         let mut moves = Vec::new();
-        for tribe in state.reading().tribes.keys() {
-            let after = self.reasons_of(state, tribe, name, node).unwrap_or_default();
-            moves.extend(self.set(tribe, node, after));
+        for tribe in tribes {
+            let after = self.reasons(state, &tribe, name, node, changed);
+            moves.extend(self.set(&tribe, node, after));
         }
         moves
+    }
+
+    /// Reads the rules of a tribe again.
+    fn read_rules(&mut self, state: &State, tribe: &TribeName) {
+        for policy in self.rules.remove(tribe).iter().flat_map(BTreeMap::values) {
+            for fact in policy.reads() {
+                if let Some(tribes) = self.readers.get_mut(fact) {
+                    tribes.remove(tribe);
+                    if tribes.is_empty() {
+                        self.readers.remove(fact);
+                    }
+                }
+            }
+        }
+        let reading = state.reading();
+        if !reading.tribes.contains_key(tribe) {
+            return;
+        }
+        let rules: BTreeMap<PolicyName, Policy> = reading
+            .policies
+            .iter()
+            .filter(|(name, read)| read.tribe == *tribe && !reading.disabled.contains(*name))
+            .filter_map(|(name, read)| Some((name.clone(), read.policy.clone()?)))
+            .collect();
+        for fact in rules.values().flat_map(Policy::reads) {
+            self.readers.entry(fact.clone()).or_default().insert(tribe.clone());
+        }
+        if !rules.is_empty() {
+            self.rules.insert(tribe.clone(), rules);
+        }
     }
 
     /// A node's name, or who holds it, changed.
@@ -178,21 +214,41 @@ impl Memberships {
             .collect();
         self.holders = holders;
         for id in fresh {
-            moves.extend(self.update_facts(state, id));
+            let tribes: Vec<TribeName> = state.reading().tribes.keys().cloned().collect();
+            moves.extend(self.judge(state, id, tribes, None));
         }
         moves
     }
 
-    fn reasons_of(
+    /// Why a node would be in a tribe; empty if it is out. What rules say that read nothing that changed
+    /// is known.
+    fn reasons(
         &self,
         state: &State,
         tribe: &TribeName,
         name: &NodeName,
         node: NodeId,
-    ) -> Option<Vec<Reason>> {
-        let facts = state.owner(node)?.facts();
-        let reasons = reasons(state.reading(), tribe, name, facts);
-        (!reasons.is_empty()).then_some(reasons)
+        changed: Option<&BTreeSet<&FactName>>,
+    ) -> Vec<Reason> {
+        let Some(owner) = state.owner(node) else { return Vec::new() };
+        let placements = state.reading().placements.get(tribe);
+        let placement = placements.and_then(|placements| placements.get(name));
+        if placement == Some(&Placement::Left) {
+            return Vec::new();
+        }
+        let before = self.tribes.get(tribe).and_then(|members| members.get(&node));
+        let is_true = |rule: &PolicyName, policy: &Policy| match changed {
+            Some(changed) if !policy.reads().any(|fact| changed.contains(fact)) => {
+                before.is_some_and(|reasons| reasons.iter().any(|reason| reason.is_rule(rule)))
+            }
+            _ => policy.evaluate(owner.facts()) == Verdict::True,
+        };
+        let joined = (placement == Some(&Placement::Joined)).then_some(Reason::Joined);
+        let rules = self.rules.get(tribe).into_iter().flatten();
+        let by_rule = rules
+            .filter(|(rule, policy)| is_true(rule, policy))
+            .map(|(rule, _)| Reason::Policy(rule.clone()));
+        joined.into_iter().chain(by_rule).collect()
     }
 
     fn set(&mut self, tribe: &TribeName, node: NodeId, after: Vec<Reason>) -> Option<Moved> {
@@ -223,4 +279,156 @@ fn holders(state: &State) -> BTreeMap<NodeName, NodeId> {
         *held = (*held).max(claim);
     }
     holders.into_iter().map(|(name, (_, _, id))| (name, id)).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::{
+        Source, Value,
+        state::{
+            Applied, Form as _, Key, Kind, NodeBody, Owned, PlacementBody, PolicyBody, Record,
+            Shared, TribeBody, What,
+        },
+    };
+
+    const NOW_MS: u64 = 1_000_000_000;
+
+    /// Applies a record, and lets memberships follow as the engine does.
+    fn apply(state: &mut State, memberships: &mut Memberships, record: Record) {
+        let Applied::Fresh(changes) = state.apply(record, NOW_MS) else { return };
+        for change in changes {
+            match change.what {
+                What::Facts(id, before) => {
+                    let _ = memberships.update_facts(state, id, &before);
+                }
+                What::Node(_) => {
+                    let _ = memberships.update_names(state);
+                }
+                What::Shared(key) => {
+                    let named = match key.kind {
+                        Kind::TRIBE => vec![TribeName::parse(&key.name).unwrap()],
+                        Kind::PLACEMENT => {
+                            vec![TribeName::parse(key.name.split('/').next().unwrap()).unwrap()]
+                        }
+                        _ => {
+                            let now = state.reading().policies.get(&*key.name);
+                            let now = now.map(|read| read.tribe.clone());
+                            memberships.tribes_by(&key.name).cloned().chain(now).collect()
+                        }
+                    };
+                    for tribe in named {
+                        let _ = memberships.update_tribe(state, &tribe);
+                    }
+                }
+                _ => {}
+            }
+        }
+    }
+
+    #[derive(Debug, Clone)]
+    enum Step {
+        Tribe(u8, bool),
+        Policy(u8, Option<(u8, u8)>),
+        Placement(u8, u8, Option<Placement>),
+        Node(u8, u8),
+        Facts(u8, [Option<u8>; 3]),
+    }
+
+    const TEXTS: [&str; 6] =
+        ["true", "{{a}} == 1", "{{b}} > 1", "{{a}} == {{b}}", "not exists({{c}})", "{{c}} != 2"];
+
+    fn any_step() -> impl Strategy<Value = Step> {
+        let placement = prop::sample::select(vec![
+            None,
+            Some(Placement::Joined),
+            Some(Placement::Left),
+            Some(Placement::Automatic),
+        ]);
+        prop_oneof![
+            1 => (0..2_u8, prop::bool::weighted(0.8)).prop_map(|(t, is)| Step::Tribe(t, is)),
+            2 => (0..3_u8, prop::option::weighted(0.8, (0..2_u8, 0..6_u8)))
+                .prop_map(|(name, body)| Step::Policy(name, body)),
+            1 => (0..2_u8, 0..3_u8, placement).prop_map(|(t, n, p)| Step::Placement(t, n, p)),
+            1 => (0..3_u8, 0..3_u8).prop_map(|(id, name)| Step::Node(id, name)),
+            4 => (0..3_u8, prop::array::uniform3(prop::option::of(0..3_u8)))
+                .prop_map(|(id, facts)| Step::Facts(id, facts)),
+        ]
+    }
+
+    fn record(at: usize, step: &Step) -> Record {
+        let shared = |key, body| {
+            let stamp = crate::state::Stamp { time: (at as u64 + 1) << 16, node: NodeId(9) };
+            Record::Shared(Shared { key, stamp, base: None, body })
+        };
+        let owned = |id: u8, kind, body| {
+            let seq = at as u64 + 1;
+            Record::Owned(Owned { owner: NodeId(id.into()), epoch: 1, seq, kind, body })
+        };
+        match step {
+            Step::Tribe(tribe, is) => {
+                let body = is.then(|| TribeBody { description: String::new() }.to_body());
+                shared(Key::new(Kind::TRIBE, &format!("t{tribe}")), body)
+            }
+            Step::Policy(name, body) => {
+                let body = body.map(|(tribe, text)| {
+                    let tribe = TribeName::parse(&format!("t{tribe}")).unwrap();
+                    let text = TEXTS[usize::from(text)].into();
+                    PolicyBody { tribe, level: 1, text }.to_body()
+                });
+                shared(Key::new(Kind::POLICY, &format!("p{name}")), body)
+            }
+            Step::Placement(tribe, node, placement) => {
+                let key = Key::pair(Kind::PLACEMENT, &format!("t{tribe}"), &format!("n{node}"));
+                let body = placement.map(|placement| PlacementBody { placement }.to_body());
+                shared(key, body)
+            }
+            Step::Node(id, name) => {
+                let body = NodeBody {
+                    name: NodeName::parse(&format!("n{name}")).unwrap(),
+                    address: "10.0.0.1:6000".parse().unwrap(),
+                    version: String::new(),
+                    level: 1,
+                    left: false,
+                    yielded: false,
+                    memberships: 0,
+                    kinds: vec![Kind::NODE, Kind::FACTS],
+                };
+                owned(*id, Kind::NODE, body.to_body())
+            }
+            Step::Facts(id, values) => {
+                let mut facts = Facts::new();
+                for (name, value) in ["a", "b", "c"].into_iter().zip(values) {
+                    if let Some(value) = value {
+                        let value = Value::from(i64::from(*value));
+                        facts.insert(FactName::parse(name).unwrap(), value, Source::Start);
+                    }
+                }
+                owned(*id, Kind::FACTS, facts.to_body())
+            }
+        }
+    }
+
+    proptest! {
+        /// Whatever changed, memberships are as if all were computed anew.
+        #[test]
+        fn what_is_recomputed_is_all_that_changed(
+            steps in prop::collection::vec(any_step(), 1..40),
+        ) {
+            let (mut state, mut memberships) = (State::new(), Memberships::default());
+            for (at, step) in steps.iter().enumerate() {
+                apply(&mut state, &mut memberships, record(at, step));
+                let mut anew = Memberships::default();
+                let _ = anew.update_names(&state);
+                for tribe in state.reading().tribes.keys() {
+                    let _ = anew.update_tribe(&state, tribe);
+                }
+                prop_assert_eq!(&memberships.tribes, &anew.tribes, "{:?}", step);
+                prop_assert_eq!(&memberships.rules, &anew.rules, "{:?}", step);
+                prop_assert_eq!(&memberships.readers, &anew.readers, "{:?}", step);
+            }
+        }
+    }
 }

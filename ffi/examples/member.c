@@ -117,19 +117,41 @@ static void print_reply(const char *command, tribe_status status, tribe_error *e
   tribe_error_free(error);
 }
 
+static void print_tribes(const tribe_member *member) {
+  printf("\"tribes\":[");
+  for (size_t at = 0; at < tribe_member_tribe_count(member); at++) {
+    if (at > 0) putchar(',');
+    print_json_text(tribe_member_tribe_at(member, at));
+  }
+  putchar(']');
+}
+
 static void print_member(const tribe_member *member) {
   printf("{\"kind\":\"member\"");
   print_field("name", tribe_member_name(member));
   print_field("id", tribe_member_id(member));
   print_field("address", tribe_member_address(member));
   print_field("state", tribe_member_state_name(member));
-  printf(",\"tribes\":[");
-  for (size_t at = 0; at < tribe_member_tribe_count(member); at++) {
-    if (at > 0) putchar(',');
-    print_json_text(tribe_member_tribe_at(member, at));
-  }
-  printf("],\"facts\":%s", tribe_member_facts(member).ptr);
+  putchar(',');
+  print_tribes(member);
+  printf(",\"facts\":%s", tribe_member_facts(member).ptr);
   end_line();
+}
+
+/* Who was met before there was anyone to hear of it. */
+static void print_known(tribe_node *node) {
+  tribe_members *members = NULL;
+  MUST(tribe_member_list(node, TRIBE_S(""), &members, &error));
+  for (size_t at = 0; at < tribe_members_count(members); at++) {
+    const tribe_member *member = tribe_members_at(members, at);
+    printf("{\"kind\":\"known\"");
+    print_field("subject", tribe_member_name(member));
+    printf(",\"body\":{");
+    print_tribes(member);
+    putchar('}');
+    end_line();
+  }
+  tribe_members_free(members);
 }
 
 /* Prints the events there are. False once there will be no more. */
@@ -395,6 +417,7 @@ int main(int argc, char **argv) {
   tribe_config_free(config);
   MUST(tribe_events_subscribe(node, &events, &error));
   print_started(node);
+  print_known(node);
   for (size_t at = 0; at < chosen.policy_count; at++) create_policy(node, &chosen.policies[at]);
   for (size_t at = 0; at < chosen.tribe_count; at++) join(node, tribe_cstr(chosen.tribes[at]));
 

@@ -472,6 +472,11 @@ typedef struct tribe_names tribe_names;
 typedef struct tribe_node tribe_node;
 
 /**
+ * A policy on its own, judged without a node.
+ */
+typedef struct tribe_policy tribe_policy;
+
+/**
  * How a service is served.
  */
 typedef struct tribe_serve_options tribe_serve_options;
@@ -1038,6 +1043,66 @@ TRIBE_NODISCARD
 tribe_status tribe_tribe_list(const tribe_node *node,
                               tribe_text **out,
                               tribe_error **err);
+
+/**
+ * Reads the text of a policy. Free it with tribe_policy_free().
+ *
+ * A text that is no policy gives TRIBE_STATUS_POLICY and an error with line, column and detail.
+ */
+TRIBE_API
+TRIBE_NODISCARD
+tribe_status tribe_policy_parse(tribe_str text,
+                                tribe_policy **out,
+                                tribe_error **err);
+
+/**
+ * Frees a policy. NULL is allowed.
+ */
+TRIBE_API void tribe_policy_free(tribe_policy *policy);
+
+/**
+ * The policy in its one canonical form. It lives as long as `policy`. Empty if `policy` is NULL.
+ */
+TRIBE_API
+tribe_str tribe_policy_text(const tribe_policy *policy);
+
+/**
+ * The lowest level of the policy language that has all this policy uses. 0 if `policy` is NULL.
+ */
+TRIBE_API
+uint32_t tribe_policy_level(const tribe_policy *policy);
+
+/**
+ * What a policy says of facts, a JSON object by name.
+ */
+TRIBE_API
+TRIBE_NODISCARD
+tribe_status tribe_policy_eval(const tribe_policy *policy,
+                               tribe_str facts,
+                               tribe_verdict *out,
+                               tribe_error **err);
+
+/**
+ * Why a policy says it of facts: a JSON object with `satisfied`, `text` (a tree for people) and `tree`
+ * (for machines). Free it with tribe_text_free().
+ */
+TRIBE_API
+TRIBE_NODISCARD
+tribe_status tribe_policy_explain_facts(const tribe_policy *policy,
+                                        tribe_str facts,
+                                        tribe_text **out,
+                                        tribe_error **err);
+
+/**
+ * What may be a mistake in a policy, judged by itself and by the facts of nodes, a JSON array of objects;
+ * empty: no nodes. Each name is several lines. Free it with tribe_names_free().
+ */
+TRIBE_API
+TRIBE_NODISCARD
+tribe_status tribe_policy_check(const tribe_policy *policy,
+                                tribe_str nodes,
+                                tribe_names **out,
+                                tribe_error **err);
 
 /**
  * Creates a policy for a tribe, and the tribe if there is none of that name. The nodes that match are

@@ -3,11 +3,11 @@
 use std::{mem::MaybeUninit, ptr::NonNull};
 
 use serde_json::{Value, json};
-use tribe::{Member, Policy, PolicyInfo};
+use tribe::{Facts, Member, PolicyInfo, Source};
 
 use crate::{
-    Error, Node, Status, Str, Text, Written,
-    handle::{Required, call, live, offer},
+    Error, Names, Node, Status, Str, Text, Written,
+    handle::{Required, call, call_or, live, offer},
     member::find,
 };
 
@@ -31,6 +31,126 @@ impl From<tribe::Verdict> for Verdict {
             tribe::Verdict::Unknown(_) => Self::Unknown,
         }
     }
+}
+
+/// A policy on its own, judged without a node.
+#[derive(Debug)]
+pub struct Policy {
+    policy: tribe::Policy,
+    text: Text,
+}
+
+/// Reads the text of a policy. Free it with tribe_policy_free().
+///
+/// A text that is no policy gives TRIBE_STATUS_POLICY and an error with line, column and detail.
+#[unsafe(no_mangle)]
+#[must_use]
+pub extern "C" fn tribe_policy_parse(
+    text: Str,
+    out: Option<&mut MaybeUninit<Box<Policy>>>,
+    err: Option<&mut MaybeUninit<Box<Error>>>,
+) -> Status {
+    call(err, || {
+        let out = out.required("out")?;
+        let policy = tribe::Policy::parse(text.read("text")?)?;
+        let text = Text::new(policy.to_string());
+        out.write(Box::new(Policy { policy, text }));
+        Ok(())
+    })
+}
+
+/// Frees a policy. NULL is allowed.
+#[unsafe(no_mangle)]
+pub extern "C" fn tribe_policy_free(policy: Option<Box<Policy>>) {
+    call_or((), || drop(policy));
+}
+
+/// The policy in its one canonical form. It lives as long as `policy`. Empty if `policy` is NULL.
+#[unsafe(no_mangle)]
+pub extern "C" fn tribe_policy_text(policy: Option<&Policy>) -> Str {
+    policy.map_or(Str::EMPTY, |policy| policy.text.borrow())
+}
+
+/// The lowest level of the policy language that has all this policy uses. 0 if `policy` is NULL.
+#[unsafe(no_mangle)]
+pub extern "C" fn tribe_policy_level(policy: Option<&Policy>) -> u32 {
+    policy.map_or(0, |policy| policy.policy.level().into())
+}
+
+/// What a policy says of facts, a JSON object by name.
+#[unsafe(no_mangle)]
+#[must_use]
+pub extern "C" fn tribe_policy_eval(
+    policy: Option<&Policy>,
+    facts: Str,
+    out: Option<&mut MaybeUninit<Verdict>>,
+    err: Option<&mut MaybeUninit<Box<Error>>>,
+) -> Status {
+    call(err, || {
+        let out = out.required("out")?;
+        let policy = policy.required("policy")?;
+        out.write(policy.policy.evaluate(&facts_of(facts)?).into());
+        Ok(())
+    })
+}
+
+/// Why a policy says it of facts: a JSON object with `satisfied`, `text` (a tree for people) and `tree`
+/// (for machines). Free it with tribe_text_free().
+#[unsafe(no_mangle)]
+#[must_use]
+pub extern "C" fn tribe_policy_explain_facts(
+    policy: Option<&Policy>,
+    facts: Str,
+    out: Option<&mut MaybeUninit<Box<Text>>>,
+    err: Option<&mut MaybeUninit<Box<Error>>>,
+) -> Status {
+    call(err, || {
+        let out = out.required("out")?;
+        let policy = policy.required("policy")?;
+        let explanation = policy.policy.explain(&facts_of(facts)?);
+        out.write(Box::new(Text::json(&json!({
+            "satisfied": explanation.verdict.is_satisfied(),
+            "text": explanation.to_string(),
+            "tree": explanation,
+        }))));
+        Ok(())
+    })
+}
+
+/// What may be a mistake in a policy, judged by itself and by the facts of nodes, a JSON array of objects;
+/// empty: no nodes. Each name is several lines. Free it with tribe_names_free().
+#[unsafe(no_mangle)]
+#[must_use]
+pub extern "C" fn tribe_policy_check(
+    policy: Option<&Policy>,
+    nodes: Str,
+    out: Option<&mut MaybeUninit<Box<Names>>>,
+    err: Option<&mut MaybeUninit<Box<Error>>>,
+) -> Status {
+    call(err, || {
+        let out = out.required("out")?;
+        let policy = policy.required("policy")?;
+        let nodes = match nodes.read_optional("nodes")? {
+            None => Vec::new(),
+            Some(nodes) => serde_json::from_str(nodes).map_err(|error| not_facts(&error))?,
+        };
+        let nodes: Vec<Facts> = nodes.iter().map(facts).collect::<Result<_, Error>>()?;
+        let warnings = policy.policy.check(&nodes);
+        out.write(Box::new(Names::new(warnings.iter().map(tribe::PolicyWarning::render))));
+        Ok(())
+    })
+}
+
+fn facts_of(json: Str) -> Result<Facts, Error> {
+    facts(&serde_json::from_str(json.read("facts")?).map_err(|error| not_facts(&error))?)
+}
+
+fn facts(object: &serde_json::Map<String, Value>) -> Result<Facts, Error> {
+    Ok(Facts::from_json(object, Source::Start)?)
+}
+
+fn not_facts(error: &serde_json::Error) -> Error {
+    Error::new(Status::FactValue, format_args!("not facts in JSON: {error}"))
 }
 
 /// Creates a policy for a tribe, and the tribe if there is none of that name. The nodes that match are
@@ -153,7 +273,7 @@ pub extern "C" fn tribe_policy_evaluate(
         let out = out.required("out")?;
         let (text, member) = (text.read("text")?, member.read_optional("member")?);
         let node = node.required("node")?.open()?;
-        let policy = Policy::parse(text)?;
+        let policy = tribe::Policy::parse(text)?;
         let view = node.view();
         out.write(policy.evaluate(&find(&view, node, member)?.facts).into());
         Ok(())

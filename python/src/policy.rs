@@ -31,6 +31,16 @@ impl Policy {
         Ok(guard(|| truth(&self.policy.evaluate(&facts)))?)
     }
 
+    fn level(&self) -> PyResult<u16> {
+        Ok(guard(|| self.policy.level())?)
+    }
+
+    fn check(&self, nodes: Vec<Bound<'_, PyDict>>) -> PyResult<Vec<String>> {
+        let nodes: Vec<Facts> = nodes.iter().map(fact::of_any_host).collect::<PyResult<_>>()?;
+        let warnings = guard(|| self.policy.check(&nodes))?;
+        Ok(warnings.iter().map(tribe::PolicyWarning::render).collect())
+    }
+
     fn explain(&self, facts: &Bound<'_, PyDict>) -> PyResult<Explained> {
         explain(&self.policy, &fact::of_any_host(facts)?)
     }

@@ -76,3 +76,12 @@ def test_a_value_no_fact_can_have_is_refused(value: Any) -> None:
 def test_a_type_no_fact_can_have_is_refused(value: Any) -> None:
     with pytest.raises(TypeError, match="fact"):
         tribe.Policy("{{a}} == b").evaluate({"a": value})
+
+
+def test_a_policy_is_checked_against_the_nodes_there_are() -> None:
+    policy = tribe.Policy("{{os_dist}} == ubuntu")
+    (warning,) = policy.check([{"os_dist": "Ubuntu"}, {"os_dist": "Ubuntu"}])
+    assert "2 members report `Ubuntu`" in warning
+    assert tribe.Policy("{{os_dist}} == Ubuntu").check() == []
+    assert policy.level == 1
+    assert tribe.Policy("{{a}} like b*").level == 2

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 from tribe import _tribe
 from tribe.types import Explanation, FactValue
@@ -36,6 +36,21 @@ class Policy:
     def text(self) -> str:
         """The policy in its one canonical form."""
         return self._policy.text()
+
+    @property
+    def level(self) -> int:
+        """The lowest level of the language that has all this policy uses."""
+        return self._policy.level()
+
+    def check(self, nodes: Iterable[Mapping[str, FactValue]] = ()) -> list[str]:
+        """Says what may be a mistake, judged by itself and by the facts of the nodes there are.
+
+        >>> print(Policy("{{os_dist}} == ubuntu").check([{"os_dist": "Ubuntu"}])[0])
+        warning[P102]: `ubuntu`, but 1 member reports `Ubuntu`
+          {{os_dist}} == ubuntu
+                         ^^^^^^ did you mean `Ubuntu`?
+        """
+        return self._policy.check([dict(facts) for facts in nodes])
 
     def evaluate(self, facts: Mapping[str, FactValue]) -> bool | None:
         """Is it true for these facts? `None` is unknown, which is no match."""

@@ -17,6 +17,8 @@ use socket2::{Domain, Protocol, Socket, Type};
 
 /// What `ETH_P_IP` is in <linux/if_ether.h>.
 const ETHERTYPE_IPV4: u16 = 0x0800;
+/// `ETH_P_ALL`.
+const ALL_TYPES: u16 = 0x0003;
 const ROOM_BYTES: usize = 32 * 1024 * 1024;
 const PACKET_BYTES: usize = 70_000;
 const TCP: u8 = 6;
@@ -45,7 +47,16 @@ impl Capture {
     /// # Errors
     /// If we may not.
     pub fn start(addresses: BTreeSet<Ipv4Addr>) -> io::Result<Self> {
-        let protocol = Protocol::from(i32::from(ETHERTYPE_IPV4.to_be()));
+        Self::hear(ETHERTYPE_IPV4, addresses)
+    }
+
+    /// Begins to listen on a switch, whose packets are for others.
+    pub(crate) fn start_on_switch(addresses: BTreeSet<Ipv4Addr>) -> io::Result<Self> {
+        Self::hear(ALL_TYPES, addresses)
+    }
+
+    fn hear(types: u16, addresses: BTreeSet<Ipv4Addr>) -> io::Result<Self> {
+        let protocol = Protocol::from(i32::from(types.to_be()));
         // Without the link's header: a packet begins with IP's.
         let mut socket = Socket::new(Domain::PACKET, Type::DGRAM, Some(protocol))?;
         // What the system gives of it.
@@ -104,6 +115,9 @@ struct Packets {
 
 impl Packets {
     fn take(&mut self, packet: &[u8], addresses: &BTreeSet<Ipv4Addr>) {
+        if packet.len() < 20 || packet[0] >> 4 != 4 {
+            return;
+        }
         let header = usize::from(packet[0] & 0x0f) * 4;
         let length = usize::from(u16::from_be_bytes([packet[2], packet[3]]));
         let ip = |at: usize| Ipv4Addr::from_octets(packet[at..at + 4].try_into().unwrap());

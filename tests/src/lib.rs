@@ -38,6 +38,7 @@ mod process;
 mod program;
 mod random;
 mod snapctl;
+mod tasks;
 mod wait;
 
 pub use address::free_address;
@@ -51,6 +52,7 @@ pub use node::Node;
 pub use process::{Process, Ran};
 pub use program::{CProgram, Program, python};
 pub use random::Random;
+pub use tasks::runs;
 pub use wait::{LONG, report, say, wait_equal, wait_until, wait_until_within};
 
 /// Is the whole of a long test wanted, or what an ordinary run has time for?

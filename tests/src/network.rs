@@ -2,16 +2,21 @@
 //! namespace as well. Nothing of it is seen from the rest of the machine; only root can make it.
 
 use std::{
-    fs,
+    fs::{self, File},
     net::Ipv4Addr,
+    os::fd::AsFd,
     path::Path,
     process::Command,
     sync::atomic::{AtomicU8, Ordering},
 };
 
-use rustix::process::{Pid, Signal, geteuid, kill_process};
+use rustix::{
+    process::{Pid, Signal, geteuid, kill_process},
+    thread::{LinkNameSpaceType, move_into_link_name_space},
+};
 
 use crate::{
+    capture::Capture,
     process::{Ran, command},
     wait::say,
 };
@@ -109,6 +114,25 @@ impl Network {
         Place { namespace: Some(self.namespace(host)) }
     }
 
+    /// Does something on a host, such as opening a socket, which stays there.
+    ///
+    /// # Panics
+    /// If there is none of that name, or what is done panics.
+    pub fn on<T: Send>(&self, host: &str, act: impl FnOnce() -> T + Send) -> T {
+        assert!(self.hosts.iter().any(|known| known == host), "the network has no host {host}");
+        within(&self.namespace(host), act)
+    }
+
+    /// Hears all that goes from or to these hosts, as the switch does.
+    ///
+    /// # Panics
+    /// If we may not.
+    #[must_use]
+    pub fn capture(&self, hosts: &[&str]) -> Capture {
+        let addresses = hosts.iter().map(|host| self.ip(host)).collect();
+        within(&self.switch(), || Capture::start_on_switch(addresses).unwrap())
+    }
+
     /// Pulls the cable of a host.
     ///
     /// # Panics
@@ -184,6 +208,18 @@ impl Place {
         ip.args(["netns", "exec", namespace]).arg(program);
         ip
     }
+}
+
+/// Does something in a namespace, on a thread of its own: it does not come back from there.
+fn within<T: Send>(namespace: &str, act: impl FnOnce() -> T + Send) -> T {
+    let there = File::open(Path::new(NAMESPACES).join(namespace)).unwrap();
+    std::thread::scope(|scope| {
+        let done = scope.spawn(|| {
+            move_into_link_name_space(there.as_fd(), Some(LinkNameSpaceType::Network)).unwrap();
+            act()
+        });
+        done.join().unwrap()
+    })
 }
 
 fn ip(line: &str) {

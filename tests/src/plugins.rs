@@ -56,18 +56,56 @@ fn build(args: &[&str]) -> PathBuf {
 /// If it cannot be installed, or there is none of that name.
 #[must_use]
 pub fn pypi(name: &str) -> PathBuf {
+    existing(environment().join("bin").join(name))
+}
+
+/// A plugin in Python of which this is the source in the project, as a file of its name in this directory.
+///
+/// # Panics
+/// If it cannot be made.
+#[must_use]
+pub fn python(source: &str, dir: &Path) -> PathBuf {
+    let source = workspace().join(source);
+    let text = fs::read_to_string(&source).unwrap();
+    let interpreter = existing(environment().join("bin/python"));
+    let path = dir.join(source.file_stem().unwrap());
+    script(&path, &format!("#!{}\n{text}", interpreter.display()))
+}
+
+/// A plugin that is a good one, but on the node whose data is in a directory of this name, where it is
+/// a broken one.
+///
+/// # Panics
+/// If it cannot be made.
+#[must_use]
+pub fn broken_on(node: &str, broken: &Path, good: &Path, path: &Path) -> PathBuf {
+    let (broken, good) = (broken.display(), good.display());
+    // It runs from the data of its node.
+    let text =
+        format!("#!/bin/sh\ncase $0 in */{node}/*) exec {broken} ;; esac\nexec {good} \"$@\"\n");
+    script(path, &text)
+}
+
+/// Writes a program.
+fn script(path: &Path, text: &str) -> PathBuf {
+    fs::write(path, text).unwrap();
+    fs::set_permissions(path, fs::Permissions::from_mode(0o755)).unwrap();
+    path.to_owned()
+}
+
+/// Where snap's library for Python is, and the plugins of PyPI.
+fn environment() -> &'static Path {
     static DIR: OnceLock<PathBuf> = OnceLock::new();
-    let dir = DIR.get_or_init(|| {
+    DIR.get_or_init(|| {
         // The tests of snapd have theirs there, too.
         let dir = target().join("tmp/snap-plugin-lib-py");
         let script = workspace().join("agent/tests/plugins/setup");
         Ran::new(Command::new(script).arg(&dir)).done();
         dir
-    });
-    existing(dir.join("bin").join(name))
+    })
 }
 
-/// A plugin that does not work: `crash`, `hang` or `garbage`.
+/// A plugin that does not work: `crash`, `hang`, `garbage` or `preamble`.
 ///
 /// # Panics
 /// If there is none of that name.

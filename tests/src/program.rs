@@ -11,7 +11,7 @@ use std::{
     time::SystemTime,
 };
 
-use serde_json::Value;
+use serde_json::{Value, json};
 use tempfile::TempDir;
 
 use crate::{
@@ -168,17 +168,40 @@ impl Program {
 
     /// Waits until it has printed an event of this kind and subject whose body has this, or a line of this
     /// kind with such fields.
-    pub fn hears(&self, kind: &str, subject: &str, part: &Value) -> Value {
-        let mut found = None;
-        let what = format!("{} hears {kind} of {subject} with {part}", self.name);
-        wait_until(&what, || {
-            found = self.lines().into_iter().find(|line| {
-                let told = line["kind"] == kind && line["subject"] == subject;
-                told && includes(&line["body"], part)
-            });
-            found.is_some()
+    pub fn hears(&self, kind: &str, subject: &str, part: &Value) {
+        wait_until(&format!("{} hears {kind} of {subject} with {part}", self.name), || {
+            self.has_heard(kind, subject, part)
         });
-        found.unwrap_or_default()
+    }
+
+    /// Waits until it knows a node: it was there when it began to listen, or it joined later.
+    pub fn meets(&self, node: &str) {
+        wait_until(&format!("{} meets {node}", self.name), || {
+            let known = self.has_heard("known", node, &json!({}));
+            known || self.has_heard("member-joined", node, &json!({}))
+        });
+    }
+
+    /// Waits until it knows a node as member of a tribe: it was when it began to listen, or came later.
+    pub fn meets_in(&self, tribe: &str, node: &str) {
+        let became = json!({"node": node, "member": true});
+        wait_until(&format!("{} meets {node} in {tribe}", self.name), || {
+            let lines = self.lines();
+            let known = lines.iter().any(|line| {
+                let tribes = line["body"]["tribes"].as_array();
+                line["kind"] == "known"
+                    && line["subject"] == node
+                    && tribes.is_some_and(|tribes| tribes.iter().any(|name| name == tribe))
+            });
+            known || self.has_heard("membership-changed", tribe, &became)
+        });
+    }
+
+    fn has_heard(&self, kind: &str, subject: &str, part: &Value) -> bool {
+        self.lines().iter().any(|line| {
+            let told = line["kind"] == kind && line["subject"] == subject;
+            told && includes(&line["body"], part)
+        })
     }
 }
 

@@ -17,9 +17,9 @@ pub(super) async fn missing(
     Ok(node.wait(written, timeout).await?.into_iter().map(String::from).collect())
 }
 
-/// What may be a mistake in a policy, in one line.
+/// What may be a mistake in a policy, with the place and what was meant.
 pub(super) fn warning(warning: &tribe::PolicyWarning) -> String {
-    format!("{warning}, did you mean `{}`?", warning.fix().replacement)
+    warning.render()
 }
 
 pub(super) fn member(member: &tribe::Member) -> api::Member {

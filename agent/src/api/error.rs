@@ -35,13 +35,13 @@ impl ApiError {
         Self::new(StatusCode::BAD_REQUEST, code, message)
     }
 
-    pub(crate) fn help(mut self, help: impl Into<String>) -> Self {
-        self.body.help = Some(help.into());
+    pub(crate) fn detail(mut self, detail: impl Into<String>) -> Self {
+        self.body.detail = Some(detail.into());
         self
     }
 
-    pub(crate) fn detail(mut self, detail: impl Into<String>) -> Self {
-        self.body.detail = Some(detail.into());
+    pub(crate) fn help(mut self, help: impl Into<String>) -> Self {
+        self.body.help = Some(help.into());
         self
     }
 

@@ -8,6 +8,7 @@ mod convert;
 mod error;
 mod events;
 mod extract;
+mod guard;
 mod members;
 mod metrics;
 mod node;

@@ -1,17 +1,17 @@
 //! Policies: which nodes a tribe takes by itself.
 
 use axum::{Json, extract::State, http::StatusCode};
-use tribe::Verdict;
+use tribe::{CommandError, Verdict};
 use tribe_api::{
-    Changed, CreatePolicy, ErrorReply, Explanation, Policy, PolicyChange, PolicyCreated,
-    PolicyQuery, PolicyTest, TestPolicy, WaitQuery,
+    Changed, CreatePolicy, ErrorReply, Explanation, ForceQuery, Policy, PolicyChange,
+    PolicyCreated, PolicyQuery, PolicyTest, TestPolicy, WaitQuery,
 };
 
 use super::{
     App, convert,
     error::ApiError,
     extract::{Body, Path, Query, Wait},
-    trial,
+    guard, trial,
 };
 
 /// All policies, or those of one tribe.
@@ -31,7 +31,9 @@ pub(super) async fn list(
     Ok(Json(view.policies.values().filter(wanted).map(convert::policy).collect()))
 }
 
-/// Create a policy, and its tribe if there is none of that name.
+/// Create or replace a policy, and create its tribe if there is none of that name.
+///
+/// Refused with 409 if it replaces one and would move many members out of a tribe.
 #[utoipa::path(
     post,
     path = "/v3/policies",
@@ -45,7 +47,20 @@ pub(super) async fn create(
     Body(policy): Body<CreatePolicy>,
 ) -> Result<Json<PolicyCreated>, ApiError> {
     let node = app.node()?;
-    let created = node.create_policy(&policy.name, &policy.text, &policy.tribe).await?;
+    let CreatePolicy { name, text, tribe, replace, strict, force } = policy;
+    let parsed = tribe::Policy::parse(&text).map_err(CommandError::from)?;
+    let view = node.view();
+    if strict {
+        guard::strict(&view, &parsed)?;
+    }
+    if replace && !force {
+        guard::replacing(&view, &name, &parsed, &tribe)?;
+    }
+    let created = if replace {
+        node.replace_policy(&name, &text, &tribe).await?
+    } else {
+        node.create_policy(&name, &text, &tribe).await?
+    };
     Ok(Json(PolicyCreated {
         missing: convert::missing(node, &created.written, wait).await?,
         tribe_created: created.tribe_created,
@@ -69,6 +84,8 @@ pub(super) async fn one(
 }
 
 /// Switch a policy on or off.
+///
+/// Refused with 409 if that would move many members out of its tribe.
 #[utoipa::path(
     patch,
     path = "/v3/policies/{policy}",
@@ -80,33 +97,42 @@ pub(super) async fn change(
     State(app): State<App>,
     Path(name): Path<String>,
     Wait(wait): Wait,
-    Body(PolicyChange { enabled }): Body<PolicyChange>,
+    Body(PolicyChange { enabled, force }): Body<PolicyChange>,
 ) -> Result<Json<Changed>, ApiError> {
     let node = app.node()?;
+    if !enabled && !force {
+        guard::removing(&node.view(), &name, "switching off")?;
+    }
     let written = node.enable_policy(&name, enabled).await?;
     let missing = convert::missing(node, &written, wait).await?;
     Ok(Json(Changed { missing, note: None }))
 }
 
 /// Delete a policy.
+///
+/// Refused with 409 if that would move many members out of its tribe.
 #[utoipa::path(
     delete,
     path = "/v3/policies/{policy}",
-    params(("policy" = String, Path, description = "Name of the policy"), WaitQuery),
+    params(("policy" = String, Path, description = "Name of the policy"), WaitQuery, ForceQuery),
     responses((status = 200, body = Changed), (status = "default", body = ErrorReply))
 )]
 pub(super) async fn delete(
     State(app): State<App>,
     Path(name): Path<String>,
     Wait(wait): Wait,
+    Query(ForceQuery { force }): Query<ForceQuery>,
 ) -> Result<Json<Changed>, ApiError> {
     let node = app.node()?;
+    if !force {
+        guard::removing(&node.view(), &name, "deleting")?;
+    }
     let written = node.delete_policy(&name).await?;
     let missing = convert::missing(node, &written, wait).await?;
     Ok(Json(Changed { missing, note: None }))
 }
 
-/// Try a policy on the nodes there are, without writing anything.
+/// Try a policy on the nodes there are, or on given facts, without writing anything.
 #[utoipa::path(
     post,
     path = "/v3/policies/test",
@@ -117,8 +143,10 @@ pub(super) async fn test(
     State(app): State<App>,
     Body(test): Body<TestPolicy>,
 ) -> Result<Json<PolicyTest>, ApiError> {
-    let view = app.node()?.view();
-    Ok(Json(trial::run(&view, &test)?))
+    Ok(Json(match &test.facts {
+        Some(facts) => trial::on_facts(&test, facts)?,
+        None => trial::run(&app.node()?.view(), &test)?,
+    }))
 }
 
 /// Why a policy is true for a node, or not.

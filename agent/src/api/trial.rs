@@ -1,6 +1,6 @@
-//! What a policy would do, told without writing it: a pure function of a view.
+//! What a policy would do, told without writing it: a pure function of a view, or of given facts.
 
-use tribe::{CommandError, Member, Placement, Policy, TribeName, Verdict, View};
+use tribe::{CommandError, Facts, Member, Placement, Policy, Source, TribeName, Verdict, View};
 use tribe_api::{PolicyTest, TestPolicy, UnknownNode};
 
 use super::{convert, error::ApiError};
@@ -8,9 +8,10 @@ use super::{convert, error::ApiError};
 /// Tries a policy on all nodes of a view.
 pub(super) fn run(view: &View, test: &TestPolicy) -> Result<PolicyTest, ApiError> {
     let policy = Policy::parse(&test.text).map_err(CommandError::from)?;
-    let known = view.members.values().flat_map(|member| member.facts.iter());
-    let warnings = policy.warnings(known.map(|(name, _)| name.as_str()));
+    let warnings = policy.check(nodes(view).map(|member| &*member.facts));
     let mut result = PolicyTest {
+        text: policy.to_string(),
+        level: policy.level(),
         warnings: warnings.iter().map(convert::warning).collect(),
         ..PolicyTest::default()
     };
@@ -34,8 +35,34 @@ pub(super) fn run(view: &View, test: &TestPolicy) -> Result<PolicyTest, ApiError
     Ok(result)
 }
 
+/// Tries a policy on facts, of whatever node.
+pub(super) fn on_facts(
+    test: &TestPolicy,
+    facts: &serde_json::Map<String, serde_json::Value>,
+) -> Result<PolicyTest, ApiError> {
+    let policy = Policy::parse(&test.text).map_err(CommandError::from)?;
+    let facts = Facts::from_json(facts, Source::Start).map_err(CommandError::from)?;
+    let name = facts.get("node_name").map_or_else(|| "facts".into(), |fact| fact.value.to_string());
+    let explanation = policy.explain(&facts);
+    let mut result = PolicyTest {
+        text: policy.to_string(),
+        level: policy.level(),
+        warnings: policy.check([&facts]).iter().map(convert::warning).collect(),
+        explanation: Some(explanation.to_string()),
+        ..PolicyTest::default()
+    };
+    match policy.evaluate(&facts) {
+        Verdict::True => result.matches.push(name),
+        Verdict::False => result.no_match.push(name),
+        Verdict::Unknown(reason) => {
+            result.unknown.push(UnknownNode { node: name, reason: reason.to_string() });
+        }
+    }
+    Ok(result)
+}
+
 /// The nodes of a view, dead ones too, each name once: a node that took over a name counts, its predecessor does not.
-fn nodes(view: &View) -> impl Iterator<Item = &Member> {
+pub(super) fn nodes(view: &View) -> impl Iterator<Item = &Member> {
     view.members.values().filter(|member| {
         view.member(member.name.as_str()).is_some_and(|holder| holder.id == member.id)
     })

@@ -41,10 +41,18 @@ pub(crate) fn print(settings: &Settings) -> Result<String, fmt::Error> {
     plugin_settings::print(plugins, &mut out, line)?;
     line(&mut out, "  dir", plugin_dir.value.display(), &plugin_dir.origin)?;
     writeln!(out, "capabilities:")?;
-    let CapabilitySettings { load_from_tribes, plugins, serve_to } = capabilities;
+    let CapabilitySettings {
+        load_from_tribes,
+        plugins,
+        serve_to,
+        serve_plugins,
+        serve_concurrency,
+    } = capabilities;
     line(&mut out, "  load_from_tribes", &load_from_tribes.value, &load_from_tribes.origin)?;
     line(&mut out, "  plugins", &plugins.value, &plugins.origin)?;
     line(&mut out, "  serve_to", &serve_to.value, &serve_to.origin)?;
+    line(&mut out, "  serve_plugins", &serve_plugins.value, &serve_plugins.origin)?;
+    line(&mut out, "  serve_concurrency", serve_concurrency.value, &serve_concurrency.origin)?;
     writeln!(out, "tribe:")?;
     line(&mut out, "  enable", tribe.enable.value, &tribe.enable.origin)?;
     line(&mut out, "  name", &tribe.name.value, &tribe.name.origin)?;
@@ -58,6 +66,7 @@ pub(crate) fn print(settings: &Settings) -> Result<String, fmt::Error> {
     line(&mut out, "  seeds", seeds, &tribe.seeds.origin)?;
     let hold_down = duration::show(tribe.hold_down.value);
     line(&mut out, "  hold_down", hold_down, &tribe.hold_down.origin)?;
+    line(&mut out, "  facts_dir", tribe.facts_dir.value.display(), &tribe.facts_dir.origin)?;
     if let Some(Given { value, origin }) = &tribe.keys {
         match value.fingerprint() {
             Some(fingerprint) => writeln!(out, "  # key {fingerprint} from {origin}")?,

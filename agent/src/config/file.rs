@@ -76,6 +76,8 @@ struct CapabilitySection {
     load_from_tribes: Option<Spanned<Vec<String>>>,
     plugins: Option<Spanned<Vec<String>>>,
     serve_to: Option<Spanned<Vec<String>>>,
+    serve_plugins: Option<Spanned<Vec<String>>>,
+    serve_concurrency: Option<Spanned<u64>>,
 }
 
 /// The section `spool`.
@@ -109,6 +111,7 @@ struct TribeSection {
     key: Option<Spanned<String>>,
     plaintext: Option<Spanned<bool>>,
     facts: Option<BTreeMap<String, RawValue>>,
+    facts_dir: Option<Spanned<PathBuf>>,
     hold_down: Option<Spanned<String>>,
 }
 
@@ -168,6 +171,8 @@ impl Reader<'_> {
             load_from_tribes: self.given(capabilities.load_from_tribes),
             allowed_plugins: self.given(capabilities.plugins),
             serve_to: self.given(capabilities.serve_to),
+            serve_plugins: self.given(capabilities.serve_plugins),
+            serve_concurrency: self.given(capabilities.serve_concurrency),
             tasks: TaskLayer {
                 discover: self.given(file.auto_discover_path),
                 spool_size: self.given(spool.size),
@@ -182,6 +187,7 @@ impl Reader<'_> {
             advertise: self.given(tribe.advertise),
             seeds: tribe.seeds.map(|seeds| self.map(seeds, |seeds| seeds.0)),
             key: only_key(keys.into_iter().flatten(), problems),
+            facts_dir: self.given(tribe.facts_dir),
             hold_down: self.given(tribe.hold_down),
             facts: self.facts(tribe.facts.unwrap_or_default(), problems),
         }

@@ -34,7 +34,7 @@ pub(crate) use self::{
 };
 use crate::{
     args::RunArgs,
-    capability::{Capabilities, Patterns},
+    capability::{Capabilities, Patterns, SERVE_CONCURRENCY},
     failure::{Exit, Failure},
     log::{self, LogFormat},
 };
@@ -70,6 +70,8 @@ pub(crate) struct CapabilitySettings {
     pub(crate) load_from_tribes: Given<Patterns>,
     pub(crate) plugins: Given<Patterns>,
     pub(crate) serve_to: Given<Patterns>,
+    pub(crate) serve_plugins: Given<Patterns>,
+    pub(crate) serve_concurrency: Given<usize>,
 }
 
 impl CapabilitySettings {
@@ -79,6 +81,8 @@ impl CapabilitySettings {
             load_from_tribes: self.load_from_tribes.value.clone(),
             plugins: self.plugins.value.clone(),
             serve_to: self.serve_to.value.clone(),
+            serve_plugins: self.serve_plugins.value.clone(),
+            serve_concurrency: self.serve_concurrency.value,
         }
     }
 }
@@ -123,6 +127,8 @@ struct Layer {
     load_from_tribes: Option<Given<Vec<String>>>,
     allowed_plugins: Option<Given<Vec<String>>>,
     serve_to: Option<Given<Vec<String>>>,
+    serve_plugins: Option<Given<Vec<String>>>,
+    serve_concurrency: Option<Given<u64>>,
     /// Only the file has it.
     tasks: task_settings::TaskLayer,
     enable: Option<Given<bool>>,
@@ -133,6 +139,7 @@ struct Layer {
     advertise: Option<Given<String>>,
     seeds: Option<Given<Vec<String>>>,
     key: Option<Given<KeyFrom>>,
+    facts_dir: Option<Given<PathBuf>>,
     hold_down: Option<Given<String>>,
     /// Lower sources first.
     facts: Vec<Given<RawFact>>,
@@ -205,11 +212,20 @@ fn resolve(file: Option<PathBuf>, mut layer: Layer, problems: &mut Problems) -> 
     let socket = or_default(socket.clone(), DEFAULT_SOCKET.into());
     let data_dir = or_default(data_dir.clone(), DEFAULT_DATA_DIR.into());
     let plugin_dir = or_default(layer.plugin_dir.clone(), DEFAULT_PLUGIN_DIR.into());
-    let capabilities = CapabilitySettings {
-        load_from_tribes: patterns(layer.load_from_tribes.clone()),
-        plugins: patterns(layer.allowed_plugins.clone()),
-        serve_to: patterns(layer.serve_to.clone()),
+    let default = Capabilities::default();
+    let concurrency = or_default(
+        layer.serve_concurrency.clone(),
+        default.serve_concurrency.try_into().unwrap_or(1),
+    );
+    let serve_concurrency = problems.parse(concurrency, |number| check_concurrency(*number));
+    let capabilities = |serve_concurrency| CapabilitySettings {
+        load_from_tribes: patterns(layer.load_from_tribes.clone(), &default.load_from_tribes),
+        plugins: patterns(layer.allowed_plugins.clone(), &default.plugins),
+        serve_to: patterns(layer.serve_to.clone(), &default.serve_to),
+        serve_plugins: patterns(layer.serve_plugins.clone(), &default.serve_plugins),
+        serve_concurrency,
     };
+    let capabilities = serve_concurrency.map(capabilities);
     let tasks = task_settings::resolve(&layer.tasks, &data_dir.value, problems);
     let tribe = tribe_settings::resolve(layer, problems);
     Some(Settings {
@@ -220,16 +236,26 @@ fn resolve(file: Option<PathBuf>, mut layer: Layer, problems: &mut Problems) -> 
         data_dir,
         plugins: plugins?,
         plugin_dir,
-        capabilities,
+        capabilities: capabilities?,
         tasks: tasks?,
         tribe: tribe?,
     })
 }
 
-/// What nobody allows is not allowed.
-fn patterns(given: Option<Given<Vec<String>>>) -> Given<Patterns> {
-    let Given { value, origin } = or_default(given, Vec::new());
-    Given { value: Patterns::new(value.iter().map(String::as_str)), origin }
+fn patterns(given: Option<Given<Vec<String>>>, default: &Patterns) -> Given<Patterns> {
+    let read = |Given { value, origin }: Given<Vec<String>>| Given {
+        value: Patterns::new(value.iter().map(String::as_str)),
+        origin,
+    };
+    or_default(given.map(read), default.clone())
+}
+
+fn check_concurrency(number: u64) -> Result<usize, String> {
+    let allowed = usize::try_from(number).ok().filter(|number| SERVE_CONCURRENCY.contains(number));
+    allowed.ok_or_else(|| {
+        let (least, most) = (SERVE_CONCURRENCY.start(), SERVE_CONCURRENCY.end());
+        format!("`{number}` is no number of batches at a time, use {least} to {most}")
+    })
 }
 
 fn or_default<T>(given: Option<Given<T>>, default: T) -> Given<T> {
@@ -251,6 +277,8 @@ impl Layer {
             load_from_tribes: self.load_from_tribes.or(lower.load_from_tribes),
             allowed_plugins: self.allowed_plugins.or(lower.allowed_plugins),
             serve_to: self.serve_to.or(lower.serve_to),
+            serve_plugins: self.serve_plugins.or(lower.serve_plugins),
+            serve_concurrency: self.serve_concurrency.or(lower.serve_concurrency),
             tasks: lower.tasks,
             enable: self.enable.or(lower.enable),
             name: self.name.or(lower.name),
@@ -260,6 +288,7 @@ impl Layer {
             advertise: self.advertise.or(lower.advertise),
             seeds: self.seeds.or(lower.seeds),
             key: self.key.or(lower.key),
+            facts_dir: self.facts_dir.or(lower.facts_dir),
             hold_down: self.hold_down.or(lower.hold_down),
             facts,
         }

@@ -61,6 +61,14 @@ fn tribes_may_do_here_what_the_file_says_and_nothing_else() {
     assert!(some.check_tribe(&tribe("edge")).is_err() && some.serve_to.is_empty());
     let shown = print(&settings).unwrap();
     assert!(shown.contains("  load_from_tribes: [\"core\", \"rack-*\"]"), "{shown}");
+    let text = "capabilities: {serve_to: [core], serve_plugins: [influx*], serve_concurrency: 8}\n";
+    let some = load_file(text).unwrap().capabilities.capabilities();
+    assert!(some.serve_plugins.name("influxdb") && !some.serve_plugins.name("file"));
+    assert_eq!(some.serve_concurrency, 8);
+    check_error(
+        "capabilities:\n  serve_concurrency: 0\n",
+        "error: /etc/snap/snapd.yaml:2:22: `0` is no number of batches at a time, use 1 to 10000",
+    );
 }
 
 #[test]

@@ -2,6 +2,7 @@
 
 use std::{
     net::{IpAddr, Ipv4Addr, SocketAddr},
+    path::PathBuf,
     time::Duration,
 };
 
@@ -11,6 +12,8 @@ use super::{Given, KeyFrom, Layer, Origin, Problems, RawFact, duration, or_defau
 
 /// The port nodes meet at unless told otherwise, as in snap.
 const DEFAULT_PORT: u16 = 6000;
+/// Where files with facts of this host are, unless told otherwise.
+const DEFAULT_FACTS_DIR: &str = "/etc/snap/facts.d";
 /// How long a node goes on acting for a tribe it fell out of, unless told otherwise.
 const DEFAULT_HOLD_DOWN: Duration = Duration::from_secs(10);
 
@@ -29,6 +32,7 @@ pub(crate) struct TribeSettings {
     /// `None` with tribe mode off: then no key is read.
     pub(crate) keys: Option<Given<Keys>>,
     pub(crate) facts: Facts,
+    pub(crate) facts_dir: Given<PathBuf>,
     pub(crate) hold_down: Given<Duration>,
 }
 
@@ -80,6 +84,7 @@ pub(super) fn resolve(layer: Layer, problems: &mut Problems) -> Option<TribeSett
     };
     let seeds = or_default(layer.seeds, Vec::new());
     let seeds = problems.parse(seeds, |list| list.iter().map(|seed| parse_seed(seed)).collect());
+    let facts_dir = or_default(layer.facts_dir, DEFAULT_FACTS_DIR.into());
     let hold_down = or_default(layer.hold_down, duration::show(DEFAULT_HOLD_DOWN));
     let hold_down = problems.parse(hold_down, |text| duration::parse(text));
     let facts = facts(layer.facts, problems);
@@ -95,6 +100,7 @@ pub(super) fn resolve(layer: Layer, problems: &mut Problems) -> Option<TribeSett
         seeds: seeds?,
         keys,
         facts,
+        facts_dir,
         hold_down: hold_down?,
     })
 }

@@ -17,18 +17,18 @@ use super::{
 pub(super) fn metric(raw: rpc::Metric, version: i64) -> Metric {
     let now = Time::now();
     let element = |raw: rpc::NamespaceElement| Element {
-        value: text(&raw.value),
-        name: text(&raw.name),
-        description: text(&raw.description),
+        value: into_text(raw.value),
+        name: into_text(raw.name),
+        description: into_text(raw.description),
     };
     Metric {
         namespace: Namespace(raw.namespace.into_iter().map(element).collect()),
         version: if raw.version < 1 { version } else { raw.version },
-        tags: raw.tags.into_iter().map(|(key, value)| (key, text(&value))).collect(),
+        tags: raw.tags.into_iter().map(|(key, value)| (key, into_text(value))).collect(),
         timestamp: raw.timestamp.map_or(now, time),
         advertised: raw.last_advertised_time.map_or(now, time),
-        unit: text(&raw.unit),
-        description: text(&raw.description),
+        unit: into_text(raw.unit),
+        description: into_text(raw.description),
         data: raw.data.map(data),
     }
 }
@@ -93,6 +93,11 @@ pub(super) fn text(bytes: &[u8]) -> String {
     String::from_utf8_lossy(bytes).into_owned()
 }
 
+/// The same bytes as text, if they are text.
+fn into_text(bytes: Vec<u8>) -> String {
+    String::from_utf8(bytes).unwrap_or_else(|error| text(error.as_bytes()))
+}
+
 fn time(raw: rpc::Time) -> Time {
     Time { sec: raw.sec, nsec: raw.nsec }
 }
@@ -104,7 +109,7 @@ pub(super) fn time_to_rpc(time: Time) -> rpc::Time {
 fn data(raw: rpc::metric::Data) -> Data {
     use rpc::metric::Data as Raw;
     match raw {
-        Raw::StringData(value) => Data::Text(text(&value)),
+        Raw::StringData(value) => Data::Text(into_text(value)),
         Raw::Float32Data(value) => Data::Float32(value),
         Raw::Float64Data(value) => Data::Float64(value),
         Raw::Int32Data(value) => Data::Int32(value),

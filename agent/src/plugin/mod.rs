@@ -55,7 +55,7 @@ pub(crate) use self::{
     once::{Once, run as run_once},
     prefix::ByPrefix,
     process::{ExecArgs, exec},
-    session::{Collection, Session},
+    session::{Collection, Session, SessionLife},
     store::{StoreError, StoredFile, Upload},
     stream::StreamOptions,
     tls::{Tls, TlsFiles},
@@ -64,4 +64,4 @@ pub(crate) use self::{
 };
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

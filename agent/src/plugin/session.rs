@@ -7,7 +7,7 @@
 
 use std::{
     collections::BTreeMap,
-    sync::{Arc, Mutex, PoisonError},
+    sync::{Arc, Mutex, PoisonError, Weak},
     time::Instant,
 };
 
@@ -38,6 +38,10 @@ pub(crate) struct Collection {
 /// to clone; it ends with the last clone and the last stream.
 #[derive(Debug, Clone)]
 pub(crate) struct Session(Arc<Shared>);
+
+/// Tells whether a session is over, and does not keep it from ending.
+#[derive(Debug)]
+pub(crate) struct SessionLife(Weak<Shared>);
 
 #[derive(Debug)]
 struct Shared {
@@ -90,6 +94,11 @@ impl Session {
     /// The task.
     pub(crate) fn task(&self) -> &str {
         &self.0.task
+    }
+
+    /// Whether it is over.
+    pub(crate) fn life(&self) -> SessionLife {
+        SessionLife(Arc::downgrade(&self.0))
     }
 
     /// Could these metrics be collected now? Asks no plugin.
@@ -231,6 +240,13 @@ impl Session {
             metric.version = version;
         }
         Ok(answers.into_iter().flatten().flatten().chain(rest).collect())
+    }
+}
+
+impl SessionLife {
+    /// Has the last holder of the session let it go?
+    pub(crate) fn is_over(&self) -> bool {
+        self.0.strong_count() == 0
     }
 }
 

@@ -223,7 +223,7 @@ impl Driver {
         // Tasks before plugins end, and after plugins begin: a task finds what it needs.
         self.tasks.end_unwanted(&wishes);
         self.plugins.step(&wishes);
-        self.tasks.step(&wishes);
+        self.tasks.step(&wishes, self.plugins.is_loading());
         self.retain(&view);
         self.show(&wishes);
     }

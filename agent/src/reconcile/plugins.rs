@@ -32,6 +32,8 @@ use crate::{
 const PARALLEL: usize = 4;
 /// The pause before the first new try of what failed; it doubles with each.
 const FIRST_PAUSE: Duration = Duration::from_secs(1);
+/// Pauses up to this are too short to think that a file is not to be had.
+const FETCH_PATIENCE: Duration = Duration::from_secs(4);
 /// How long the item of what was loaded by hand may take to be seen.
 const PIN_TIME: Duration = Duration::from_secs(30);
 /// The longest pause.
@@ -61,6 +63,8 @@ pub(super) struct Tools {
 struct Slot {
     phase: Phase,
     pause: Duration,
+    /// Why the last try failed; shown until another has passed.
+    failure: Option<Failure>,
     /// It was loaded by hand, and its item is not seen yet.
     pinned_until: Option<Instant>,
 }
@@ -76,7 +80,7 @@ enum Phase {
     /// Another version of the same plugin runs.
     Standby(Arc<Plugin>),
     /// It failed, and is tried again.
-    Failed { error: Failure, again: Instant },
+    Failed { again: Instant },
 }
 
 /// Why a file does not run.
@@ -151,10 +155,11 @@ impl Plugins {
                     self.slots.remove(&replaced);
                 }
             }
-            Outcome::Failed(error) => {
+            Outcome::Failed(failure) => {
                 let again = Instant::now() + slot.pause;
                 slot.pause = slot.pause.saturating_mul(2).min(LONGEST_PAUSE);
-                slot.phase = Phase::Failed { error, again };
+                slot.failure = Some(failure);
+                slot.phase = Phase::Failed { again };
             }
             Outcome::Unloaded => match std::mem::replace(&mut slot.phase, Phase::Unloading) {
                 Phase::Standby(other) => slot.phase = Phase::Standby(other),
@@ -166,10 +171,15 @@ impl Plugins {
         is_new
     }
 
+    /// Is a plugin on its way, and was it not for long?
+    pub(super) fn is_loading(&self) -> bool {
+        self.slots.values().any(Slot::is_on_its_way)
+    }
+
     /// When something is to be tried again.
     pub(super) fn again(&self) -> Option<Instant> {
         let times = self.slots.values().filter_map(|slot| match slot.phase {
-            Phase::Failed { again, .. } => Some(again),
+            Phase::Failed { again } => Some(again),
             _ => None,
         });
         times.min()
@@ -178,8 +188,8 @@ impl Plugins {
     /// What fetches failed for may be there now.
     pub(super) fn try_fetches_now(&mut self) {
         for slot in self.slots.values_mut() {
-            if let Phase::Failed { error, again } = &mut slot.phase
-                && error.state == State::Fetching
+            if let Phase::Failed { again } = &mut slot.phase
+                && slot.failure.as_ref().is_some_and(|it| it.state == State::Fetching)
             {
                 *again = Instant::now();
             }
@@ -193,7 +203,10 @@ impl Plugins {
             return entry(if wish.running { State::Waiting } else { State::Stopped }, None);
         };
         match &slot.phase {
-            Phase::Loading => entry(State::Loading, None),
+            Phase::Loading | Phase::Failed { .. } => match &slot.failure {
+                Some(failure) => entry(failure.state, Some(failure.text.clone())),
+                None => entry(State::Loading, None),
+            },
             Phase::Unloading => entry(State::Stopping, None),
             Phase::Running(plugin) => {
                 let health = plugin.health();
@@ -210,7 +223,6 @@ impl Plugins {
                 );
                 entry(State::Conflict, Some(detail))
             }
-            Phase::Failed { error, .. } => entry(error.state, Some(error.text.clone())),
         }
     }
 
@@ -230,15 +242,16 @@ impl Plugins {
     fn begin(&mut self, wanted: &BTreeMap<BlobId, Wanted<'_>>) {
         let now = Instant::now();
         for (blob, of) in wanted {
-            let pause = match self.slots.get(blob) {
-                None => FIRST_PAUSE,
-                Some(Slot { phase: Phase::Failed { again, .. }, pause, .. }) if *again <= now => {
-                    *pause
+            match self.slots.get_mut(blob) {
+                None => {
+                    self.slots.insert(*blob, Slot::new(Phase::Loading));
+                }
+                Some(slot) if matches!(slot.phase, Phase::Failed { again } if again <= now) => {
+                    slot.phase = Phase::Loading;
                 }
                 Some(_) => continue,
-            };
+            }
             let old = self.replaced_by(of, wanted);
-            self.slots.insert(*blob, Slot { pause, ..Slot::new(Phase::Loading) });
             let by_hand = of.items.iter().any(|key| key.source == Source::Local);
             let work = load(self.tools.clone(), of.file.clone(), old, by_hand);
             self.work(*blob, work);
@@ -363,8 +376,17 @@ impl Plugins {
 }
 
 impl Slot {
+    /// Nothing is wrong with it yet: it is being loaded for the first time, or those who have its file are
+    /// not known yet.
+    fn is_on_its_way(&self) -> bool {
+        match &self.failure {
+            None => matches!(self.phase, Phase::Loading),
+            Some(failure) => failure.state == State::Fetching && self.pause <= FETCH_PATIENCE,
+        }
+    }
+
     fn new(phase: Phase) -> Self {
-        Self { phase, pause: FIRST_PAUSE, pinned_until: None }
+        Self { phase, pause: FIRST_PAUSE, failure: None, pinned_until: None }
     }
 }
 

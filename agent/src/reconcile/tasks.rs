@@ -3,8 +3,9 @@
 //!
 //! What a task itself does after that, such as failing or coming to its end, is left to it.
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
+use tokio::time::Instant;
 use tracing::{info, warn};
 
 use super::{
@@ -15,6 +16,9 @@ use crate::{
     remote::Remote,
     task::{self, Format, Manifest, Origin, Scheduler, TaskReport, TaskSpec},
 };
+
+/// The pause before what could not be begun is tried again.
+const PAUSE: Duration = Duration::from_secs(10);
 
 /// The tasks that items asked for.
 #[derive(Debug)]
@@ -27,10 +31,12 @@ pub(super) struct Tasks {
 /// A task that was asked for.
 #[derive(Debug)]
 struct Held {
-    manifest: String,
+    text: String,
+    /// The manifest, or why there is no task.
+    manifest: Result<Arc<Manifest>, String>,
     running: bool,
-    /// Why there is none.
-    refused: Option<String>,
+    /// When what could not be done is tried again.
+    again: Option<Instant>,
 }
 
 impl Tasks {
@@ -56,25 +62,25 @@ impl Tasks {
         }
     }
 
-    /// Begins what is wanted.
-    pub(super) fn step(&mut self, wishes: &BTreeMap<ItemKey, Wish>) {
+    /// Begins what is wanted. While plugins are being loaded a task that lacks something waits for them,
+    /// so it does not fail at every start of snapd.
+    pub(super) fn step(&mut self, wishes: &BTreeMap<ItemKey, Wish>, loading: bool) {
         for (key, wish) in wishes {
-            let Want::Task(manifest) = &wish.want else { continue };
-            match self.held.get_mut(key).filter(|held| held.manifest == *manifest) {
-                Some(held) if held.running == wish.running => {}
-                Some(held) => {
-                    held.running = wish.running;
-                    self.switch(key, wish.running);
-                }
-                None => {
-                    let refused = self.begin(key, manifest, wish.running).err();
-                    if let Some(reason) = &refused {
-                        warn!(task = key.task_id(), reason, "a task cannot run here");
-                    }
-                    let (manifest, running) = (manifest.clone(), wish.running);
-                    self.held.insert(key.clone(), Held { manifest, running, refused });
-                }
+            let Want::Task(text) = &wish.want else { continue };
+            if self.held.get(key).is_none_or(|held| held.is_to_begin(text)) {
+                let held = self.begin(key, text);
+                self.held.insert(key.clone(), held);
             }
+            let Some(held) = self.held.get_mut(key) else { continue };
+            let Ok(manifest) = &held.manifest else { continue };
+            if held.running == wish.running {
+                continue;
+            }
+            if wish.running && loading && !self.scheduler.check(manifest).is_empty() {
+                continue;
+            }
+            held.running = wish.running;
+            self.switch(key, wish.running);
         }
     }
 
@@ -85,9 +91,13 @@ impl Tasks {
 
     /// How an item stands.
     pub(super) fn entry(&self, key: &ItemKey, wish: &Wish) -> Entry {
-        let refused = self.held.get(key).and_then(|held| held.refused.clone());
-        if refused.is_some() {
-            return Entry::new(wish, State::Failed, refused);
+        let held = self.held.get(key);
+        if let Some(Held { manifest: Err(reason), .. }) = held {
+            return Entry::new(wish, State::Failed, Some(reason.clone()));
+        }
+        if wish.running && held.is_some_and(|held| !held.running) {
+            let reason = "it needs plugins that are being loaded".to_owned();
+            return Entry::new(wish, State::Waiting, Some(reason));
         }
         match self.scheduler.one(&key.task_id()) {
             Ok(report) => {
@@ -98,9 +108,21 @@ impl Tasks {
         }
     }
 
-    fn begin(&self, key: &ItemKey, text: &str, running: bool) -> Result<(), String> {
-        let manifest =
-            Manifest::parse(text, Format::Json).map_err(|error| error.lines().join("\n"))?;
+    /// A task that does not run yet.
+    fn begin(&self, key: &ItemKey, text: &str) -> Held {
+        let parsed = Manifest::parse(text, Format::Json);
+        let parsed = parsed.map(Arc::new).map_err(|error| error.lines().join("\n"));
+        let is_readable = parsed.is_ok();
+        let manifest = parsed.and_then(|manifest| self.replace(key, manifest));
+        if let Err(reason) = &manifest {
+            warn!(task = key.task_id(), reason, "a task cannot run here");
+        }
+        // It may be the disk, which may have room by then.
+        let again = (is_readable && manifest.is_err()).then(|| Instant::now() + PAUSE);
+        Held { text: text.to_owned(), manifest, running: false, again }
+    }
+
+    fn replace(&self, key: &ItemKey, manifest: Arc<Manifest>) -> Result<Arc<Manifest>, String> {
         let origin = match &key.source {
             Source::Local => Origin::Local,
             Source::Tribe(tribe) => Origin::Tribe(tribe.to_string()),
@@ -108,11 +130,11 @@ impl Tasks {
         let spec = TaskSpec {
             id: key.task_id(),
             name: key.name.to_string(),
-            manifest: Arc::new(manifest),
+            manifest: Arc::clone(&manifest),
             origin,
-            start: running,
+            start: false,
         };
-        self.scheduler.replace(spec).map(|_| ()).map_err(|error| error.to_string())
+        self.scheduler.replace(spec).map(|_| manifest).map_err(|error| error.to_string())
     }
 
     fn switch(&self, key: &ItemKey, running: bool) {
@@ -130,6 +152,13 @@ impl Tasks {
         if let Err(error) = done {
             warn!(task = id, %error, "a task does not do what is wanted");
         }
+    }
+}
+
+impl Held {
+    /// Is it to be done as this says, and not yet?
+    fn is_to_begin(&self, text: &str) -> bool {
+        self.text != text || self.again.is_some_and(|again| again <= Instant::now())
     }
 }
 
@@ -167,7 +196,7 @@ fn aside(report: &TaskReport) -> Option<String> {
         let queue = step.queue.as_ref().filter(|queue| queue.set_aside > 0)?;
         let last = queue.aside.last().and_then(|aside| aside.failure.as_deref());
         let why = last.map(|why| format!(", the last one: {why}")).unwrap_or_default();
-        Some(format!("{}: {} batches are set aside{why}", step.path, queue.set_aside))
+        Some(format!("{}: batches set aside: {}{why}", step.path, queue.set_aside))
     });
     let lines: Vec<String> = lines.collect();
     (!lines.is_empty()).then(|| lines.join("\n"))

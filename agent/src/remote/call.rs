@@ -3,27 +3,34 @@
 use std::{
     collections::BTreeMap,
     fmt, io,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{Arc, Mutex, MutexGuard, PoisonError, Weak},
     time::Duration,
 };
 
-use tokio::time::{Instant, timeout};
-use tribe::{MemberState, Node, NodeName, ServiceStream, Target, View};
+use tokio::time::{Instant, interval, timeout};
+use tribe::{MemberState, Node, NodeName, ServiceStream, Target};
 
 use super::{
+    find::{Callee, FindError, find, in_order},
     frame,
     message::{Outcome, Work},
-    plugin_of, service_name,
+    service_name,
 };
 use crate::{
-    plugin::{Config, Identity, Metric, Wanted, batch},
+    plugin::{Config, Metric, Session, SessionLife, Wanted, batch},
     task::{Place, Tried},
 };
 
-/// How long one batch may take elsewhere: what a plugin has, and the way there and back.
+/// How long one part of a batch may take elsewhere: what a plugin has, and the way there and back.
 const WORK_TIME: Duration = Duration::from_secs(11);
-/// A stream that was not used for so long is closed: its task may be gone.
+/// Most bytes of metrics in one part: what a plugin takes in one call.
+const PART_BYTES: usize = 3 * 1024 * 1024 + 512 * 1024;
+/// A stream that was not used for so long is closed.
 const IDLE_TIME: Duration = Duration::from_secs(600);
+/// How often streams are looked for that nobody needs any more.
+const SWEEP_PERIOD: Duration = Duration::from_secs(5);
+/// How often it is looked whether a node that does not answer is there at all.
+const LOOK_PERIOD: Duration = Duration::from_millis(250);
 
 /// The calls of this node's tasks to other nodes. Cheap to clone.
 #[derive(Clone)]
@@ -32,20 +39,29 @@ pub(crate) struct Remote(Arc<Shared>);
 struct Shared {
     node: Node,
     /// The stream that each step used last, while nothing is under way on it.
-    open: Mutex<BTreeMap<(String, String), Open>>,
+    open: Mutex<BTreeMap<Key, Open>>,
+}
+
+/// A step of a task.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+struct Key {
+    task: String,
+    path: String,
 }
 
 struct Open {
     callee: Callee,
     stream: ServiceStream,
     used: Instant,
+    /// It is closed when the run of the task that opened it is over.
+    life: SessionLife,
 }
 
 /// A step that is to be done elsewhere.
 #[derive(Debug)]
 pub(crate) struct Step<'a> {
-    /// The task, unique on this node.
-    pub(crate) task: &'a str,
+    /// The run of the task.
+    pub(crate) session: &'a Session,
     /// The step in it.
     pub(crate) path: &'a str,
     pub(crate) place: &'a Place,
@@ -69,20 +85,12 @@ pub(crate) struct Done {
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub(crate) enum RemoteError {
-    /// Nobody there has the plugin now.
-    #[error("no live member of {place} offers plugin `{plugin}`")]
-    NoOffer {
-        /// Where the step is to run.
-        place: Place,
-        /// The plugin.
-        plugin: Wanted,
-    },
+    /// There is nobody to ask.
+    #[error(transparent)]
+    Find(#[from] FindError),
     /// All who have it were tried.
     #[error("{0}")]
     Tried(String),
-    /// What came back is no metrics. The other node's fault.
-    #[error("node `{0}` sent back what is no metrics")]
-    Malformed(NodeName),
 }
 
 /// Why one node did not do it.
@@ -91,107 +99,76 @@ enum CallError {
     /// It cannot be reached, or its stream broke. The work may have been done all the same.
     #[error("{0}")]
     Unreachable(String),
+    /// It is known to be gone. The work may have been done all the same.
+    #[error("it is down")]
+    Down,
     /// It did not answer in time. The work may have been done all the same.
     #[error("no answer within {0} s")]
     Slow(u64),
     /// It tried, and failed.
     #[error("{0}")]
     Failed(String),
-}
-
-/// A member that has the plugin.
-#[derive(Debug, Clone, PartialEq, Eq)]
-struct Callee {
-    node: NodeName,
-    plugin: Identity,
-}
-
-/// Who could do a step: live members of its place that offer the plugin, in the newest version that is
-/// offered unless one is named.
-fn candidates(view: &View, place: &Place, plugin: &Wanted) -> Vec<Callee> {
-    let there = view.members.values().filter(|member| {
-        member.state == MemberState::Alive
-            && match place {
-                Place::Here => false,
-                Place::Node(name) => member.name == *name,
-                Place::Tribe(tribe) => member.tribes.contains(tribe),
-            }
-    });
-    let offered = there.filter_map(|member| {
-        let services = member.offers.services.iter();
-        let plugins = services.filter_map(|service| plugin_of(service.as_str()));
-        let newest = plugins.filter(|of| plugin.is(of)).max_by_key(|of| of.version)?;
-        Some(Callee { node: member.name.clone(), plugin: newest })
-    });
-    let mut callees: Vec<_> = offered.collect();
-    let newest = callees.iter().map(|callee| callee.plugin.version).max();
-    callees.retain(|callee| Some(callee.plugin.version) == newest);
-    callees
+    /// What came back is no metrics. The other node's fault.
+    #[error("it sent back what is no metrics")]
+    Malformed,
 }
 
 impl Remote {
     /// Calls from this node.
     pub(crate) fn new(node: Node) -> Self {
-        Self(Arc::new(Shared { node, open: Mutex::default() }))
+        let shared = Arc::new(Shared { node, open: Mutex::default() });
+        tokio::spawn(sweep(Arc::downgrade(&shared)));
+        Self(shared)
     }
 
     /// Has a batch processed or published: by whom it was done last, else by any other who can. It is done
     /// at least once when this returns well, perhaps more than once.
     pub(crate) async fn run(&self, step: &Step<'_>, metrics: &[Metric]) -> Done {
-        let callees = self.in_order(step, candidates(&self.0.node.view(), step.place, step.plugin));
-        let mut work = Work {
-            task: format!("{} {}", step.task, step.path),
-            metrics: Vec::new(),
-            config: batch::encode_config(step.config),
+        let found = find(&self.0.node.view(), step.place, step.plugin);
+        let callees = match found {
+            Ok(callees) => callees,
+            Err(error) => return Done { result: Err(error.into()), node: None, tried: Vec::new() },
         };
-        batch::encode(metrics, &mut work.metrics);
+        let last = self.0.lock().get(&step.key()).map(|open| open.callee.clone());
+        let seed = [self.0.node.name().as_str(), step.session.task(), step.path];
+        let works = step.works(metrics);
         let mut tried = Vec::new();
-        for callee in callees {
-            match self.call(step, &callee, &work).await {
-                Ok(outcome) => {
-                    let node = callee.node;
-                    let result = batch::decode(&outcome.metrics);
-                    let result = result.map_err(|_| RemoteError::Malformed(node.clone()));
-                    return Done { result, node: Some(node), tried };
-                }
+        for callee in in_order(callees, last.as_ref(), seed) {
+            match self.batch(step, &callee, &works).await {
+                Ok(metrics) => return Done { result: Ok(metrics), node: Some(callee.node), tried },
                 Err(error) => {
                     let (node, failure) = (callee.node.to_string(), error.to_string());
                     tried.push(Tried { node, failure });
                 }
             }
         }
-        let error = if tried.is_empty() {
-            RemoteError::NoOffer { place: step.place.clone(), plugin: step.plugin.clone() }
-        } else {
-            let texts: Vec<_> =
-                tried.iter().map(|it| format!("node `{}`: {}", it.node, it.failure)).collect();
-            RemoteError::Tried(texts.join("; "))
-        };
-        Done { result: Err(error), node: None, tried }
+        let texts: Vec<_> =
+            tried.iter().map(|it| format!("node `{}`: {}", it.node, it.failure)).collect();
+        Done { result: Err(RemoteError::Tried(texts.join("; "))), node: None, tried }
     }
 
     /// A task is gone: its streams end.
     pub(crate) fn forget(&self, task: &str) {
-        self.lock().retain(|(of, _), _| of != task);
+        self.0.lock().retain(|key, _| key.task != task);
     }
 
-    /// Whom the step has a stream to comes first. The others begin where a number made of this node and
-    /// task has it, so that not all nodes go to the same one.
-    fn in_order(&self, step: &Step<'_>, mut callees: Vec<Callee>) -> Vec<Callee> {
-        let key = (step.task.to_owned(), step.path.to_owned());
-        let open = self.lock().get(&key).map(|open| open.callee.clone());
-        let at = match callees.iter().position(|callee| Some(callee) == open.as_ref()) {
-            Some(at) => at,
-            None => {
-                let seed = self.0.node.name().as_str().bytes().chain(step.task.bytes());
-                let sum = seed.fold(0_usize, |sum, byte| {
-                    sum.wrapping_mul(31).wrapping_add(usize::from(byte))
-                });
-                sum.checked_rem(callees.len()).unwrap_or_default()
-            }
-        };
-        callees.rotate_left(at);
-        callees
+    /// Has one node do the parts of a batch, one after the other.
+    async fn batch(
+        &self,
+        step: &Step<'_>,
+        callee: &Callee,
+        works: &[Work],
+    ) -> Result<Vec<Metric>, CallError> {
+        let mut metrics = Vec::new();
+        for work in works {
+            let called = tokio::select! {
+                called = self.call(step, callee, work) => called,
+                () = self.0.lost(&callee.node) => Err(CallError::Down),
+            };
+            let outcome = called?;
+            metrics.extend(batch::decode(&outcome.metrics).map_err(|_| CallError::Malformed)?);
+        }
+        Ok(metrics)
     }
 
     async fn call(
@@ -200,8 +177,8 @@ impl Remote {
         callee: &Callee,
         work: &Work,
     ) -> Result<Outcome, CallError> {
-        let key = (step.task.to_owned(), step.path.to_owned());
-        let open = self.lock().remove(&key).filter(|open| open.callee == *callee);
+        let key = step.key();
+        let open = self.0.lock().remove(&key).filter(|open| open.callee == *callee);
         let mut stream = match open {
             Some(open) => open.stream,
             None => self.dial(callee).await?,
@@ -216,10 +193,8 @@ impl Remote {
             .map_err(|_| CallError::Slow(WORK_TIME.as_secs()))?
             .map_err(|error| CallError::Unreachable(error.to_string()))?;
         // Only a stream on which all is answered is used again.
-        let (callee, used) = (callee.clone(), Instant::now());
-        let mut all = self.lock();
-        all.retain(|_, open| open.used.elapsed() < IDLE_TIME);
-        all.insert(key, Open { callee, stream, used });
+        let (callee, used, life) = (callee.clone(), Instant::now(), step.session.life());
+        self.0.lock().insert(key, Open { callee, stream, used, life });
         if outcome.error.is_empty() { Ok(outcome) } else { Err(CallError::Failed(outcome.error)) }
     }
 
@@ -228,14 +203,53 @@ impl Remote {
         let dialled = self.0.node.dial(target, &service_name(&callee.plugin)).await;
         dialled.map_err(|error| CallError::Unreachable(error.to_string()))
     }
+}
 
-    fn lock(&self) -> MutexGuard<'_, BTreeMap<(String, String), Open>> {
-        self.0.open.lock().unwrap_or_else(PoisonError::into_inner)
+impl Shared {
+    /// Comes back when a node is known to be gone.
+    async fn lost(&self, name: &NodeName) {
+        let mut looks = interval(LOOK_PERIOD);
+        loop {
+            looks.tick().await;
+            let view = self.node.view();
+            let mut named = view.members.values().filter(|member| member.name == *name);
+            if !named.any(|member| member.state == MemberState::Alive) {
+                return;
+            }
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, BTreeMap<Key, Open>> {
+        self.open.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Step<'_> {
+    fn key(&self) -> Key {
+        Key { task: self.session.task().to_owned(), path: self.path.to_owned() }
+    }
+
+    /// What a node is sent for a batch.
+    fn works(&self, metrics: &[Metric]) -> Vec<Work> {
+        let task = format!("{} {}", self.session.task(), self.path);
+        let config = batch::encode_config(self.config);
+        let parts = batch::encode_parts(metrics, PART_BYTES).into_iter();
+        parts.map(|metrics| Work { task: task.clone(), metrics, config: config.clone() }).collect()
+    }
+}
+
+/// Closes streams that nobody needs any more, for as long as there are calls.
+async fn sweep(shared: Weak<Shared>) {
+    let mut looks = interval(SWEEP_PERIOD);
+    loop {
+        looks.tick().await;
+        let Some(shared) = shared.upgrade() else { return };
+        shared.lock().retain(|_, open| !open.life.is_over() && open.used.elapsed() < IDLE_TIME);
     }
 }
 
 impl fmt::Debug for Remote {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Remote").field("open", &self.lock().len()).finish_non_exhaustive()
+        f.debug_struct("Remote").field("open", &self.0.lock().len()).finish_non_exhaustive()
     }
 }

@@ -53,7 +53,8 @@ pub(super) async fn receive<M: Message + Default>(
 }
 
 fn too_large(length: usize) -> io::Error {
-    io::Error::other(format!("a message of {length} bytes is too large, at most {MESSAGE_BYTES}"))
+    let text = format!("a message of {length} bytes is too large, at most {MESSAGE_BYTES}");
+    io::Error::new(io::ErrorKind::FileTooLarge, text)
 }
 
 #[cfg(test)]
@@ -61,7 +62,7 @@ mod tests {
     use super::{super::message::Outcome, *};
 
     fn outcome(error: &str) -> Outcome {
-        Outcome { metrics: Vec::new(), error: error.to_owned() }
+        Outcome::failed(error)
     }
 
     #[tokio::test]

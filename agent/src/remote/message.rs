@@ -26,3 +26,10 @@ pub(super) struct Outcome {
     #[prost(string, tag = "2")]
     pub(super) error: String,
 }
+
+impl Outcome {
+    /// It failed, and this is why.
+    pub(super) fn failed(error: &str) -> Self {
+        Self { metrics: Vec::new(), error: error.to_owned() }
+    }
+}

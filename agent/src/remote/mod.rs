@@ -1,14 +1,17 @@
 //! Steps of tasks on other nodes: process and publish with the plugins of any member of a tribe.
 //!
 //! A node serves each processor and publisher it runs as a service of the cluster, named
-//! `publisher/influxdb/25` ([`mod@serve`]); the plugin itself stays on loopback. A task that needs one dials
-//! a member that offers it and keeps the stream ([`call`]): work goes out, what came of it comes back
-//! ([`frame`]), one batch after the other, so the order of a task is kept.
+//! `publisher/influxdb/25` ([`mod@serve`]); the plugin itself stays on loopback. A task that needs one finds
+//! a member that offers it ([`find`]), dials it and keeps the stream ([`call`]): work goes out, what came of it
+//! comes back ([`frame`]), one batch after the other, so the order of a task is kept.
 //!
 //! Invariant: the stream is the lease. When either side dies it ends, and with it all that the other
 //! side held for it.
 
+#[cfg(test)]
+mod bench;
 mod call;
+mod find;
 mod frame;
 mod message;
 mod serve;

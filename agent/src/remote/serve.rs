@@ -1,8 +1,13 @@
 //! The plugins of this node, served to members of the tribes it serves.
 
-use std::{collections::BTreeMap, sync::Arc, time::Duration};
+use std::{collections::BTreeMap, io, sync::Arc, time::Duration};
 
-use tokio::{task::JoinHandle, time::interval};
+use tokio::{
+    io::{AsyncRead, AsyncWrite},
+    sync::{Semaphore, mpsc},
+    task::JoinHandle,
+    time::{interval, timeout},
+};
 use tracing::{debug, info, warn};
 use tribe::{Caller, Incoming, Node, ServeOptions, Service, ServiceStream};
 
@@ -17,8 +22,10 @@ use crate::{
     values::Values,
 };
 
-/// Streams that one plugin serves at a time.
-const CALLERS: usize = 256;
+/// Streams that one plugin serves at a time: one for each step of each task that uses it.
+const CALLERS: usize = 10_000;
+/// How long a batch waits for its turn. Its sender may find another node sooner than we are done.
+const TURN_TIME: Duration = Duration::from_secs(3);
 /// How soon a plugin that came or went is offered or withdrawn.
 const LOOK_PERIOD: Duration = Duration::from_millis(500);
 /// What a caller is told whose tribes may not call.
@@ -32,6 +39,8 @@ struct Callees {
     host: Host,
     values: Values,
     capabilities: Arc<Capabilities>,
+    /// One for each batch that may be worked on now.
+    turns: Arc<Semaphore>,
 }
 
 /// Offers the processors and publishers of this node for as long as it runs and is in a tribe.
@@ -39,7 +48,8 @@ pub(crate) async fn serve(node: Node, host: Host, values: Values, capabilities: 
     if capabilities.serve_to.is_empty() {
         return;
     }
-    let callees = Callees { node, host, values, capabilities };
+    let turns = Arc::new(Semaphore::new(capabilities.serve_concurrency));
+    let callees = Callees { node, host, values, capabilities, turns };
     let mut served: BTreeMap<Identity, JoinHandle<()>> = BTreeMap::new();
     let mut looks = interval(LOOK_PERIOD);
     loop {
@@ -77,7 +87,10 @@ impl Callees {
             return Vec::new();
         }
         let plugins = self.host.plugins().into_iter().map(|plugin| plugin.identity.clone());
-        plugins.filter(|plugin| is_served(plugin.kind)).collect()
+        let may_be_called = |plugin: &Identity| {
+            is_served(plugin.kind) && self.capabilities.serve_plugins.name(&plugin.name)
+        };
+        plugins.filter(may_be_called).collect()
     }
 
     async fn accept(self, mut service: Service, plugin: Identity) {
@@ -91,23 +104,43 @@ impl Callees {
         }
     }
 
-    /// Does what a caller sends until it ends. What it held ends with it.
+    /// Does what a caller sends until it ends. What it held ends with it, at once: a batch that is worked
+    /// on is let go.
     async fn work(
         &self,
-        mut stream: ServiceStream,
+        stream: ServiceStream,
         caller: &Caller,
         plugin: &Identity,
-    ) -> std::io::Result<()> {
+    ) -> io::Result<()> {
+        let (mut reader, mut writer) = tokio::io::split(stream);
+        let (works, inbox) = mpsc::channel(1);
+        let received = receive_all(&mut reader, works);
+        let worked = self.work_all(inbox, &mut writer, caller, plugin);
+        tokio::try_join!(received, worked).map(drop)
+    }
+
+    async fn work_all(
+        &self,
+        mut inbox: mpsc::Receiver<Work>,
+        writer: &mut (impl AsyncWrite + Unpin),
+        caller: &Caller,
+        plugin: &Identity,
+    ) -> io::Result<()> {
         let mut session: Option<Session> = None;
-        while let Some(work) = frame::receive::<Work>(&mut stream).await? {
+        while let Some(work) = inbox.recv().await {
             let outcome = if self.may_call(caller) {
                 let begin = || self.host.session(&format!("{}/{}", caller.name, work.task));
                 let session = session.get_or_insert_with(begin);
                 self.done(session, plugin, work).await
             } else {
-                Outcome { metrics: Vec::new(), error: NOT_ALLOWED.to_owned() }
+                Outcome::failed(NOT_ALLOWED)
             };
-            frame::send(&mut stream, &outcome).await?;
+            match frame::send(writer, &outcome).await {
+                Err(error) if error.kind() == io::ErrorKind::FileTooLarge => {
+                    frame::send(writer, &Outcome::failed(&error.to_string())).await?;
+                }
+                sent => sent?,
+            }
         }
         Ok(())
     }
@@ -123,13 +156,21 @@ impl Callees {
     }
 
     async fn done(&self, session: &Session, plugin: &Identity, work: Work) -> Outcome {
+        // An error of the semaphore would mean that it was closed, which nobody does.
+        let Ok(Ok(_turn)) = timeout(TURN_TIME, self.turns.acquire()).await else {
+            let most = self.capabilities.serve_concurrency;
+            return Outcome::failed(&format!(
+                "busy: `capabilities.serve_concurrency` of this node lets {most} batches be worked on \
+                 at a time"
+            ));
+        };
         match self.try_to(session, plugin, &work).await {
             Ok(metrics) => {
                 let mut bytes = Vec::new();
                 batch::encode(&metrics, &mut bytes);
                 Outcome { metrics: bytes, error: String::new() }
             }
-            Err(error) => Outcome { metrics: Vec::new(), error },
+            Err(error) => Outcome::failed(&error),
         }
     }
 
@@ -154,4 +195,17 @@ impl Callees {
         };
         done.map_err(|error| resolved.secrets().hide(error.to_string()))
     }
+}
+
+/// Passes on what a caller sends, until it says that this was all.
+async fn receive_all(
+    reader: &mut (impl AsyncRead + Unpin),
+    works: mpsc::Sender<Work>,
+) -> io::Result<()> {
+    while let Some(work) = frame::receive::<Work>(reader).await? {
+        if works.send(work).await.is_err() {
+            break;
+        }
+    }
+    Ok(())
 }

@@ -11,6 +11,7 @@ use tracing::warn;
 
 use super::{
     delivery::Mode,
+    manifest::Place,
     report::{Origin, State},
     running::Task,
     schedule::{Next, Now, Schedule},
@@ -162,6 +163,7 @@ impl Task {
     fn judge(&self, passed: bool) -> Verdict {
         let mut inner = self.lock();
         let counted = self.publishers_count();
+        let place = |index: usize| self.tree.steps.get(index).map(|step| &step.place);
         let publishes = |index: usize| self.tree.steps.get(index).is_some_and(|it| it.publishes());
         let mut states = inner.steps.iter().enumerate();
         let failing = counted && states.any(|(index, state)| state.failing && publishes(index));
@@ -176,13 +178,18 @@ impl Task {
         else {
             return Verdict::Go;
         };
+        // What other nodes lack now they may have later.
+        let mut states = inner.steps.iter().enumerate();
+        let elsewhere = states.any(|(index, state)| {
+            state.failing && place(index).is_some_and(|it| *it != Place::Here)
+        });
         let last = inner.last_failure.as_ref().map_or("", |failure| failure.text.as_str());
         let reason = format!("it failed {times} times in a row, the last time: {last}");
         warn!(task = self.name, id = self.id, reason, "a task fails");
         inner.reason = Some(reason);
         match self.origin {
-            Origin::Local => Verdict::Disabled,
-            Origin::Tribe(_) => {
+            Origin::Local if !elsewhere => Verdict::Disabled,
+            Origin::Local | Origin::Tribe(_) => {
                 Verdict::Pause(FIRST_PAUSE.saturating_mul(1 << more.min(16)).min(LONGEST_PAUSE))
             }
         }

@@ -255,7 +255,7 @@ impl Context {
     ) -> Outcome<Vec<Metric>> {
         let begun = Instant::now();
         let remote = remote::Step {
-            task: session.task(),
+            session,
             path: &step.path,
             place: &step.place,
             plugin: &step.plugin,

@@ -62,6 +62,15 @@ pub enum ClientError {
 }
 
 impl ClientError {
+    /// What snapd calls its refusal, for programs.
+    #[must_use]
+    pub fn code(&self) -> Option<&str> {
+        match self {
+            Self::Refused { code, .. } => Some(code),
+            _ => None,
+        }
+    }
+
     /// More about it, in several lines.
     #[must_use]
     pub fn detail(&self) -> Option<&str> {

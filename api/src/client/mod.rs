@@ -186,10 +186,9 @@ impl Client {
     pub async fn enable_policy(
         &self,
         policy: &str,
-        enabled: bool,
+        change: PolicyChange,
         wait: Option<Duration>,
     ) -> Result<Changed, ClientError> {
-        let change = PolicyChange { enabled };
         self.write(Method::PATCH, path(&["policies", policy]), Some(&change), wait).await
     }
 
@@ -197,9 +196,12 @@ impl Client {
     pub async fn delete_policy(
         &self,
         policy: &str,
+        force: bool,
         wait: Option<Duration>,
     ) -> Result<Changed, ClientError> {
-        self.write(Method::DELETE, path(&["policies", policy]), None::<&()>, wait).await
+        let force = if force { [("force", "true")].as_slice() } else { &[] };
+        let path = path(&["policies", policy]);
+        self.write_with(Method::DELETE, path, force, None::<&()>, wait).await
     }
 
     /// Tries a policy on the nodes there are; changes nothing.
@@ -438,9 +440,21 @@ impl Client {
         body: Option<&impl Serialize>,
         wait: Option<Duration>,
     ) -> Result<T, ClientError> {
+        self.write_with(method, path, &[], body, wait).await
+    }
+
+    async fn write_with<T: DeserializeOwned>(
+        &self,
+        method: Method,
+        path: String,
+        parameters: &[(&str, &str)],
+        body: Option<&impl Serialize>,
+        wait: Option<Duration>,
+    ) -> Result<T, ClientError> {
         let seconds = wait.map(|wait| wait.as_secs_f64().to_string());
         let seconds = seconds.as_deref().map(|seconds| ("wait", seconds));
-        let mut request = Request::new(method, path + &query(seconds.as_slice()));
+        let parameters = [parameters, seconds.as_slice()].concat();
+        let mut request = Request::new(method, path + &query(&parameters));
         if let Some(body) = body {
             request = request.json(body)?;
         }

@@ -94,14 +94,25 @@ async fn a_write_is_one_request() {
         r#"{"placement":"automatic"}"#,
     )
     .await;
+    let off = PolicyChange { enabled: false, force: false };
     check(
-        async |snapd| snapd.enable_policy("p", false, wait).await.unwrap(),
+        async |snapd| snapd.enable_policy("p", off, wait).await.unwrap(),
         "PATCH /v3/policies/p?wait=2.5",
         r#"{"enabled":false}"#,
     )
     .await;
-    check(async |snapd| snapd.delete_policy("p", None).await.unwrap(), "DELETE /v3/policies/p", "")
-        .await;
+    check(
+        async |snapd| snapd.delete_policy("p", false, None).await.unwrap(),
+        "DELETE /v3/policies/p",
+        "",
+    )
+    .await;
+    check(
+        async |snapd| snapd.delete_policy("p", true, wait).await.unwrap(),
+        "DELETE /v3/policies/p?force=true&wait=2.5",
+        "",
+    )
+    .await;
     let change =
         FactChange { set: [("tier".into(), "True".into())].into(), unset: vec!["rack".into()] };
     check(

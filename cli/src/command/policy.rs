@@ -1,7 +1,14 @@
 //! `snapctl tribe policy`: which nodes a tribe takes by itself.
 
+use std::{
+    fs,
+    io::{self, Read as _},
+    path::PathBuf,
+};
+
 use clap::Subcommand;
-use tribe_api::{CreatePolicy, Policy, PolicyTest, TestPolicy};
+use serde_json::{Map, Value};
+use tribe_api::{CreatePolicy, Policy, PolicyChange, PolicyTest, TestPolicy, client::ClientError};
 
 use crate::{
     command::name,
@@ -13,6 +20,23 @@ use crate::{
 };
 
 /// Make nodes join a tribe by their facts
+///
+/// A policy is a condition on facts. Every node for whose facts it is true is in the policy's tribe, unless it
+/// was put out by hand:
+///
+///   {{os_dist}} == Ubuntu && {{storage_tier}} == True
+///
+/// Facts      {{name}}, {{name.field}}, {{list[0]}}, {{map["a key"]}}
+/// Values     words, "quoted text", true, 42, 2.5, 16GiB, 5m, 22.04, 10.0.0.0/8, [a, b]
+/// Compare    ==  !=  <  <=  >  >=
+/// Look       in [a, b]   in 10.0.0.0/8   contains x   like web-*   matches /^web-[0-9]+$/
+/// Join       &&  ||  not  ( )     or the words: and, or
+/// Ask        exists({{fact}})     any d in {{devices}} ({{d.size}} > 1TB)     all ...   none ...
+/// Read as    version({{f}})  number({{f}})  bytes({{f}})  duration({{f}})  ip({{f}})  lower({{f}})  len({{f}})
+///
+/// A missing fact makes a comparison unknown, which is no match, not even with `!=`. What is compared takes
+/// the type of the fact. In double quotes the shell takes `!` for itself: use single quotes, or the word
+/// `not`. `snapctl fact list NODE` has the facts of a node.
 #[derive(Debug, Subcommand)]
 pub(crate) enum Verb {
     /// Create a policy, and its tribe if there is none of that name
@@ -28,12 +52,31 @@ pub(crate) enum Verb {
         /// Tribe it puts nodes in
         #[arg(long, value_parser = name())]
         tribe: String,
+        /// Give a policy of this name another text or tribe, if there is one
+        #[arg(long)]
+        replace: bool,
+        /// Refuse a text that may be a mistake, instead of warning
+        #[arg(long)]
+        strict: bool,
+        /// Replace it even if that moves many members out of a tribe
+        #[arg(long, requires = "replace")]
+        force: bool,
     },
     /// Delete a policy: nodes that are in by it alone fall out
     Delete {
         /// Name of the policy
         #[arg(value_parser = name())]
         name: String,
+        /// Do it even if it moves more than 3 members, and a fifth of all, out of the tribe
+        #[arg(long)]
+        force: bool,
+    },
+    /// Print the text of a policy in its one canonical form
+    #[command(alias = "format")]
+    Fmt {
+        /// Text of the policy, one word for the shell; `-` reads it from stdin
+        #[arg(allow_hyphen_values = true)]
+        text: String,
     },
     /// List all policies, or those of a tribe
     List {
@@ -47,7 +90,7 @@ pub(crate) enum Verb {
         #[arg(value_parser = name())]
         name: String,
     },
-    /// Try a policy on the nodes there are, without creating it
+    /// Try a policy on the nodes there are, or on facts from a file, without creating it
     ///
     /// The exit status is 3 if it is true for no node.
     Test {
@@ -57,6 +100,13 @@ pub(crate) enum Verb {
         /// would leave it if it were the only one
         #[arg(long, value_parser = name())]
         tribe: Option<String>,
+        /// Try it on the facts of this file and on no node: a JSON object, or the output of
+        /// `snapctl fact list --output json`; `-` reads stdin
+        #[arg(long, conflicts_with = "tribe", value_name = "FILE")]
+        facts: Option<PathBuf>,
+        /// Fail if the text may be a mistake
+        #[arg(long)]
+        strict: bool,
     },
     /// Show why a policy is true for a node, or not
     Explain {
@@ -78,37 +128,94 @@ pub(crate) enum Verb {
         /// Name of the policy
         #[arg(value_parser = name())]
         name: String,
+        /// Do it even if it moves more than 3 members, and a fifth of all, out of the tribe
+        #[arg(long)]
+        force: bool,
     },
 }
 
 pub(crate) async fn run(verb: Verb, session: &Session) -> Result<Exit, Failure> {
     let snapd = &session.snapd;
     match verb {
-        Verb::Create { name, text, tribe } => {
-            create(session, CreatePolicy { name, text, tribe }).await
+        Verb::Create { name, text, tribe, replace, strict, force } => {
+            create(session, CreatePolicy { name, text, tribe, replace, strict, force }).await
         }
-        Verb::Delete { name } => {
-            let reply = snapd.delete_policy(&name, session.wait).await?;
+        Verb::Delete { name, force } => {
+            let reply = snapd.delete_policy(&name, force, session.wait).await;
+            let reply = reply.map_err(forceable)?;
             session.written(&reply, &reply.missing, &format!("deleted policy `{name}`"))
         }
         Verb::List { tribe } => session
             .show(&snapd.policies(tribe.as_deref()).await?, |policies| table_of_all(policies)),
         Verb::Show { name } => session.show(&snapd.policy(&name).await?, policy_text),
-        Verb::Test { text, tribe } => test(session, TestPolicy { text, tribe }).await,
+        Verb::Fmt { text } => {
+            let text = if text == "-" { read(&"-".into())? } else { text };
+            let test = TestPolicy { text, tribe: None, facts: Some(Map::new()) };
+            let reply = snapd.test_policy(&test).await?;
+            session.show(&reply.text, |text| sanitize::block(text))
+        }
+        Verb::Test { text, tribe, facts, strict } => {
+            let facts = facts.as_ref().map(facts_of).transpose()?;
+            test(session, TestPolicy { text, tribe, facts }, strict).await
+        }
         Verb::Explain { name, node } => {
             let explanation = snapd.explain_policy(&name, &node).await?;
             session.show(&explanation, |explanation| sanitize::block(explanation.text.trim_end()))
         }
-        Verb::Enable { name } => enable(session, &name, true).await,
-        Verb::Disable { name } => enable(session, &name, false).await,
+        Verb::Enable { name } => enable(session, &name, true, false).await,
+        Verb::Disable { name, force } => enable(session, &name, false, force).await,
+    }
+}
+
+/// What snapd refuses for its effect alone can be forced.
+fn forceable(error: ClientError) -> Failure {
+    let forceable = error.code() == Some("would-move-out");
+    let failure = Failure::from(error);
+    if forceable { failure.with_help("to do it all the same, add --force") } else { failure }
+}
+
+/// Reads a file, or stdin.
+fn read(path: &PathBuf) -> Result<String, Failure> {
+    let mut text = String::new();
+    let read = if path.as_os_str() == "-" {
+        io::stdin().read_to_string(&mut text).map(|_| ())
+    } else {
+        fs::read_to_string(path).map(|found| text = found)
+    };
+    match read {
+        Ok(()) => Ok(text),
+        Err(error) => Err(Failure::new(format!("cannot read `{}`: {error}", path.display()))),
+    }
+}
+
+/// Facts by name, as they are or as `fact list` has them.
+fn facts_of(path: &PathBuf) -> Result<Map<String, Value>, Failure> {
+    let wrong = |reason: &str| {
+        Failure::new(format!("`{}` has no facts: {reason}", path.display()))
+            .or_help("write a JSON object, or save `snapctl fact list --output json`")
+    };
+    match serde_json::from_str(&read(path)?) {
+        Ok(Value::Object(facts)) => Ok(facts),
+        Ok(Value::Array(entries)) => entries
+            .iter()
+            .map(|entry| {
+                let name = entry.get("name")?.as_str()?;
+                Some((name.to_owned(), entry.get("value")?.clone()))
+            })
+            .collect::<Option<_>>()
+            .ok_or_else(|| wrong("an entry has no name or no value")),
+        Ok(_) => Err(wrong("it is neither an object nor a list")),
+        Err(error) => Err(wrong(&error.to_string())),
     }
 }
 
 async fn create(session: &Session, policy: CreatePolicy) -> Result<Exit, Failure> {
-    let reply = session.snapd.create_policy(&policy, session.wait).await?;
+    let reply = session.snapd.create_policy(&policy, session.wait).await.map_err(forceable)?;
     warn(&reply.warnings);
     let CreatePolicy { name, tribe, .. } = &policy;
-    let done = if reply.tribe_created {
+    let done = if policy.replace {
+        format!("wrote policy `{name}` in tribe `{tribe}`")
+    } else if reply.tribe_created {
         format!("created policy `{name}` and tribe `{tribe}`, which did not exist")
     } else {
         format!("created policy `{name}` in tribe `{tribe}`")
@@ -116,10 +223,16 @@ async fn create(session: &Session, policy: CreatePolicy) -> Result<Exit, Failure
     session.written(&reply, &reply.missing, &done)
 }
 
-async fn test(session: &Session, test: TestPolicy) -> Result<Exit, Failure> {
+async fn test(session: &Session, test: TestPolicy, strict: bool) -> Result<Exit, Failure> {
     let reply = session.snapd.test_policy(&test).await?;
     warn(&reply.warnings);
     output::show(session.format, &reply, test_text)?;
+    if let (Some(enters), Some(leaves)) = (&reply.enters, &reply.leaves) {
+        output::tell(&format!("{} would enter, {} would leave", enters.len(), leaves.len()));
+    }
+    if strict && !reply.warnings.is_empty() {
+        return Err(Failure::new("the policy may be a mistake, and --strict was asked for"));
+    }
     if reply.matches.is_empty() {
         output::tell("the policy is true for no node");
         return Ok(Exit::NothingMatched);
@@ -127,15 +240,24 @@ async fn test(session: &Session, test: TestPolicy) -> Result<Exit, Failure> {
     Ok(Exit::Success)
 }
 
-async fn enable(session: &Session, name: &str, enabled: bool) -> Result<Exit, Failure> {
-    let reply = session.snapd.enable_policy(name, enabled, session.wait).await?;
+async fn enable(
+    session: &Session,
+    name: &str,
+    enabled: bool,
+    force: bool,
+) -> Result<Exit, Failure> {
+    let change = PolicyChange { enabled, force };
+    let reply = session.snapd.enable_policy(name, change, session.wait).await;
+    let reply = reply.map_err(forceable)?;
     let done = if enabled { "enabled" } else { "disabled" };
     session.written(&reply, &reply.missing, &format!("{done} policy `{name}`"))
 }
 
 fn warn(warnings: &[String]) {
     for warning in warnings {
-        output::tell(&format!("warning: {}", sanitize::block(warning.trim_end())));
+        let warning = sanitize::block(warning.trim_end());
+        let known = if warning.starts_with("warning") { "" } else { "warning: " };
+        output::tell(&format!("{known}{warning}"));
     }
 }
 
@@ -178,6 +300,13 @@ fn policy_text(policy: &Policy) -> String {
 
 /// A line for each node: first those it is true for, then those it cannot be decided for.
 fn test_text(test: &PolicyTest) -> String {
+    match &test.explanation {
+        Some(explanation) => sanitize::block(explanation.trim_end()),
+        None => test_table(test),
+    }
+}
+
+fn test_table(test: &PolicyTest) -> String {
     let matches = test.matches.iter().map(|node| (node, "yes", ""));
     let unknown = test.unknown.iter().map(|node| (&node.node, "unknown", node.reason.as_str()));
     let no_match = test.no_match.iter().map(|node| (node, "no", ""));

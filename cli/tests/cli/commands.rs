@@ -257,13 +257,64 @@ NODE  MATCH    CHANGE  REASON
 i1    unknown  -       no fact `tier`
 i2    no       leaves  -",
         )
-        .stderr("the policy is true for no node")
+        .stderr("0 would enter, 1 would leave\nthe policy is true for no node")
         .status(3)
         .run();
     assert_eq!(
         snapd.asked(),
         [r#"POST /v3/policies/test {"text":"{{tier}} == 1","tribe":"core"}"#]
     );
+}
+
+#[test]
+fn a_policy_is_tried_on_the_facts_of_a_file() {
+    let reply = r#"{"text":"{{tier}} == 1","matches":["facts"],"explanation":"T {{tier}} == 1","warnings":[]}"#;
+    let snapd = Snapd::new([
+        ("POST /v3/policies/test", 200, reply),
+        ("POST /v3/policies/test", 200, reply),
+        ("POST /v3/policies/test", 200, reply),
+    ]);
+    let directory = tempfile::tempdir().unwrap();
+    let file = |name: &str, text: &str| {
+        let path = directory.path().join(name);
+        std::fs::write(&path, text).unwrap();
+        path.to_str().unwrap().to_owned()
+    };
+    let object = file("object", r#"{"tier": 1}"#);
+    let entries = file("entries", r#"[{"name": "tier", "value": 1, "source": "host"}]"#);
+    for path in [&object, &entries] {
+        snapd
+            .test(["tribe", "policy", "test", "{{tier}}==1", "--facts", path])
+            .stdout("T {{tier}} == 1")
+            .run();
+    }
+    snapd.test(["tribe", "policy", "fmt", "{{tier}}==1"]).stdout("{{tier}} == 1").run();
+    let asked = r#"POST /v3/policies/test {"text":"{{tier}}==1","facts":{"tier":1}}"#;
+    let format = r#"POST /v3/policies/test {"text":"{{tier}}==1","facts":{}}"#;
+    assert_eq!(snapd.asked(), [asked, asked, format]);
+}
+
+#[test]
+fn what_would_move_many_members_out_can_be_forced() {
+    let refusal = r#"{"error":{"code":"would-move-out","message":"deleting policy `p` would move 4 of 4 members out of tribe `core`","detail":"i1\ni2\ni3\ni4","help":"to do it all the same, force it"}}"#;
+    let snapd = Snapd::new([
+        ("DELETE /v3/policies/p", 409, refusal),
+        ("DELETE /v3/policies/p?force=true", 200, r#"{"missing":[]}"#),
+    ]);
+    snapd
+        .test(["tribe", "policy", "delete", "p"])
+        .stderr(
+            "\
+error: deleting policy `p` would move 4 of 4 members out of tribe `core`
+i1
+i2
+i3
+i4
+help: to do it all the same, add --force",
+        )
+        .status(1)
+        .run();
+    snapd.test(["tribe", "policy", "delete", "p", "--force"]).stderr("deleted policy `p`").run();
 }
 
 #[test]

@@ -43,6 +43,8 @@ pub enum Command {
         text: String,
         /// The tribe it places nodes in.
         tribe: TribeName,
+        /// May it replace one of this name that has another text or tribe?
+        replace: bool,
     },
     /// Delete a policy.
     DeletePolicy {

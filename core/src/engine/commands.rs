@@ -39,8 +39,12 @@ impl Engine {
             Command::Place { tribe, node, placement } => {
                 self.place(ticket, &tribe, &node, placement, now)
             }
-            Command::CreatePolicy { policy, text, tribe } => {
-                self.create_policy(ticket, &policy, &text, &tribe, now)
+            Command::CreatePolicy { policy, text, tribe, replace } => {
+                let parsed = Policy::parse(&text)?;
+                if !replace {
+                    self.refuse_other(&policy, &parsed, &tribe)?;
+                }
+                self.create_policy(ticket, &policy, &parsed, &tribe, now)
             }
             Command::DeletePolicy { policy } => self.delete_policy(ticket, &policy, now),
             Command::EnablePolicy { policy, enabled } => {
@@ -148,23 +152,32 @@ impl Engine {
         Ok(())
     }
 
+    /// A policy of this name may exist only as this one.
+    fn refuse_other(
+        &self,
+        policy: &PolicyName,
+        parsed: &Policy,
+        tribe: &TribeName,
+    ) -> Result<(), CommandError> {
+        match self.state.reading().policies.get(policy) {
+            Some(read) if read.tribe != *tribe || read.text != parsed.as_str() => {
+                let tribe = read.tribe.clone();
+                Err(CommandError::PolicyExists { policy: policy.clone(), tribe })
+            }
+            _ => Ok(()),
+        }
+    }
+
     fn create_policy(
         &mut self,
         ticket: Ticket,
         policy: &PolicyName,
-        text: &str,
+        parsed: &Policy,
         tribe: &TribeName,
         now: Now,
     ) -> Result<(), CommandError> {
-        let parsed = Policy::parse(text)?;
         let text = parsed.to_string();
-        if let Some(read) = self.state.reading().policies.get(policy)
-            && (read.tribe != *tribe || read.text != text)
-        {
-            let tribe = read.tribe.clone();
-            return Err(CommandError::PolicyExists { policy: policy.clone(), tribe });
-        }
-        let warnings = parsed.warnings(self.known_facts().iter().map(String::as_str));
+        let warnings = parsed.check(self.facts_of_nodes());
         let tribe_created = !self.state.reading().tribes.contains_key(tribe);
         if tribe_created {
             let version = self.write_tribe(tribe, String::new(), now)?;
@@ -307,12 +320,9 @@ impl Engine {
         CommandError::UnknownNode { name: name.to_owned(), near }
     }
 
-    /// Names of facts that some node has.
-    fn known_facts(&self) -> std::collections::BTreeSet<String> {
-        let facts = self.state.owners().map(|(_, owner)| owner.facts());
-        facts
-            .flat_map(|facts| facts.iter().map(|(name, _)| name.to_string()).collect::<Vec<_>>())
-            .collect()
+    /// What all nodes say of themselves.
+    fn facts_of_nodes(&self) -> impl Iterator<Item = &Facts> {
+        self.state.owners().map(|(_, owner)| &**owner.facts())
     }
 }
 

@@ -390,7 +390,7 @@ impl Engine {
             What::Shared(key) => self.follow_shared(&key, now),
             What::Facts(id, before) => {
                 self.tell_facts(id, &before);
-                let moves = self.memberships.update_facts(&self.state, id);
+                let moves = self.memberships.update_facts(&self.state, id, &before);
                 self.follow_moves(moves, now);
             }
             What::Node(id) => self.follow_node(id, now),

@@ -1,13 +1,15 @@
 //! Builds the tree from what the grammar found, and refuses what is not the language with a hint.
 
 use super::{
-    ast::{Clause, Expr, Op, Operand, Path, Span, Test},
+    ast::{Cast, Clause, Each, Expr, Op, Operand, Path, Quantifier, Span, Test},
     caret, check,
     error::{ParsePolicyErrorKind as Kind, Problem},
     literal::Literal,
     near,
+    pattern::{Glob, Pattern},
+    token,
 };
-use crate::{fact, limits};
+use crate::{fact, limits, name::FactName};
 
 /// Values with operators between them: a comparison if there are two.
 pub(crate) struct Chain<'s> {
@@ -26,6 +28,8 @@ pub(crate) enum Word<'s> {
     Fact(Path),
     Bare(Span, &'s str),
     Quoted(Span, Box<str>),
+    /// The source, and does it ignore case?
+    Regex(Span, &'s str, bool),
     List(Span, Vec<Vec<Word<'s>>>),
     Call(Span, &'s str, Vec<Vec<Word<'s>>>),
 }
@@ -36,6 +40,7 @@ impl Word<'_> {
             Self::Fact(path) => path.span,
             Self::Bare(span, _)
             | Self::Quoted(span, _)
+            | Self::Regex(span, ..)
             | Self::List(span, _)
             | Self::Call(span, ..) => *span,
         }
@@ -175,6 +180,7 @@ fn lone(text: &str, word: Word<'_>) -> Result<Expr, Problem> {
         },
         Word::Quoted(_, content) => return refuse(reference_hint(&content)),
         Word::List(..) => return refuse("compare a fact with it: `{{fact}} in […]`".into()),
+        Word::Regex(..) => return refuse("try it on a fact: `{{fact}} matches /…/`".into()),
     };
     Ok(Expr::Clause(Clause { test, span }))
 }
@@ -187,35 +193,152 @@ fn reference_hint(word: &str) -> String {
     }
 }
 
+/// A function that is a condition.
 fn call(
     text: &str,
     span: Span,
     name: &str,
-    mut arguments: Vec<Vec<Word<'_>>>,
+    arguments: Vec<Vec<Word<'_>>>,
 ) -> Result<Test, Problem> {
+    let shown = || written(text, span);
     match name {
-        "exists" => {}
-        "bytes" | "default" | "ip" | "len" | "lower" | "number" | "version" => {
-            return Err(Problem::new(Kind::Unsupported(name.into()), span));
-        }
+        "exists" => Ok(Test::Exists(argument(text, span, name, arguments)?)),
+        "default" => Err(Problem::new(Kind::Unsupported(name.into()), span)
+            .help("say what a missing fact means: `({{fact}} == … || not exists({{fact}}))`")),
+        _ if cast(name).is_some() => Err(Problem::new(Kind::NotACondition(shown().into()), span)
+            .help(format!("compare it: `{} == …`", shown()))),
         _ => {
             let problem = Problem::new(Kind::Function(name.into()), span);
-            return Err(match near::nearest(name, ["exists"].into_iter()) {
+            let names = Cast::ALL.iter().map(|cast| cast.as_str());
+            Err(match near::nearest(name, names.chain(["exists"])) {
                 Some(name) => problem.help(format!("did you mean `{name}`?")),
-                None => problem.help("there is only `exists({{fact}})`"),
-            });
+                None => problem.help(
+                    "there are `exists`, `bytes`, `duration`, `ip`, `len`, `lower`, `number` and `version`",
+                ),
+            })
         }
     }
+}
+
+fn cast(name: &str) -> Option<Cast> {
+    Cast::ALL.into_iter().find(|cast| cast.as_str() == name)
+}
+
+/// The fact that a function takes.
+fn argument(
+    text: &str,
+    span: Span,
+    name: &str,
+    mut arguments: Vec<Vec<Word<'_>>>,
+) -> Result<Path, Problem> {
     let refuse = || Problem::new(Kind::Argument(name.into()), span);
     let (Some(argument), true) = (arguments.pop(), arguments.is_empty()) else {
-        return Err(refuse().help("write `exists({{fact}})`"));
+        return Err(refuse().help(format!("write `{name}({{{{fact}}}})`")));
     };
     match one(text, argument)? {
-        Word::Fact(path) => Ok(Test::Exists(path)),
+        Word::Fact(path) => Ok(path),
         Word::Bare(_, word) => {
-            Err(refuse().help(format!("did you mean `exists({{{{{word}}}}})`?")))
+            Err(refuse().help(format!("did you mean `{name}({{{{{word}}}}})`?")))
         }
-        _ => Err(refuse().help("write `exists({{fact}})`")),
+        _ => Err(refuse().help(format!("write `{name}({{{{fact}}}})`"))),
+    }
+}
+
+/// A quantifier with its condition in parentheses.
+pub(crate) fn each<'s>(
+    text: &str,
+    span: Span,
+    quantifier: Quantifier,
+    (at, name): (Span, &str),
+    over: Path,
+    mut body: Expr,
+) -> Result<Item<'s>, Problem> {
+    let refuse = |help: &str| Err(Problem::new(Kind::Variable(name.into()), at).help(help));
+    let variable = match FactName::parse(name) {
+        Ok(variable) if token::is_name(name) => variable,
+        _ => return refuse("use letters, digits, `_` and `-`"),
+    };
+    if fact::is_built_in(name) || over.name == variable {
+        return refuse("there is a fact of this name");
+    }
+    check::elements(quantifier, &over, span)?;
+    if body == Expr::Everything {
+        return Err(constant(text, span));
+    }
+    bind(text, &mut body, &variable, 0, &over)?;
+    let mut weight = 0_usize;
+    body.clauses(&mut |clause| weight = weight.saturating_add(steps(&clause.test)));
+    let each = Each { quantifier, variable, over, body, weight, span };
+    Ok(Item::Group(span, Expr::Each(Box::new(each))))
+}
+
+/// What judging one clause costs, against comparing two values.
+fn steps(test: &Test) -> usize {
+    match test {
+        Test::Compare(_, _, Operand::List(list)) => list.len(),
+        Test::Compare(_, _, Operand::Glob(_)) => 16,
+        Test::Compare(_, _, Operand::Pattern(_)) => 64,
+        _ => 1,
+    }
+}
+
+/// Binds all paths in a quantifier's condition that start with its variable.
+fn bind(
+    text: &str,
+    expr: &mut Expr,
+    variable: &FactName,
+    depth: usize,
+    over: &Path,
+) -> Result<(), Problem> {
+    let bind_path = |path: &mut Path| {
+        if path.variable.is_none() && path.name == *variable {
+            path.bind(depth, over);
+        }
+    };
+    match expr {
+        Expr::Everything => Ok(()),
+        Expr::Or(parts) | Expr::And(parts) => {
+            parts.iter_mut().try_for_each(|part| bind(text, part, variable, depth, over))
+        }
+        Expr::Not(inner) => bind(text, inner, variable, depth, over),
+        Expr::Clause(clause) => {
+            match &mut clause.test {
+                Test::Holds(path) | Test::Exists(path) => bind_path(path),
+                Test::Compare(left, _, right) => {
+                    bind_path(left);
+                    if let Operand::Fact(right) = right {
+                        bind_path(right);
+                    }
+                }
+            }
+            check::test(clause).map_err(|problem| match problem.kind {
+                Kind::NotACondition(_) => {
+                    let shown = written(text, clause.span);
+                    Problem::new(Kind::NotACondition(shown.as_str().into()), clause.span)
+                        .help(format!("compare it: `{shown} == …`"))
+                }
+                _ => problem,
+            })
+        }
+        Expr::Each(inner) => {
+            let max = limits::POLICY_QUANTIFIERS;
+            if depth + 1 >= max {
+                let kind = Kind::TooLarge { what: "quantifiers inside each other", max };
+                return Err(Problem::new(kind, inner.span));
+            }
+            if inner.variable == *variable {
+                return Err(Problem::new(Kind::Variable(variable.as_str().into()), inner.span)
+                    .help("the quantifier around it uses this name"));
+            }
+            bind_path(&mut inner.over);
+            if inner.over.variable != Some(depth) {
+                let operator = inner.quantifier.as_str();
+                let needs = "a part of the outer element here";
+                return Err(Problem::new(Kind::Operand { operator, needs }, inner.over.span)
+                    .help(format!("write `{{{{{variable}.…}}}}`")));
+            }
+            bind(text, &mut inner.body, variable, depth + 1, over)
+        }
     }
 }
 
@@ -228,10 +351,15 @@ fn value<'s>(text: &str, item: Item<'s>) -> Result<Word<'s>, Problem> {
     match item {
         Item::Group(span, _) => refuse(span),
         Item::Words(words) => match one(text, words)? {
-            Word::Call(span, name, arguments) => {
-                call(text, span, name, arguments)?;
-                refuse(span)
-            }
+            Word::Call(span, name, arguments) => match cast(name) {
+                Some(cast) => {
+                    Ok(Word::Fact(argument(text, span, name, arguments)?.cast(cast, span)))
+                }
+                None => {
+                    call(text, span, name, arguments)?;
+                    refuse(span)
+                }
+            },
             word => Ok(word),
         },
     }
@@ -279,6 +407,8 @@ fn operator_meant(word: &str) -> Option<&'static str> {
         "not" => "not",
         "in" => "in",
         "contains" | "has" | "includes" => "contains",
+        "like" | "glob" => "like",
+        "matches" | "match" | "regex" | "regexp" | "~" => "matches",
         "is" | "eq" | "equals" => "==",
         "isnt" | "ne" => "!=",
         "lt" => "<",
@@ -292,13 +422,40 @@ fn operator_meant(word: &str) -> Option<&'static str> {
 
 fn comparison(text: &str, left: Word<'_>, op: Op, right: Word<'_>) -> Result<Test, Problem> {
     let span = left.span().to(right.span());
-    let (path, op, operand) = match (left, right) {
-        (Word::Fact(left), right) => (left, op, operand(text, right)?),
-        (left, Word::Fact(right)) => (right, op.flipped(), operand(text, left)?),
-        (left, right) => return Err(literals(text, span, &left, &right)),
+    let needs = |needs| Problem::new(Kind::Operand { operator: op.as_str(), needs }, span);
+    let (path, op, operand) = match (op.flipped(), left, right) {
+        (None, Word::Fact(left), right) => (left, op, pattern(text, op, right)?),
+        (None, ..) => return Err(needs("a fact on its left and a pattern on its right")),
+        (Some(_), Word::Regex(..), _) | (Some(_), _, Word::Regex(..)) => {
+            return Err(needs("a value").help("use `matches`, or quote the value if it is text"));
+        }
+        (_, Word::Fact(left), right) => (left, op, operand(text, right)?),
+        (Some(flipped), left, Word::Fact(right)) => (right, flipped, operand(text, left)?),
+        (_, left, right) => return Err(literals(text, span, &left, &right)),
     };
     check::comparison(&path, op, &operand, span)?;
     Ok(Test::Compare(path, op, operand))
+}
+
+fn pattern(text: &str, op: Op, word: Word<'_>) -> Result<Operand, Problem> {
+    let glob = matches!(op, Op::Like | Op::NotLike);
+    let span = word.span();
+    let needs = |needs| Problem::new(Kind::Operand { operator: op.as_str(), needs }, span);
+    match word {
+        Word::Regex(_, source, ignores_case) if !glob => {
+            Ok(Operand::Pattern(Pattern::new(source, ignores_case, span)?))
+        }
+        Word::Regex(..) => Err(needs("text with `*` and `?`").help("use `matches`")),
+        Word::Fact(_) => {
+            Err(needs("a pattern on its right").help("the value of a fact is never a pattern"))
+        }
+        word => match word.content() {
+            Some(content) if glob => Ok(Operand::Glob(Glob::new(content, span)?)),
+            Some(content) => Ok(Operand::Pattern(Pattern::new(content, false, span)?)),
+            None => Err(needs("one pattern on its right")
+                .help(format!("join several with `||`, `{}` is none", written(text, span)))),
+        },
+    }
 }
 
 fn literals(text: &str, span: Span, left: &Word<'_>, right: &Word<'_>) -> Problem {
@@ -315,7 +472,7 @@ fn literals(text: &str, span: Span, left: &Word<'_>, right: &Word<'_>) -> Proble
             let reference = format!("{{{{{name}}}}}");
             problem.help(format!("did you mean `{reference}`?")).fix(at, reference)
         }
-        (None, Word::Bare(at, word)) if super::token::is_name(word) => {
+        (None, Word::Bare(at, word)) if token::is_name(word) => {
             let reference = format!("{{{{{word}}}}}");
             problem.help(format!("did you mean the fact `{reference}`?")).fix(*at, reference)
         }

@@ -3,7 +3,7 @@
 //! Facts that are not declared pass; what they are is known only when the policy is evaluated.
 
 use super::{
-    ast::{Op, Operand, Path, Span},
+    ast::{Clause, Op, Operand, Path, Quantifier, Span, Test},
     error::{ParsePolicyErrorKind, Problem},
     literal::Literal,
     schema::Kind,
@@ -11,12 +11,53 @@ use super::{
 
 pub(crate) const BOOL: Kind = Kind::Bool;
 
+/// Checks a clause again, after its paths were bound to a quantifier.
+pub(crate) fn test(clause: &Clause) -> Result<(), Problem> {
+    match &clause.test {
+        Test::Exists(_) => Ok(()),
+        Test::Holds(path) if path.kind.is_none_or(|kind| kind == BOOL) => Ok(()),
+        Test::Holds(path) => {
+            let shown = path.to_string().into();
+            Err(Problem::new(ParsePolicyErrorKind::NotACondition(shown), clause.span))
+        }
+        Test::Compare(path, op, right) => comparison(path, *op, right, clause.span),
+    }
+}
+
+/// Has a fact elements to look at?
+pub(crate) fn elements(quantifier: Quantifier, over: &Path, span: Span) -> Result<(), Problem> {
+    match over.kind {
+        None | Some(Kind::List | Kind::Map) => Ok(()),
+        Some(kind) => {
+            let fact = over.bare().to_string().into();
+            let operator = quantifier.as_str();
+            let kind = ParsePolicyErrorKind::Operator { operator, fact, is: kind.name() };
+            Err(Problem::new(kind, span).help("only lists and maps have elements"))
+        }
+    }
+}
+
 pub(crate) fn comparison(path: &Path, op: Op, right: &Operand, span: Span) -> Result<(), Problem> {
     match op {
         Op::Eq | Op::Ne => equality(path, op, right, span),
         Op::Lt | Op::Le | Op::Gt | Op::Ge => ordering(path, op, right, span),
         Op::In | Op::NotIn => among(path, op, right, span),
         Op::Contains | Op::NotContains => containment(path, op, right, span),
+        Op::Like | Op::NotLike | Op::Matches | Op::NotMatches => pattern(path, op, span),
+    }
+}
+
+fn pattern(path: &Path, op: Op, span: Span) -> Result<(), Problem> {
+    let help = match path.kind {
+        None | Some(Kind::Text | Kind::Version) => return Ok(()),
+        Some(Kind::List) => format!("write `any x in {path} ({{{{x}}}} {} …)`", op.as_str()),
+        Some(Kind::Map) => "name one of its fields".into(),
+        Some(Kind::Ip) => "use `in` with a network".into(),
+        Some(_) => "compare it with `==` or `<`".into(),
+    };
+    match path.kind {
+        Some(kind) => Err(refused(op, path, kind, span).help(help)),
+        None => Ok(()),
     }
 }
 
@@ -32,7 +73,7 @@ fn equality(path: &Path, op: Op, right: &Operand, span: Span) -> Result<(), Prob
             Err(refused(op, path, kind, span).help("name one of its fields"))
         }
         (Operand::One(literal), Some(kind)) => reading(path, kind, literal, false),
-        (Operand::One(_), None) | (Operand::Fact(_), _) => Ok(()),
+        _ => Ok(()),
     }
 }
 
@@ -52,7 +93,7 @@ fn ordering(path: &Path, op: Op, right: &Operand, span: Span) -> Result<(), Prob
         (Operand::List(_), _) => Err(needs(op, "one value", span)),
         (Operand::Fact(other), _) => orderable(other),
         (Operand::One(literal), Some(kind)) => reading(path, kind, literal, false),
-        (Operand::One(_), None) => Ok(()),
+        _ => Ok(()),
     }
 }
 
@@ -86,6 +127,7 @@ fn among(path: &Path, op: Op, right: &Operand, span: Span) -> Result<(), Problem
             let Some(kind) = path.kind else { return Ok(()) };
             list.iter().try_for_each(|literal| reading(path, kind, literal, true))
         }
+        Operand::Glob(_) | Operand::Pattern(_) => Ok(()),
     }
 }
 
@@ -116,7 +158,8 @@ fn reading(path: &Path, kind: Kind, literal: &Literal, in_list: bool) -> Result<
         Kind::Text | Kind::List | Kind::Map => true,
         Kind::Bool => literal.boolean.is_some(),
         Kind::Int => literal.number.is_some(),
-        Kind::Bytes => !literal.quoted && literal.quantity().is_some(),
+        Kind::Bytes => !literal.quoted && literal.size.or(literal.number).is_some(),
+        Kind::Duration => !literal.quoted && literal.duration.or(literal.number).is_some(),
         Kind::Version => literal.is_version(),
         Kind::Ip => literal.ip.is_some() || (in_list && literal.net.is_some()),
     };
@@ -135,7 +178,9 @@ fn mismatch(path: &Path, kind: Kind, literal: &Literal) -> Problem {
     );
     let text = &literal.text;
     match kind {
-        Kind::Bool | Kind::Bytes if literal.quoted && unquoted_reads(kind, literal) => {
+        Kind::Bool | Kind::Bytes | Kind::Duration
+            if literal.quoted && unquoted_reads(kind, literal) =>
+        {
             problem.help("remove the quotes").replace(text)
         }
         Kind::Bool => problem.help("use `true` or `false`"),
@@ -147,6 +192,7 @@ fn mismatch(path: &Path, kind: Kind, literal: &Literal) -> Problem {
             .replace("kiB", "KiB"),
         ),
         Kind::Bytes => problem.help("write a size such as `16GiB`"),
+        Kind::Duration => problem.help("write a duration such as `90s`, `5m` or `2d`"),
         Kind::Ip if literal.net.is_some() => problem.help("use `in`"),
         _ => problem,
     }
@@ -156,7 +202,8 @@ fn mismatch(path: &Path, kind: Kind, literal: &Literal) -> Problem {
 fn unquoted_reads(kind: Kind, literal: &Literal) -> bool {
     Literal::bare(&literal.text, literal.span).is_ok_and(|bare| match kind {
         Kind::Bool => bare.boolean.is_some(),
-        _ => bare.quantity().is_some(),
+        Kind::Duration => bare.duration.or(bare.number).is_some(),
+        _ => bare.size.or(bare.number).is_some(),
     })
 }
 

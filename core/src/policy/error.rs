@@ -130,6 +130,15 @@ pub enum ParsePolicyErrorKind {
     /// A number that no fact can hold.
     #[error("`{0}` does not fit into 64 bits")]
     Number(Box<str>),
+    /// A pattern of `like` or `matches` that cannot be one.
+    #[error("{0} is not a pattern")]
+    Pattern(Box<str>),
+    /// A pattern without its end.
+    #[error("the pattern is never closed")]
+    UnclosedPattern,
+    /// The name of a quantifier's variable has another meaning.
+    #[error("`{0}` cannot be the name of an element")]
+    Variable(Box<str>),
 }
 
 /// A change to the text that mends a mistake.
@@ -224,6 +233,9 @@ impl ParsePolicyErrorKind {
             Self::MissingOperator(_) => "P024",
             Self::NotAValue(_) => "P025",
             Self::Operand { .. } => "P026",
+            Self::Pattern(_) => "P027",
+            Self::UnclosedPattern => "P028",
+            Self::Variable(_) => "P029",
         }
     }
 }

@@ -1,20 +1,18 @@
 //! Tree and facts → verdict. Three-valued: what cannot be known is unknown, and only true satisfies.
 //!
-//! The literal adapts to the fact, never the fact to the literal. Nothing is copied or allocated
-//! on the way, but for a version that was given as a whole number.
+//! This is the meaning of the language, told plainly; `program` says the same faster.
 
-use std::{borrow::Cow, cmp::Ordering, collections::BTreeMap, fmt, net::IpAddr, ops::Not};
+use std::{cmp::Ordering, fmt, ops::Not};
 
-use ipnet::IpNet;
 use serde::{Serialize, Serializer};
 
 use super::{
-    ast::{Expr, Op, Operand, Path, Step, Test},
-    literal::{Literal, Number},
+    ast::{Each, Expr, Op, Operand, Path, Quantifier, Test},
+    literal::Literal,
     schema::Kind,
-    version,
+    view::{Element, Scope, View, lookup, view},
 };
-use crate::fact::{Boolean, Facts, Value};
+use crate::{fact::Value, limits};
 
 /// What a policy says about the facts of a node.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -39,6 +37,8 @@ pub enum UnknownReason {
     Kind,
     /// An ordering was asked of text, which has none.
     Unordered,
+    /// A value is too large to be judged.
+    Limit,
 }
 
 impl fmt::Display for UnknownReason {
@@ -47,6 +47,7 @@ impl fmt::Display for UnknownReason {
             Self::Missing => "a fact is missing",
             Self::Kind => "a fact has a value this cannot judge",
             Self::Unordered => "text has no order",
+            Self::Limit => "a fact is too large to be judged",
         })
     }
 }
@@ -107,13 +108,14 @@ impl Serialize for Verdict {
 }
 
 /// Judges the facts by a condition.
-pub(crate) fn evaluate(expr: &Expr, facts: &Facts) -> Verdict {
+pub(crate) fn evaluate(expr: &Expr, scope: &Scope<'_>) -> Verdict {
     match expr {
         Expr::Everything => Verdict::True,
-        Expr::Or(parts) => any(parts.iter().map(|part| evaluate(part, facts))),
-        Expr::And(parts) => all(parts.iter().map(|part| evaluate(part, facts))),
-        Expr::Not(inner) => !evaluate(inner, facts),
-        Expr::Clause(clause) => test(&clause.test, facts),
+        Expr::Or(parts) => any(parts.iter().map(|part| evaluate(part, scope))),
+        Expr::And(parts) => all(parts.iter().map(|part| evaluate(part, scope))),
+        Expr::Not(inner) => !evaluate(inner, scope),
+        Expr::Clause(clause) => test(&clause.test, scope),
+        Expr::Each(each) => quantified(each, scope),
     }
 }
 
@@ -133,32 +135,106 @@ pub(crate) fn any(mut verdicts: impl Iterator<Item = Verdict>) -> Verdict {
     verdicts.try_fold(Verdict::False, step).unwrap_or_else(|decided| decided)
 }
 
-pub(crate) fn test(test: &Test, facts: &Facts) -> Verdict {
+pub(crate) fn quantified(each: &Each, scope: &Scope<'_>) -> Verdict {
+    let (scope, value) = match elements(each, scope) {
+        Ok(found) => found,
+        Err(reason) => return Verdict::Unknown(reason),
+    };
+    let verdicts = Element::all(value).map(|element| evaluate(&each.body, &scope.inside(element)));
+    join(each.quantifier, verdicts)
+}
+
+pub(crate) fn join(quantifier: Quantifier, verdicts: impl Iterator<Item = Verdict>) -> Verdict {
+    match quantifier {
+        Quantifier::Any => any(verdicts),
+        Quantifier::All => all(verdicts),
+        Quantifier::None => !any(verdicts),
+    }
+}
+
+/// The list or map that a quantifier looks at, and the scope with the steps left for each element.
+///
+/// The steps are counted from the sizes of what is looked at, not as they are taken: whether they are too
+/// many does not depend on the order in which parts are judged.
+pub(crate) fn elements<'a>(
+    each: &Each,
+    scope: &Scope<'a>,
+) -> Result<(Scope<'a>, &'a Value), UnknownReason> {
+    let value = lookup(&each.over, scope).ok_or(UnknownReason::Missing)?;
+    let count = match value {
+        Value::List(list) => list.len(),
+        Value::Map(map) => map.len(),
+        _ => return Err(UnknownReason::Kind),
+    };
+    let mut weight = each.weight;
+    each.body.clauses(&mut |clause| {
+        clause.test.paths(&mut |path| {
+            if let (None, Some(Value::List(list))) = (path.variable, lookup(path, scope)) {
+                weight = weight.saturating_add(list.len());
+            }
+        });
+    });
+    if count.saturating_mul(weight) > scope.steps {
+        return Err(UnknownReason::Limit);
+    }
+    let steps = scope.steps / count.max(1);
+    Ok((scope.with_steps(steps), value))
+}
+
+pub(crate) fn test(test: &Test, scope: &Scope<'_>) -> Verdict {
     match test {
-        Test::Exists(path) => lookup(path, facts).is_some().into(),
-        Test::Holds(path) => match view(path, facts) {
+        Test::Exists(path) => exists(path, scope).into(),
+        Test::Holds(path) => match view(path, scope) {
             None => Verdict::Unknown(UnknownReason::Missing),
             Some(View::Bool(boolean)) => boolean.value.into(),
             Some(_) => Verdict::Unknown(UnknownReason::Kind),
         },
-        Test::Compare(left, op, right) => match view(left, facts) {
+        Test::Compare(left, op, right) => match view(left, scope) {
             None => Verdict::Unknown(UnknownReason::Missing),
-            Some(view) => compare(left, &view, *op, right, facts),
+            Some(view) => compare(left, &view, *op, right, scope),
         },
     }
 }
 
-fn compare(path: &Path, left: &View<'_>, op: Op, right: &Operand, facts: &Facts) -> Verdict {
+pub(crate) fn exists(path: &Path, scope: &Scope<'_>) -> bool {
+    path.is_key() && scope.has_element(path) || lookup(path, scope).is_some()
+}
+
+pub(crate) fn compare(
+    path: &Path,
+    left: &View<'_>,
+    op: Op,
+    right: &Operand,
+    scope: &Scope<'_>,
+) -> Verdict {
+    if let View::Unreadable = left {
+        return Verdict::Unknown(UnknownReason::Kind);
+    }
     match right {
         Operand::One(literal) => with_literal(path, left, op, literal),
         Operand::List(list) => {
             let found = list.iter().any(|literal| left.equals(literal) || left.is_inside(literal));
             if op == Op::NotIn { !Verdict::from(found) } else { found.into() }
         }
-        Operand::Fact(other) => match view(other, facts) {
+        Operand::Glob(glob) => patterned(left, op == Op::NotLike, |text| glob.is_match(text)),
+        Operand::Pattern(pattern) => {
+            patterned(left, op == Op::NotMatches, |text| pattern.is_match(text))
+        }
+        Operand::Fact(other) => match view(other, scope) {
             None => Verdict::Unknown(UnknownReason::Missing),
+            Some(View::Unreadable) => Verdict::Unknown(UnknownReason::Kind),
             Some(right) => with_fact(path, left, op, other, &right),
         },
+    }
+}
+
+fn patterned(left: &View<'_>, negated: bool, is_match: impl Fn(&str) -> bool) -> Verdict {
+    match left {
+        View::Text(text) | View::Version(text) if text.len() > limits::POLICY_MATCH_BYTES => {
+            Verdict::Unknown(UnknownReason::Limit)
+        }
+        View::Text(text) | View::Version(text) => (is_match(text) != negated).into(),
+        _ => Verdict::Unknown(UnknownReason::Kind),
     }
 }
 
@@ -174,6 +250,10 @@ fn with_literal(path: &Path, left: &View<'_>, op: Op, literal: &Literal) -> Verd
         Op::NotIn => !left.in_network(literal),
         Op::Contains => left.contains(literal),
         Op::NotContains => !left.contains(literal),
+        // Their operands are patterns, not literals.
+        Op::Like | Op::NotLike | Op::Matches | Op::NotMatches => {
+            Verdict::Unknown(UnknownReason::Kind)
+        }
     }
 }
 
@@ -190,6 +270,9 @@ fn with_fact(path: &Path, left: &View<'_>, op: Op, other: &Path, right: &View<'_
         Op::NotIn => !right.contains_fact(left),
         Op::Contains => left.contains_fact(right),
         Op::NotContains => !left.contains_fact(right),
+        Op::Like | Op::NotLike | Op::Matches | Op::NotMatches => {
+            Verdict::Unknown(UnknownReason::Kind)
+        }
     }
 }
 
@@ -199,171 +282,5 @@ fn holds(op: Op, ordering: Ordering) -> bool {
         Op::Le => ordering.is_le(),
         Op::Gt => ordering.is_gt(),
         _ => ordering.is_ge(),
-    }
-}
-
-/// The value at a path.
-pub(crate) fn lookup<'a>(path: &Path, facts: &'a Facts) -> Option<&'a Value> {
-    let fact = facts.get(path.name.as_str())?;
-    path.steps.iter().try_fold(&fact.value, |value, step| match (value, step) {
-        (Value::Map(map), Step::Key(key)) => map.get(&**key),
-        (Value::List(list), Step::Key(key)) => list.get(key.parse::<usize>().ok()?),
-        (Value::List(list), Step::Index(index)) => list.get(*index),
-        _ => None,
-    })
-}
-
-/// The value at a path where one is compared: of a record, its primary field.
-pub(crate) fn scalar<'a>(path: &Path, facts: &'a Facts) -> Option<&'a Value> {
-    match (lookup(path, facts)?, path.primary) {
-        (Value::Map(map), Some(field)) => map.get(field),
-        (value, _) => Some(value),
-    }
-}
-
-fn view<'a>(path: &Path, facts: &'a Facts) -> Option<View<'a>> {
-    Some(View::new(scalar(path, facts)?, path.kind))
-}
-
-/// A value, seen as the type its fact is declared to be.
-#[derive(Debug)]
-enum View<'a> {
-    Bool(Boolean),
-    Number(Number),
-    Version(Cow<'a, str>),
-    Text(&'a str),
-    Ip(IpAddr),
-    Net(IpNet),
-    List(&'a [Value]),
-    Map(&'a BTreeMap<String, Value>),
-}
-
-impl<'a> View<'a> {
-    fn new(value: &'a Value, kind: Option<Kind>) -> Self {
-        match (value, kind) {
-            (Value::Int(number), Some(Kind::Version)) => {
-                Self::Version(Cow::Owned(number.to_string()))
-            }
-            (Value::Text(text), Some(Kind::Version)) if version::is_version(text) => {
-                Self::Version(Cow::Borrowed(text))
-            }
-            (Value::Text(text), Some(Kind::Ip)) => {
-                text.parse().map_or_else(|_| Self::Text(text), Self::Ip)
-            }
-            (Value::Bool(boolean), _) => Self::Bool(*boolean),
-            (Value::Int(number), _) => Self::Number(Number::Int(*number)),
-            (Value::Float(number), _) => Self::Number(Number::Float(*number)),
-            (Value::Text(text), _) => Self::Text(text),
-            (Value::Ip(address), _) => Self::Ip(*address),
-            (Value::Net(network), _) => Self::Net(*network),
-            (Value::List(list), _) => Self::List(list),
-            (Value::Map(map), _) => Self::Map(map),
-        }
-    }
-
-    /// Is this the value that the literal means here? Different kinds are different values.
-    fn equals(&self, literal: &Literal) -> bool {
-        match self {
-            Self::Bool(boolean) if literal.quoted => boolean.as_str() == &*literal.text,
-            Self::Bool(boolean) => literal.boolean == Some(boolean.value),
-            Self::Number(_) | Self::Version(_) => self.order(literal).is_some_and(Ordering::is_eq),
-            Self::Text(text) if literal.boolean.is_some() => {
-                text.eq_ignore_ascii_case(&literal.text)
-            }
-            Self::Text(text) => *text == &*literal.text,
-            Self::Ip(address) => literal.ip == Some(*address),
-            Self::Net(network) => literal.net.is_some_and(|net| net.trunc() == network.trunc()),
-            Self::List(_) | Self::Map(_) => false,
-        }
-    }
-
-    fn order(&self, literal: &Literal) -> Option<Ordering> {
-        match self {
-            Self::Number(number) => Some(number.compare(literal.quantity()?)),
-            Self::Version(text) if literal.is_version() => {
-                Some(version::compare(text, &literal.text))
-            }
-            _ => None,
-        }
-    }
-
-    /// Why this value has no place in an order.
-    fn unordered(&self, path: &Path) -> UnknownReason {
-        match self {
-            Self::Text(_) if path.kind.is_none() => UnknownReason::Unordered,
-            _ => UnknownReason::Kind,
-        }
-    }
-
-    /// Is this an address or a network inside the network that the literal means?
-    fn is_inside(&self, literal: &Literal) -> bool {
-        literal.net.is_some_and(|network| match self {
-            Self::Ip(address) => network.contains(address),
-            Self::Net(inner) => network.contains(inner),
-            _ => false,
-        })
-    }
-
-    fn in_network(&self, literal: &Literal) -> Verdict {
-        match self {
-            Self::Ip(_) | Self::Net(_) => self.is_inside(literal).into(),
-            _ => Verdict::Unknown(UnknownReason::Kind),
-        }
-    }
-
-    fn contains(&self, literal: &Literal) -> Verdict {
-        match (self, literal.ip, literal.net) {
-            (Self::List(list), ..) => {
-                list.iter().any(|value| View::new(value, None).equals(literal)).into()
-            }
-            (Self::Net(network), Some(address), _) => network.contains(&address).into(),
-            (Self::Net(network), _, Some(inner)) => network.contains(&inner).into(),
-            _ => Verdict::Unknown(UnknownReason::Kind),
-        }
-    }
-
-    /// Are the values of two facts equal?
-    fn same(&self, other: &Self, versions: bool) -> bool {
-        match (self, other) {
-            (Self::Bool(left), Self::Bool(right)) => left == right,
-            (Self::Text(left), Self::Text(right)) if !versions => left == right,
-            (Self::Ip(left), Self::Ip(right)) => left == right,
-            (Self::Net(left), Self::Net(right)) => left.trunc() == right.trunc(),
-            (Self::List(left), Self::List(right)) => left == right,
-            (Self::Map(left), Self::Map(right)) => left == right,
-            _ => self.order_fact(other, versions).is_some_and(Ordering::is_eq),
-        }
-    }
-
-    fn order_fact(&self, other: &Self, versions: bool) -> Option<Ordering> {
-        if versions {
-            return Some(version::compare(&self.version()?, &other.version()?));
-        }
-        match (self, other) {
-            (Self::Number(left), Self::Number(right)) => Some(left.compare(*right)),
-            _ => None,
-        }
-    }
-
-    fn version(&self) -> Option<Cow<'_, str>> {
-        match self {
-            Self::Version(text) => Some(Cow::Borrowed(text)),
-            Self::Text(text) if version::is_version(text) => Some(Cow::Borrowed(text)),
-            Self::Number(Number::Int(number)) => Some(Cow::Owned(number.to_string())),
-            _ => None,
-        }
-    }
-
-    fn contains_fact(&self, inner: &Self) -> Verdict {
-        match (self, inner) {
-            (Self::List(list), _) => list
-                .iter()
-                .map(|value| View::new(value, None))
-                .any(|element| element.same(inner, matches!(inner, Self::Version(_))))
-                .into(),
-            (Self::Net(network), Self::Ip(address)) => network.contains(address).into(),
-            (Self::Net(network), Self::Net(inner)) => network.contains(inner).into(),
-            _ => Verdict::Unknown(UnknownReason::Kind),
-        }
     }
 }

@@ -5,8 +5,10 @@ use std::fmt::{self, Display, Formatter};
 use serde::Serialize;
 
 use super::{
-    ast::{Clause, Expr, Operand, Path, Span, Test},
+    ast::{Clause, Each, Expr, Operand, Path, Span, Test},
     eval::{self, UnknownReason, Verdict},
+    view::{self, Element, Scope},
+    would::{self, Would},
 };
 use crate::fact::{Facts, Source};
 
@@ -42,6 +44,43 @@ pub struct Explanation {
     /// The facts a leaf reads.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub facts: Vec<FactRead>,
+    /// What a quantifier's condition is for the elements of its list or map.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub elements: Option<Elements>,
+    /// What would change the verdict of the policy. Only the whole has it, if it was found.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub would: Option<Would>,
+}
+
+/// The elements that a quantifier looked at, by key or index.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize)]
+#[non_exhaustive]
+pub struct Elements {
+    /// Those for which its condition is true.
+    pub yes: Vec<String>,
+    /// Those for which it is false.
+    pub no: Vec<String>,
+    /// Those for which it cannot be told.
+    pub unknown: Vec<String>,
+}
+
+impl Display for Elements {
+    /// `true for sda, unknown for [0]; false for 2 more`
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        const NAMED: usize = 3;
+        let kinds = [("true", &self.yes), ("unknown", &self.unknown), ("false", &self.no)];
+        let mut before = "";
+        for (word, keys) in kinds.into_iter().filter(|(_, keys)| !keys.is_empty()) {
+            let named = keys.get(..NAMED.min(keys.len())).unwrap_or(&[]).join(", ");
+            let shown: String = named.chars().map(super::caret::shown).collect();
+            write!(f, "{before}{word} for {shown}")?;
+            if keys.len() > NAMED {
+                write!(f, " and {} more", keys.len() - NAMED)?;
+            }
+            before = "; ";
+        }
+        if before.is_empty() { f.write_str("no elements") } else { Ok(()) }
+    }
 }
 
 /// How parts of a policy are joined.
@@ -98,13 +137,14 @@ impl Explanation {
 
 /// Judges the facts by a condition, and keeps how.
 pub(crate) fn explain(expr: &Expr, facts: &Facts) -> Explanation {
-    let mut explanation = tree(expr, facts);
+    let mut explanation = tree(expr, &Scope::new(facts));
     blame(&mut explanation);
+    explanation.would = would::would(expr, facts, explanation.verdict);
     explanation
 }
 
-fn tree(expr: &Expr, facts: &Facts) -> Explanation {
-    let parts = |parts: &[Expr]| parts.iter().map(|part| tree(part, facts)).collect::<Vec<_>>();
+fn tree(expr: &Expr, scope: &Scope<'_>) -> Explanation {
+    let parts = |parts: &[Expr]| parts.iter().map(|part| tree(part, scope)).collect::<Vec<_>>();
     match expr {
         Expr::Everything => part(expr, Verdict::True, None, Vec::new()),
         Expr::Or(inner) => {
@@ -118,10 +158,11 @@ fn tree(expr: &Expr, facts: &Facts) -> Explanation {
             part(expr, verdict, Some(Join::And), inner)
         }
         Expr::Not(inner) => {
-            let inner = tree(inner, facts);
+            let inner = tree(inner, scope);
             part(expr, !inner.verdict, Some(Join::Not), vec![inner])
         }
-        Expr::Clause(clause) => leaf(expr, clause, facts),
+        Expr::Clause(clause) => leaf(expr, clause, scope),
+        Expr::Each(each) => quantified(expr, each, scope),
     }
 }
 
@@ -140,25 +181,51 @@ fn part(expr: &Expr, verdict: Verdict, join: Option<Join>, parts: Vec<Explanatio
         join,
         parts,
         facts: Vec::new(),
+        elements: None,
+        would: None,
     }
 }
 
-fn leaf(expr: &Expr, clause: &Clause, facts: &Facts) -> Explanation {
+fn leaf(expr: &Expr, clause: &Clause, scope: &Scope<'_>) -> Explanation {
+    let scalar = |path| read(path, scope.facts, view::scalar(path, scope));
     let read = match &clause.test {
-        Test::Exists(path) => vec![read(path, facts, eval::lookup(path, facts))],
-        Test::Holds(path) => vec![read(path, facts, eval::scalar(path, facts))],
+        Test::Exists(path) => vec![read(path, scope.facts, view::lookup(path, scope))],
+        Test::Holds(path) => vec![scalar(path)],
         Test::Compare(left, _, right) => {
             let right = match right {
                 Operand::Fact(right) => Some(right),
-                Operand::One(_) | Operand::List(_) => None,
+                _ => None,
             };
-            let paths = std::iter::once(left).chain(right);
-            paths.map(|path| read(path, facts, eval::scalar(path, facts))).collect()
+            std::iter::once(left).chain(right).map(scalar).collect()
         }
     };
-    let verdict = eval::test(&clause.test, facts);
+    let verdict = eval::test(&clause.test, scope);
     let leaf = part(expr, verdict, None, Vec::new());
     Explanation { span: Some(clause.span), facts: read, ..leaf }
+}
+
+/// A quantifier is a leaf: what it looks at, and for which elements it is what it is.
+fn quantified(expr: &Expr, each: &Each, scope: &Scope<'_>) -> Explanation {
+    let mut facts = vec![read(&each.over, scope.facts, view::lookup(&each.over, scope))];
+    each.body.paths(&mut |path| {
+        if path.variable.is_none() {
+            facts.push(read(path, scope.facts, view::scalar(path, scope)));
+        }
+    });
+    let verdict = eval::evaluate(expr, scope);
+    let mut elements = Elements::default();
+    if let Ok((inside, value)) = eval::elements(each, scope) {
+        for element in Element::all(value) {
+            let list = match eval::evaluate(&each.body, &inside.inside(element)) {
+                Verdict::True => &mut elements.yes,
+                Verdict::False => &mut elements.no,
+                Verdict::Unknown(_) => &mut elements.unknown,
+            };
+            list.push(element.key.to_string());
+        }
+    }
+    let leaf = part(expr, verdict, None, Vec::new());
+    Explanation { span: Some(each.span), facts, elements: Some(elements), ..leaf }
 }
 
 fn read(path: &Path, facts: &Facts, value: Option<&crate::fact::Value>) -> FactRead {
@@ -172,7 +239,7 @@ fn read(path: &Path, facts: &Facts, value: Option<&crate::fact::Value>) -> FactR
 }
 
 /// A value as people see it: text in quotes, a boolean as spelled, never too long.
-fn shown(value: &crate::fact::Value) -> String {
+pub(crate) fn shown(value: &crate::fact::Value) -> String {
     use crate::fact::Value;
     let full = match value {
         Value::Text(text) => format!("{text:?}"),
@@ -201,7 +268,8 @@ impl Display for Explanation {
         let all = self.leaves().all(|leaf| leaf.decides);
         let tree = Tree { width: self.width(0).min(SHOWN_CLAUSE), mark: !all };
         tree.line(f, self, "", "")?;
-        tree.parts(f, self, "")
+        tree.parts(f, self, "")?;
+        self.would.as_ref().map_or(Ok(()), |would| write!(f, "\n{would}"))
     }
 }
 
@@ -263,7 +331,11 @@ impl Tree {
         match part.reason {
             Some(UnknownReason::Kind) => f.write_str(": not a value this can judge")?,
             Some(UnknownReason::Unordered) => f.write_str(": text has no order")?,
+            Some(UnknownReason::Limit) => f.write_str(": too large to be judged")?,
             Some(UnknownReason::Missing) | None => {}
+        }
+        if let Some(elements) = &part.elements {
+            write!(f, ": {elements}")?;
         }
         f.write_str(if self.mark && part.decides { "  <- decides" } else { "" })
     }

@@ -20,8 +20,10 @@ pub(crate) struct Literal {
     pub(crate) quoted: bool,
     pub(crate) boolean: Option<bool>,
     pub(crate) number: Option<Number>,
-    /// With a unit, in bytes.
+    /// With a unit of size, in bytes.
     pub(crate) size: Option<Number>,
+    /// With a unit of time, in seconds.
+    pub(crate) duration: Option<Number>,
     pub(crate) ip: Option<IpAddr>,
     pub(crate) net: Option<IpNet>,
     pub(crate) span: Span,
@@ -46,6 +48,7 @@ impl Literal {
             boolean,
             number: Number::parse(text).map_err(|TooLarge| too_large())?,
             size: size(text).map_err(|TooLarge| too_large())?,
+            duration: duration(text).map_err(|TooLarge| too_large())?,
             ip: text.parse().ok(),
             net: text.parse().ok(),
             span,
@@ -59,6 +62,7 @@ impl Literal {
             && bare.boolean.is_none()
             && bare.number.is_none()
             && bare.size.is_none()
+            && bare.duration.is_none()
         {
             return bare;
         }
@@ -68,15 +72,16 @@ impl Literal {
             boolean: None,
             number: Number::parse(text).ok().flatten(),
             size: None,
+            duration: None,
             ip: text.parse().ok(),
             net: text.parse().ok(),
             span,
         }
     }
 
-    /// The reading as a number, or as a size in bytes.
+    /// The reading as a number, as a size in bytes, or as a duration in seconds.
     pub(crate) fn quantity(&self) -> Option<Number> {
-        self.size.or(self.number)
+        self.size.or(self.duration).or(self.number)
     }
 
     pub(crate) fn is_version(&self) -> bool {
@@ -112,6 +117,21 @@ impl Number {
             (Self::Int(left), Self::Float(right)) => compare_exact(left, right),
             (Self::Float(left), Self::Int(right)) => compare_exact(right, left).reverse(),
         }
+    }
+
+    /// A number in a text, maybe with a unit of size.
+    pub(crate) fn of_size(text: &str) -> Option<Self> {
+        size(text).ok()?.or_else(|| Self::of_text(text))
+    }
+
+    /// A number in a text, maybe with a unit of time.
+    pub(crate) fn of_duration(text: &str) -> Option<Self> {
+        duration(text).ok()?.or_else(|| Self::of_text(text))
+    }
+
+    /// A number in a text.
+    pub(crate) fn of_text(text: &str) -> Option<Self> {
+        Self::parse(text).ok()?
     }
 
     fn parse(text: &str) -> Result<Option<Self>, TooLarge> {
@@ -167,8 +187,31 @@ fn compare_exact(int: i64, float: f64) -> Ordering {
 
 /// A number with a unit of size, in bytes.
 fn size(text: &str) -> Result<Option<Number>, TooLarge> {
+    measured(text, |unit| Some((size_unit(unit)?, 1)))
+}
+
+/// A number with a unit of time, in seconds.
+fn duration(text: &str) -> Result<Option<Number>, TooLarge> {
+    measured(text, |unit| {
+        Some(match unit {
+            "ms" => (1, 1000),
+            "s" => (1, 1),
+            "m" => (60, 1),
+            "h" => (3600, 1),
+            "d" => (86_400, 1),
+            "w" => (604_800, 1),
+            _ => return None,
+        })
+    })
+}
+
+/// A number with a unit, which is a fraction of the base unit.
+fn measured(
+    text: &str,
+    unit: impl Fn(&str) -> Option<(i128, i128)>,
+) -> Result<Option<Number>, TooLarge> {
     let number = text.trim_end_matches(|c: char| c.is_ascii_alphabetic());
-    let Some(factor) = text.get(number.len()..).and_then(unit) else { return Ok(None) };
+    let Some((factor, divisor)) = text.get(number.len()..).and_then(unit) else { return Ok(None) };
     let (negative, digits) = match number.strip_prefix('-') {
         Some(digits) => (true, digits),
         None => (false, number),
@@ -181,16 +224,18 @@ fn size(text: &str) -> Result<Option<Number>, TooLarge> {
     };
     let scaled =
         format!("{whole}{fraction}").parse::<i128>().ok().and_then(|n| n.checked_mul(factor));
-    let ten = u32::try_from(fraction.len()).ok().and_then(|len| 10_i128.checked_pow(len));
-    let (Some(scaled), Some(ten)) = (scaled, ten) else { return Err(TooLarge) };
+    let parts = u32::try_from(fraction.len())
+        .ok()
+        .and_then(|len| 10_i128.checked_pow(len)?.checked_mul(divisor));
+    let (Some(scaled), Some(parts)) = (scaled, parts) else { return Err(TooLarge) };
     let scaled = if negative { -scaled } else { scaled };
-    if scaled % ten == 0 {
-        return i64::try_from(scaled / ten).map(|n| Some(Number::Int(n))).map_err(|_| TooLarge);
+    if scaled % parts == 0 {
+        return i64::try_from(scaled / parts).map(|n| Some(Number::Int(n))).map_err(|_| TooLarge);
     }
-    Ok(Some(Number::Float(scaled as f64 / ten as f64)))
+    Ok(Some(Number::Float(scaled as f64 / parts as f64)))
 }
 
-fn unit(name: &str) -> Option<i128> {
+fn size_unit(name: &str) -> Option<i128> {
     let (base, power): (i128, u32) = match name {
         "B" => (1, 1),
         "kB" | "KB" => (1000, 1),
@@ -260,6 +305,18 @@ mod tests {
         check("16gb", "word 16gb");
         check("8EiB", "`8EiB` does not fit into 64 bits");
         check("B", "word B");
+    }
+
+    #[test]
+    fn durations_are_seconds() {
+        check("90s", "int 90");
+        check("5m", "int 300");
+        check("1.5h", "int 5400");
+        check("2d", "int 172800");
+        check("1w", "int 604800");
+        check("250ms", "float 0.25");
+        check("3000ms", "int 3");
+        check("5min", "word 5min");
     }
 
     #[test]

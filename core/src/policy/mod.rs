@@ -1,8 +1,8 @@
 //! Policies: conditions over facts that put nodes into tribes.
 //!
 //! Text → tokens (`token`) → tree (`grammar`, built by `build`, checked against the built-in facts
-//! by `check`) → verdict (`eval`), with reasons (`explain`). This module must not know nodes,
-//! tribes or where facts come from.
+//! by `check`) → program (`program`) → verdict. What a tree means is told plainly by `eval`, and with
+//! reasons by `explain`. This module must not know nodes, tribes or where facts come from.
 //!
 //! Invariant: a [`Policy`] has been parsed; its canonical text fits [`limits::POLICY_BYTES`] and parses to an
 //! equal policy. Nothing in a text can make it panic, and a fact's value is never read as policy.
@@ -22,16 +22,21 @@ mod ast;
 mod build;
 mod caret;
 mod check;
+mod domain;
 mod error;
 mod eval;
 mod explain;
 mod literal;
 mod near;
+mod pattern;
 mod print;
+mod program;
 mod schema;
 mod token;
 mod version;
+mod view;
 mod warn;
+mod would;
 
 lalrpop_util::lalrpop_mod!(
     #[allow(
@@ -52,6 +57,8 @@ lalrpop_util::lalrpop_mod!(
 );
 
 #[cfg(test)]
+mod hostile;
+#[cfg(test)]
 mod tests;
 
 use std::{
@@ -63,18 +70,25 @@ use std::{
 
 use lalrpop_util::ParseError;
 
-use self::{ast::Expr, error::Problem, token::Token};
 pub use self::{
     ast::Span,
     error::{Fix, ParsePolicyError, ParsePolicyErrorKind},
     eval::{UnknownReason, Verdict},
-    explain::{Explanation, FactRead, Join},
+    explain::{Elements, Explanation, FactRead, Join},
+    program::PolicySet,
     warn::{PolicyWarning, PolicyWarningKind},
+    would::{Proposal, Would},
+};
+use self::{
+    ast::{Expr, Operand, Test},
+    error::Problem,
+    program::Program,
+    token::Token,
 };
 use crate::{fact::Facts, limits, name::FactName};
 
 /// The level of the policy language that this library understands.
-pub const LEVEL: u16 = 1;
+pub const LEVEL: u16 = 2;
 
 /// A condition over the facts of a node.
 ///
@@ -87,7 +101,9 @@ struct Parsed {
     source: Arc<str>,
     canonical: Box<str>,
     tree: Expr,
+    program: Program,
     reads: Vec<FactName>,
+    level: u16,
 }
 
 impl Policy {
@@ -104,7 +120,7 @@ impl Policy {
 
     /// Judges the facts of a node.
     pub fn evaluate(&self, facts: &Facts) -> Verdict {
-        eval::evaluate(&self.0.tree, facts)
+        self.0.program.evaluate(facts)
     }
 
     /// Judges the facts of a node, and says why.
@@ -113,11 +129,19 @@ impl Policy {
         explain::explain(&self.0.tree, facts)
     }
 
-    /// What is probably a mistake: among others, facts that are neither built in nor `known`,
-    /// but have almost the name of one that is.
+    /// What is probably a mistake, judged by itself and by the facts of the nodes there are.
+    ///
+    /// ```
+    /// # use tribe::{Facts, Policy, Source};
+    /// let policy = Policy::parse("{{os_dsit}} == Ubuntu")?;
+    /// let warnings = policy.check([]);
+    /// assert_eq!(warnings[0].to_string(), "`os_dsit` is not a known fact");
+    /// # Ok::<(), tribe::ParsePolicyError>(())
+    /// ```
     #[must_use]
-    pub fn warnings<'a>(&self, known: impl IntoIterator<Item = &'a str>) -> Vec<PolicyWarning> {
-        warn::warnings(&self.0.tree, &self.0.source, known.into_iter())
+    pub fn check<'a>(&self, nodes: impl IntoIterator<Item = &'a Facts>) -> Vec<PolicyWarning> {
+        let nodes: Vec<&Facts> = nodes.into_iter().collect();
+        warn::warnings(&self.0.tree, &self.0.source, &nodes)
     }
 
     /// The facts that are read, each once, by name.
@@ -128,7 +152,7 @@ impl Policy {
     /// The lowest level of the language that has all this policy uses.
     #[must_use]
     pub fn level(&self) -> u16 {
-        LEVEL
+        self.0.level
     }
 
     /// The canonical text.
@@ -161,11 +185,70 @@ fn parse(text: &str) -> Result<Policy, Problem> {
         };
         return Err(Problem::new(kind, Span::new(0, 0)));
     }
+    costs(&tree)?;
     let mut reads = Vec::new();
-    tree.paths(&mut |path| reads.push(path.name.clone()));
+    tree.paths(&mut |path| {
+        if path.variable.is_none() {
+            reads.push(path.name.clone());
+        }
+    });
     reads.sort();
     reads.dedup();
-    Ok(Policy(Arc::new(Parsed { source: text.into(), canonical: canonical.into(), tree, reads })))
+    let level = level(&tree);
+    let program = Program::new(&tree);
+    let (source, canonical) = (text.into(), canonical.into());
+    Ok(Policy(Arc::new(Parsed { source, canonical, tree, program, reads, level })))
+}
+
+/// Patterns and quantifiers cost more than anything else in a policy: their number is limited.
+fn costs(tree: &Expr) -> Result<(), Problem> {
+    let (mut count, mut too_many) = (0, None);
+    let mut add = |span| {
+        count += 1;
+        if count == limits::POLICY_PATTERNS + 1 {
+            too_many = Some(span);
+        }
+    };
+    tree.each(&mut |each| add(each.span));
+    tree.clauses(&mut |clause| {
+        if let Test::Compare(_, _, Operand::Pattern(_)) = clause.test {
+            add(clause.span);
+        }
+    });
+    match too_many {
+        None => Ok(()),
+        Some(span) => {
+            let (what, max) = ("patterns and quantifiers", limits::POLICY_PATTERNS);
+            Err(Problem::new(ParsePolicyErrorKind::TooLarge { what, max }, span))
+        }
+    }
+}
+
+/// The lowest level of the language that has all a tree uses.
+fn level(tree: &Expr) -> u16 {
+    let mut level = 1;
+    tree.each(&mut |_| level = 2);
+    tree.paths(&mut |path| {
+        if path.cast.is_some() {
+            level = 2;
+        }
+    });
+    tree.clauses(&mut |clause| {
+        let literals = match &clause.test {
+            Test::Compare(_, op, _) if op.is_pattern() => {
+                level = 2;
+                return;
+            }
+            Test::Compare(_, _, Operand::One(literal)) => std::slice::from_ref(literal),
+            Test::Compare(_, _, Operand::List(literals)) => literals,
+            _ => return,
+        };
+        // To level 1 they were words.
+        if literals.iter().any(|literal| literal.duration.is_some()) {
+            level = 2;
+        }
+    });
+    level
 }
 
 /// What the generated parser found, in words.
@@ -198,9 +281,13 @@ fn friendly(expected: &[String]) -> &'static str {
     let has = |name: &str| expected.iter().any(|token| token.trim_matches('"') == name);
     match () {
         () if has("]") && has(",") => "`,` or `]`",
+        () if expected.len() == 1 && has("word") => "a name",
+        () if expected.len() == 1 && has("fact") => "a fact",
+        () if expected.len() == 1 && has("(") => "`(`",
         () if has("!") => "a condition",
         () if has("fact") && !has("==") => "a value",
-        () if has("in") && !has("==") => "`in` or `contains`",
+        () if has("in") && has("like") && !has("==") => "`in`, `contains`, `like` or `matches`",
+        () if has("in") && !has("==") => "`in`",
         () if has(",") => "`,` or `)`",
         () if has(")") => "an operator or `)`",
         () => "an operator or the end",

@@ -3,7 +3,7 @@
 use std::fmt::{self, Display, Formatter, Write as _};
 
 use super::{
-    ast::{Clause, Expr, Operand, Path, Step, Test},
+    ast::{Clause, Each, Expr, Operand, Path, Step, Test},
     caret,
     literal::Literal,
     token,
@@ -23,7 +23,15 @@ impl Display for Expr {
                 if needs_none { write!(f, "not {inner}") } else { write!(f, "not ({inner})") }
             }
             Self::Clause(clause) => clause.fmt(f),
+            Self::Each(each) => each.fmt(f),
         }
+    }
+}
+
+impl Display for Each {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        let Self { quantifier, variable, over, body, .. } = self;
+        write!(f, "{} {variable} in {over} ({body})", quantifier.as_str())
     }
 }
 
@@ -64,19 +72,33 @@ impl Display for Operand {
                 }
                 f.write_char(']')
             }
+            Self::Glob(glob) if token::is_atom(&glob.text) => f.write_str(&glob.text),
+            Self::Glob(glob) => Quoted(&glob.text).fmt(f),
+            Self::Pattern(pattern) => pattern.fmt(f),
         }
     }
 }
 
 impl Display for Path {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
-        write!(f, "{{{{{}}}}}", self.bare())
+        match self.cast {
+            Some(cast) => write!(f, "{}({{{{{}}}}})", cast.as_str(), self.reference()),
+            None => write!(f, "{{{{{}}}}}", self.reference()),
+        }
     }
 }
 
 impl Path {
-    /// The path without its braces.
+    /// The path as people speak of it: without braces.
     pub(crate) fn bare(&self) -> impl Display {
+        fmt::from_fn(|f| match self.cast {
+            Some(cast) => write!(f, "{}({})", cast.as_str(), self.reference()),
+            None => self.reference().fmt(f),
+        })
+    }
+
+    /// What stands between the braces.
+    pub(crate) fn reference(&self) -> impl Display {
         fmt::from_fn(|f| {
             let name = self.name.as_str();
             if token::is_name(name) {

@@ -3,7 +3,7 @@
 //! The limits on bytes, tokens and nesting are kept here, before anything is built.
 
 use super::{
-    ast::{Op, Path, Span, Step},
+    ast::{Op, Path, Quantifier, Span, Step},
     caret,
     error::{ParsePolicyErrorKind as Kind, Problem},
 };
@@ -25,6 +25,13 @@ pub(crate) enum Token<'s> {
     Not,
     In,
     Contains,
+    Like,
+    Matches,
+    /// `=~` or `!~`: `matches`, or not.
+    Tilde(Op),
+    Quantifier(Quantifier),
+    /// What stands between slashes, and does it ignore case?
+    Regex(&'s str, bool),
     Open,
     Close,
     ListOpen,
@@ -33,8 +40,7 @@ pub(crate) enum Token<'s> {
 }
 
 /// Words that belong to later versions of the language.
-const RESERVED: &[&str] =
-    &["all", "any", "contains_all", "contains_any", "count", "let", "like", "matches", "none"];
+const RESERVED: &[&str] = &["contains_all", "contains_any", "count", "let"];
 
 /// All tokens of a text, with their spans.
 pub(crate) fn tokens(text: &str) -> Result<Vec<(u32, Token<'_>, u32)>, Problem> {
@@ -152,6 +158,7 @@ impl<'s> Lexer<'s> {
             ']' => self.closed(Token::ListClose),
             ',' => Token::Comma,
             '=' | '!' | '<' | '>' | '&' | '|' => return self.operator(),
+            '/' => return self.regex(),
             '-' if self.rest().chars().nth(1).is_some_and(starts_atom) => return self.atom(),
             c if starts_atom(c) => return self.atom(),
             c => return Err(self.stray(c)),
@@ -200,7 +207,8 @@ impl<'s> Lexer<'s> {
             "&&" => Token::And,
             "||" => Token::Or,
             "!" => Token::Bang,
-            "=~" | "!~" => return Err(self.unsupported(start)),
+            "=~" => Token::Tilde(Op::Matches),
+            "!~" => Token::Tilde(Op::NotMatches),
             "&" => return Err(wrong("&&")),
             "|" => return Err(wrong("||")),
             "=>" => return Err(wrong(">=")),
@@ -232,7 +240,22 @@ impl<'s> Lexer<'s> {
             "not" => Token::Not,
             "in" => Token::In,
             "contains" => Token::Contains,
+            "like" => Token::Like,
+            "matches" => Token::Matches,
+            "any" => Token::Quantifier(Quantifier::Any),
+            "all" => Token::Quantifier(Quantifier::All),
+            "none" => Token::Quantifier(Quantifier::None),
             "*" | "?" | ":" => return Err(self.unsupported(start)),
+            "contains_all" => {
+                return Err(self
+                    .unsupported(start)
+                    .help("join several `contains` with `&&`, or write `all x in … (…)`"));
+            }
+            "contains_any" => {
+                return Err(self
+                    .unsupported(start)
+                    .help("join several `contains` with `||`, or write `any x in … (…)`"));
+            }
             _ if RESERVED.contains(&text) => {
                 let help = format!("quote it if it is text: \"{text}\"");
                 return Err(self.unsupported(start).help(help));
@@ -271,10 +294,6 @@ impl<'s> Lexer<'s> {
                 self.eat_while(|next| next == c);
                 self.unsupported(start)
             }
-            '/' => {
-                self.eat_while(in_atom);
-                self.unsupported(start).help("quote it if it is text")
-            }
             '}' => Problem::new(Kind::Character(text.into()), span)
                 .help("a fact is written `{{name}}`"),
             c if c.is_control() || caret::is_direction(c) => {
@@ -282,6 +301,39 @@ impl<'s> Lexer<'s> {
                 Problem::new(Kind::Character(code.into()), span).help("remove it").replace("")
             }
             _ => Problem::new(Kind::Character(text.into()), span).help("quote the value"),
+        }
+    }
+
+    /// `/pattern/`, maybe with an `i` that makes it ignore case.
+    fn regex(&mut self) -> Result<Token<'s>, Problem> {
+        let start = self.at;
+        self.at += 1;
+        loop {
+            self.eat_while(|c| !matches!(c, '/' | '\\' | '\n'));
+            match self.peek() {
+                Some('/') => break,
+                Some('\\') => {
+                    self.at += 1;
+                    let escaped = self.peek().filter(|c| *c != '\n');
+                    self.at += escaped.map_or(0, char::len_utf8);
+                }
+                _ => {
+                    return Err(Problem::new(Kind::UnclosedPattern, self.since(start))
+                        .help("add `/`, or quote it if it is text"));
+                }
+            }
+        }
+        let source = self.text.get(start + 1..self.at).unwrap_or("");
+        self.at += 1;
+        match self.eat_while(in_atom) {
+            "" => Ok(Token::Regex(source, false)),
+            "i" => Ok(Token::Regex(source, true)),
+            _ => {
+                let text = self.text.get(start..self.at).unwrap_or("");
+                let shown: String = text.chars().map(caret::shown).collect();
+                Err(Problem::new(Kind::Pattern(format!("`{shown}`").into()), self.since(start))
+                    .help("behind a pattern may only be `i`; quote it if it is text"))
+            }
         }
     }
 

@@ -1,14 +1,25 @@
 //! Warnings: what parses, but is probably not what its author means.
 
-use std::{collections::BTreeSet, fmt, sync::Arc};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fmt,
+    sync::Arc,
+};
 
 use super::{
-    ast::{Expr, Op, Operand, Path, Span, Test},
-    caret,
+    ast::{Clause, Expr, Op, Operand, Path, Span, Test},
+    caret, domain,
     error::Fix,
-    near,
+    eval,
+    literal::{Literal, Number},
+    near, schema,
+    view::{self, Scope, View},
 };
-use crate::fact;
+use crate::{
+    UnknownReason, Verdict, fact,
+    fact::{Facts, Value},
+    name::FactName,
+};
 
 /// Something in a policy that is probably a mistake. The policy works as written.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -16,7 +27,8 @@ use crate::fact;
 pub struct PolicyWarning {
     kind: PolicyWarningKind,
     span: Span,
-    fix: Fix,
+    help: Option<Box<str>>,
+    fix: Option<Fix>,
     text: Arc<str>,
 }
 
@@ -28,9 +40,52 @@ pub enum PolicyWarningKind {
     UnknownFact(Box<str>),
     /// A quoted `true` or `false` is compared by its spelling, unlike one without quotes.
     QuotedBoolean(Box<str>),
+    /// Nobody has this value, but one that is spelled a little differently is known.
+    Spelling {
+        /// The fact.
+        fact: Box<str>,
+        /// The value in the policy.
+        value: Box<str>,
+        /// The one that is known.
+        known: Box<str>,
+        /// How many members have it. 0 if the fact has it on other hosts.
+        members: usize,
+    },
+    /// The values that members have cannot be judged so, or are never equal.
+    Type {
+        /// The fact.
+        fact: Box<str>,
+        /// Its type on the first of them, with an article.
+        is: &'static str,
+        /// How many members have such values.
+        members: usize,
+    },
+    /// It is true for no node.
+    Never(Box<str>),
+    /// It is true for every node that has the facts it reads.
+    Always(Box<str>),
+    /// A pattern of `like` without `*` and `?`.
+    PlainPattern(Box<str>),
+    /// The memory of a machine is less than what is built into it.
+    BuiltInMemory(Box<str>),
+    /// The condition of a quantifier does not look at its element.
+    UnusedElement(Box<str>),
 }
 
 impl PolicyWarning {
+    fn new(kind: PolicyWarningKind, span: Span, text: &Arc<str>) -> Self {
+        Self { kind, span, help: None, fix: None, text: text.clone() }
+    }
+
+    fn help(self, help: impl Into<Box<str>>) -> Self {
+        Self { help: Some(help.into()), ..self }
+    }
+
+    fn replace(self, replacement: impl Into<Box<str>>) -> Self {
+        let fix = Fix { span: self.span, replacement: replacement.into() };
+        Self { fix: Some(fix), ..self }
+    }
+
     /// What is probably a mistake.
     #[must_use]
     pub fn kind(&self) -> &PolicyWarningKind {
@@ -43,6 +98,13 @@ impl PolicyWarning {
         match self.kind {
             PolicyWarningKind::UnknownFact(_) => "P021",
             PolicyWarningKind::QuotedBoolean(_) => "P101",
+            PolicyWarningKind::Spelling { .. } => "P102",
+            PolicyWarningKind::Type { .. } => "P103",
+            PolicyWarningKind::Never(_) => "P104",
+            PolicyWarningKind::Always(_) => "P105",
+            PolicyWarningKind::PlainPattern(_) => "P106",
+            PolicyWarningKind::BuiltInMemory(_) => "P107",
+            PolicyWarningKind::UnusedElement(_) => "P108",
         }
     }
 
@@ -64,24 +126,17 @@ impl PolicyWarning {
         caret::Place::find(&self.text, self.span).column
     }
 
-    /// What was probably meant.
+    /// What was probably meant, for a machine.
     #[must_use]
-    pub fn fix(&self) -> &Fix {
-        &self.fix
+    pub fn fix(&self) -> Option<&Fix> {
+        self.fix.as_ref()
     }
 
     /// The message, the line of the text with carets under the place, and help. No newline at the end.
     #[must_use]
     pub fn render(&self) -> String {
         let heading = format!("warning[{}]: {self}", self.code());
-        let replacement = &self.fix.replacement;
-        let help = match self.kind {
-            PolicyWarningKind::UnknownFact(_) => format!("did you mean `{replacement}`?"),
-            PolicyWarningKind::QuotedBoolean(_) => {
-                format!("write `{replacement}` for any spelling")
-            }
-        };
-        caret::render(&heading, &self.text, self.span, Some(&help))
+        caret::render(&heading, &self.text, self.span, self.help.as_deref())
     }
 }
 
@@ -92,56 +147,271 @@ impl fmt::Display for PolicyWarning {
             PolicyWarningKind::QuotedBoolean(text) => {
                 write!(f, "`\"{text}\"` in quotes matches this spelling only")
             }
+            PolicyWarningKind::Spelling { fact, value, known, members: 0 } => {
+                write!(f, "`{fact}` is never `{value}`, it can be `{known}`")
+            }
+            PolicyWarningKind::Spelling { value, known, members, .. } => {
+                write!(f, "`{value}`, but {} `{known}`", count(*members, "reports", "report"))
+            }
+            PolicyWarningKind::Type { fact, is, members } => {
+                let members = count(*members, "has", "have");
+                write!(f, "{members} {is} as `{fact}`, which this never matches")
+            }
+            PolicyWarningKind::Never(part) => write!(f, "`{part}` is true for no node"),
+            PolicyWarningKind::Always(part) => {
+                write!(f, "`{part}` is true for every node that has these facts")
+            }
+            PolicyWarningKind::PlainPattern(text) => {
+                write!(f, "`{text}` has neither `*` nor `?`")
+            }
+            PolicyWarningKind::BuiltInMemory(size) => {
+                write!(f, "a machine with {size} has a little less as `memtotal`")
+            }
+            PolicyWarningKind::UnusedElement(name) => {
+                write!(f, "the condition does not look at `{name}`")
+            }
         }
     }
 }
 
+fn count(members: usize, one: &str, many: &str) -> String {
+    match members {
+        1 => format!("1 member {one}"),
+        _ => format!("{members} members {many}"),
+    }
+}
+
 /// Everything in a tree that is probably a mistake, in the order of the text.
-pub(crate) fn warnings<'a>(
-    tree: &Expr,
-    text: &Arc<str>,
-    known: impl Iterator<Item = &'a str>,
-) -> Vec<PolicyWarning> {
-    let known: BTreeSet<&str> = known.chain(fact::BUILT_IN.iter().copied()).collect();
+pub(crate) fn warnings(tree: &Expr, text: &Arc<str>, members: &[&Facts]) -> Vec<PolicyWarning> {
+    let names = members.iter().flat_map(|facts| facts.iter()).map(|(name, _)| name.as_str());
+    let known: BTreeSet<&str> = names.chain(fact::BUILT_IN.iter().copied()).collect();
     let mut found = Vec::new();
     tree.paths(&mut |path| found.extend(unknown_fact(path, text, &known)));
-    quoted_booleans(tree, text, &mut found);
+    tree.clauses(&mut |clause| {
+        found.extend(quoted_boolean(clause, text));
+        found.extend(plain_pattern(clause, text));
+        found.extend(built_in_memory(clause, text));
+        spelling(clause, text, members, &mut found);
+        found.extend(mismatch(clause, text, members));
+    });
+    tree.each(&mut |each| {
+        let mut used = false;
+        each.body.paths(&mut |path| used |= path.name == each.variable);
+        if !used {
+            let kind = PolicyWarningKind::UnusedElement(each.variable.as_str().into());
+            let help = format!("write `{{{{{}}}}}` for an element", each.variable);
+            found.push(PolicyWarning::new(kind, each.span, text).help(help));
+        }
+    });
+    constant(tree, text, &mut found);
     found.sort_by_key(|warning| warning.span.start);
     found
 }
 
 fn unknown_fact(path: &Path, text: &Arc<str>, known: &BTreeSet<&str>) -> Option<PolicyWarning> {
     let name = path.name.as_str();
-    if known.contains(name) {
+    if path.variable.is_some() || known.contains(name) {
         return None;
     }
     let meant = near::nearest(name, known.iter().copied())?;
-    let meant = Path { name: crate::name::FactName::parse(meant).ok()?, ..path.clone() };
-    let fix = Fix { span: path.span, replacement: meant.to_string().into() };
+    let meant = Path { name: FactName::parse(meant).ok()?, ..path.clone() }.to_string();
     let kind = PolicyWarningKind::UnknownFact(name.into());
-    Some(PolicyWarning { kind, span: path.span, fix, text: text.clone() })
+    let warning = PolicyWarning::new(kind, path.span, text);
+    Some(warning.help(format!("did you mean `{meant}`?")).replace(meant))
 }
 
-fn quoted_booleans(tree: &Expr, text: &Arc<str>, found: &mut Vec<PolicyWarning>) {
-    let clause = match tree {
-        Expr::Everything => return,
-        Expr::Or(parts) | Expr::And(parts) => {
-            return parts.iter().for_each(|part| quoted_booleans(part, text, found));
-        }
-        Expr::Not(inner) => return quoted_booleans(inner, text, found),
-        Expr::Clause(clause) => clause,
+fn quoted_boolean(clause: &Clause, text: &Arc<str>) -> Option<PolicyWarning> {
+    let Test::Compare(path, Op::Eq | Op::Ne, Operand::One(literal)) = &clause.test else {
+        return None;
     };
-    if let Test::Compare(path, Op::Eq | Op::Ne, Operand::One(literal)) = &clause.test
-        && path.kind.is_none()
-        && literal.quoted
-        && ["true", "false"].iter().any(|word| word.eq_ignore_ascii_case(&literal.text))
-    {
-        let replacement = literal.text.to_ascii_lowercase().into();
-        found.push(PolicyWarning {
-            kind: PolicyWarningKind::QuotedBoolean(literal.text.clone()),
-            span: literal.span,
-            fix: Fix { span: literal.span, replacement },
-            text: text.clone(),
-        });
+    let is_boolean = |text: &str| ["true", "false"].iter().any(|w| w.eq_ignore_ascii_case(text));
+    if path.kind.is_some() || !literal.quoted || !is_boolean(&literal.text) {
+        return None;
     }
+    let meant = literal.text.to_ascii_lowercase();
+    let kind = PolicyWarningKind::QuotedBoolean(literal.text.clone());
+    let warning = PolicyWarning::new(kind, literal.span, text);
+    Some(warning.help(format!("write `{meant}` for any spelling")).replace(meant))
+}
+
+fn plain_pattern(clause: &Clause, text: &Arc<str>) -> Option<PolicyWarning> {
+    match &clause.test {
+        Test::Compare(_, op, Operand::Glob(glob)) if glob.is_plain() => {
+            let kind = PolicyWarningKind::PlainPattern(glob.text.clone());
+            let help = match op {
+                Op::NotLike => "use `!=`, or add `*` where more text may stand",
+                _ => "use `==`, or add `*` where more text may stand",
+            };
+            Some(PolicyWarning::new(kind, clause.span, text).help(help))
+        }
+        _ => None,
+    }
+}
+
+/// `{{memtotal}} >= 16GiB`: the kernel keeps some of the memory that is built in.
+fn built_in_memory(clause: &Clause, text: &Arc<str>) -> Option<PolicyWarning> {
+    const GIB: i64 = 1 << 30;
+    let Test::Compare(path, Op::Ge | Op::Eq, Operand::One(literal)) = &clause.test else {
+        return None;
+    };
+    match literal.size {
+        Some(Number::Int(bytes))
+            if path.name.as_str() == "memtotal"
+                && path.variable.is_none()
+                && bytes % GIB == 0
+                && (bytes / GIB).count_ones() == 1 =>
+        {
+            let kind = PolicyWarningKind::BuiltInMemory(literal.text.clone());
+            let help = format!("leave it room: `{{{{memtotal}}}} > {}GiB`", bytes / GIB * 15 / 16);
+            let help = if bytes < 16 * GIB { "leave it some room".into() } else { help };
+            Some(PolicyWarning::new(kind, literal.span, text).help(help))
+        }
+        _ => None,
+    }
+}
+
+/// The plain values that a clause looks for among those of a fact.
+fn looked_for(clause: &Clause) -> Option<(&Path, &[Literal])> {
+    match &clause.test {
+        Test::Compare(
+            path,
+            Op::Eq | Op::Ne | Op::Contains | Op::NotContains,
+            Operand::One(literal),
+        ) => Some((path, std::slice::from_ref(literal))),
+        Test::Compare(path, Op::In | Op::NotIn, Operand::List(literals)) => Some((path, literals)),
+        _ => None,
+    }
+}
+
+fn spelling(clause: &Clause, text: &Arc<str>, members: &[&Facts], found: &mut Vec<PolicyWarning>) {
+    let Some((path, literals)) = looked_for(clause) else { return };
+    if path.variable.is_some() || path.cast.is_some() {
+        return;
+    }
+    let mut reported: BTreeMap<&str, usize> = BTreeMap::new();
+    for facts in members {
+        let texts = match view::scalar(path, &Scope::new(facts)) {
+            Some(Value::Text(_)) => view::scalar(path, &Scope::new(facts)).into_iter().collect(),
+            Some(Value::List(list)) => list.iter().collect(),
+            _ => Vec::new(),
+        };
+        for value in texts {
+            if let Value::Text(text) = value {
+                *reported.entry(text).or_default() += 1;
+            }
+        }
+    }
+    for literal in literals.iter().filter(|literal| literal.boolean.is_none()) {
+        let wanted = &*literal.text;
+        if reported.contains_key(wanted) {
+            continue;
+        }
+        let other = reported.iter().find(|(text, _)| text.eq_ignore_ascii_case(wanted));
+        let known = other.map(|(text, members)| (*text, *members)).or_else(|| {
+            let known = schema::known_value(path.name.as_str(), wanted);
+            known.filter(|_| path.steps.is_empty()).map(|known| (known, 0))
+        });
+        let Some((known, members)) = known else { continue };
+        let kind = PolicyWarningKind::Spelling {
+            fact: path.bare().to_string().into(),
+            value: wanted.into(),
+            known: known.into(),
+            members,
+        };
+        let shown = Literal::quoted(known, literal.span).to_string();
+        let warning = PolicyWarning::new(kind, literal.span, text);
+        found.push(warning.help(format!("did you mean `{shown}`?")).replace(shown));
+    }
+}
+
+/// Members have the fact, but none a value that the clause can judge or equal.
+fn mismatch(clause: &Clause, text: &Arc<str>, members: &[&Facts]) -> Option<PolicyWarning> {
+    let (Test::Holds(path) | Test::Compare(path, ..)) = &clause.test else { return None };
+    if path.variable.is_some() {
+        return None;
+    }
+    let (mut count, mut first) = (0, None);
+    for facts in members {
+        let scope = Scope::new(facts);
+        let Some(value) = view::scalar(path, &scope) else { continue };
+        let verdict = eval::test(&clause.test, &scope);
+        let odd = match (verdict, looked_for(clause)) {
+            (Verdict::Unknown(UnknownReason::Kind | UnknownReason::Unordered), _) => true,
+            (Verdict::Unknown(_), _) => continue,
+            (_, Some((_, literals))) => {
+                let view = View::at(path, value);
+                !literals.iter().any(|literal| view.reads(literal))
+            }
+            (_, None) => false,
+        };
+        if !odd {
+            return None;
+        }
+        count += 1;
+        first = first.or(Some((value, verdict)));
+    }
+    let (value, verdict) = first?;
+    let kind = PolicyWarningKind::Type {
+        fact: path.bare().to_string().into(),
+        is: named(value),
+        members: count,
+    };
+    let warning = PolicyWarning::new(kind, clause.span, text);
+    Some(match verdict {
+        Verdict::Unknown(UnknownReason::Unordered) => {
+            warning.help(format!("text has no order: write `version({path})` or `number({path})`"))
+        }
+        _ => warning,
+    })
+}
+
+fn named(value: &Value) -> &'static str {
+    match value {
+        Value::Bool(_) => "a yes or no",
+        Value::Int(_) | Value::Float(_) => "a number",
+        Value::Text(_) => "text",
+        Value::Ip(_) => "an address",
+        Value::Net(_) => "a network",
+        Value::List(_) => "a list",
+        Value::Map(_) => "a map",
+    }
+}
+
+/// The whole, or parts of it, that are true for no node or for all.
+fn constant(tree: &Expr, text: &Arc<str>, found: &mut Vec<PolicyWarning>) {
+    let mut warn = |part: &Expr, kind: fn(Box<str>) -> PolicyWarningKind| {
+        let shown = part.to_string();
+        found.push(PolicyWarning::new(kind(shown.into()), span(part), text));
+    };
+    if domain::is_never(tree) {
+        return warn(tree, PolicyWarningKind::Never);
+    }
+    if domain::is_always(tree) {
+        return warn(tree, PolicyWarningKind::Always);
+    }
+    match tree {
+        Expr::Or(parts) => parts
+            .iter()
+            .filter(|part| domain::is_never(part))
+            .for_each(|part| warn(part, PolicyWarningKind::Never)),
+        Expr::And(parts) => parts
+            .iter()
+            .filter(|part| domain::is_always(part))
+            .for_each(|part| warn(part, PolicyWarningKind::Always)),
+        _ => {}
+    }
+}
+
+/// From the first clause of a condition to its last.
+fn span(expr: &Expr) -> Span {
+    let mut all: Option<Span> = None;
+    let mut add = |span: Span| {
+        all = Some(all.map_or(span, |all| Span {
+            start: all.start.min(span.start),
+            end: all.end.max(span.end),
+        }));
+    };
+    expr.clauses(&mut |clause| add(clause.span));
+    expr.each(&mut |each| add(each.span));
+    all.unwrap_or(Span::new(0, 0))
 }

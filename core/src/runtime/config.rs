@@ -27,6 +27,10 @@ pub struct Config {
     pub facts: Facts,
     /// Collect the facts of this host. Default yes.
     pub collect_facts: bool,
+    /// A directory of files with facts of this host, read again each minute: `*.json`, `*.yaml`, `*.txt`
+    /// with `key=value`, and programs that print such. They cover each other in the order of their
+    /// names, and are covered by all other facts. It need not exist. Default: none.
+    pub facts_dir: Option<PathBuf>,
     /// Where id, keyring, records and known members are kept. Without one the node is ephemeral: a new
     /// id at each start.
     pub data_dir: Option<PathBuf>,
@@ -54,6 +58,7 @@ impl Config {
             seeds: Vec::new(),
             facts: Facts::new(),
             collect_facts: true,
+            facts_dir: None,
             data_dir: None,
             blob_quota: limits::BLOB_QUOTA_BYTES,
             hold_down: Duration::from_secs(10),

@@ -42,7 +42,7 @@ pub(super) struct Shared {
     pub(super) id: NodeId,
     pub(super) address: SocketAddr,
     pub(super) process: u32,
-    pub(super) collects: bool,
+    pub(super) collector: Arc<start::Collector>,
     pub(super) requests: mpsc::Sender<Request>,
     pub(super) board: Arc<Board>,
     pub(super) events: broadcast::WeakSender<Event>,
@@ -189,10 +189,35 @@ impl Node {
         text: &str,
         tribe: &str,
     ) -> Result<PolicyCreated, CommandError> {
+        self.write_policy(policy, text, tribe, false).await
+    }
+
+    /// Creates a policy, or gives the one of this name another text or tribe in one step: nodes that
+    /// match before and after stay where they are. It stays switched on or off.
+    ///
+    /// # Errors
+    /// [`CommandError`].
+    pub async fn replace_policy(
+        &self,
+        policy: &str,
+        text: &str,
+        tribe: &str,
+    ) -> Result<PolicyCreated, CommandError> {
+        self.write_policy(policy, text, tribe, true).await
+    }
+
+    async fn write_policy(
+        &self,
+        policy: &str,
+        text: &str,
+        tribe: &str,
+        replace: bool,
+    ) -> Result<PolicyCreated, CommandError> {
         let command = Command::CreatePolicy {
             policy: PolicyName::parse(policy)?,
             text: text.to_owned(),
             tribe: TribeName::parse(tribe)?,
+            replace,
         };
         match self.command(command).await? {
             Reply::PolicyCreated(created) => Ok(created),
@@ -359,15 +384,15 @@ impl Node {
         }
     }
 
-    /// Collects the facts of the host again, now. Nothing happens on a node that does not collect.
+    /// Collects the facts of the host again, now, and reads its directory of external facts. Nothing happens on a node that does not collect.
     ///
     /// # Errors
     /// [`CommandError`]: the facts are too large, say; then the last good ones stand.
     pub async fn refresh_facts(&self) -> Result<(), CommandError> {
-        if !self.shared.collects {
+        if !self.shared.collector.collects() {
             return Ok(());
         }
-        let facts = start::collected().await;
+        let facts = self.shared.collector.collect().await;
         self.tell(Command::ObserveFacts(facts)).await
     }
 

@@ -3,7 +3,7 @@
 use std::{
     collections::BTreeMap,
     net::{IpAddr, Ipv4Addr, SocketAddr},
-    sync::{Arc, Mutex},
+    sync::{Arc, Mutex, PoisonError},
 };
 
 use arc_swap::ArcSwap;
@@ -18,7 +18,7 @@ use super::{
     Config, StartError, blob,
     clock::Clock,
     driver::{Board, Desk, Driver, Request},
-    facts::{FactRoot, collect},
+    facts::{FactRoot, collect, external::External},
     node::Shared,
     store::{self, Store},
     streams::{self, Session},
@@ -39,7 +39,11 @@ const SOCKET_BYTES: usize = 4 * 1024 * 1024;
 /// Starts a node and its loop, and opens its blobs.
 pub(super) async fn start(config: Config) -> Result<(Shared, Option<blob::Opened>), StartError> {
     let clock = Clock::start();
-    let host_facts = host_facts(&config).await;
+    let collector = Arc::new(Collector {
+        host: config.collect_facts,
+        external: config.facts_dir.clone().map(|directory| Mutex::new(External::new(directory))),
+    });
+    let host_facts = collector.collect().await;
     check_facts(&host_facts.covered_by(&config.facts))?;
     let (sockets, address) = if config.alone {
         (None, SocketAddr::from((Ipv4Addr::LOCALHOST, 0)))
@@ -112,8 +116,8 @@ pub(super) async fn start(config: Config) -> Result<(Shared, Option<blob::Opened
             listening.abort();
         }
     });
-    if config.collect_facts {
-        tokio::spawn(refresh_for_ever(requests.downgrade()));
+    if collector.collects() {
+        tokio::spawn(refresh_for_ever(collector.clone(), requests.downgrade()));
     }
     tracing::info!(node = %config.name, id = %opened.id, %address, "node started");
     let shared = Shared {
@@ -121,7 +125,7 @@ pub(super) async fn start(config: Config) -> Result<(Shared, Option<blob::Opened
         id: opened.id,
         address,
         process: std::process::id(),
-        collects: config.collect_facts,
+        collector,
         requests,
         board,
         events: events.downgrade(),
@@ -133,10 +137,10 @@ pub(super) async fn start(config: Config) -> Result<(Shared, Option<blob::Opened
 /// Facts of the host are collected this often while the node runs.
 const REFRESH_PERIOD: std::time::Duration = std::time::Duration::from_secs(60);
 
-async fn refresh_for_ever(requests: mpsc::WeakSender<Request>) {
+async fn refresh_for_ever(collector: Arc<Collector>, requests: mpsc::WeakSender<Request>) {
     loop {
         tokio::time::sleep(REFRESH_PERIOD).await;
-        let facts = collected().await;
+        let facts = collector.collect().await;
         let Some(requests) = requests.upgrade() else { return };
         let (reply, done) = tokio::sync::oneshot::channel();
         let command = crate::engine::Command::ObserveFacts(facts);
@@ -150,13 +154,33 @@ async fn refresh_for_ever(requests: mpsc::WeakSender<Request>) {
     }
 }
 
-/// The facts of the host, collected off the loop.
-pub(super) async fn collected() -> Facts {
-    spawn_blocking(|| collect(&FactRoot::host())).await.unwrap_or_default()
+/// Collects what is true of this host, as often as asked.
+#[derive(Debug)]
+pub(super) struct Collector {
+    /// The built-in facts too?
+    host: bool,
+    external: Option<Mutex<External>>,
 }
 
-async fn host_facts(config: &Config) -> Facts {
-    if config.collect_facts { collected().await } else { Facts::new() }
+impl Collector {
+    pub(super) fn collects(&self) -> bool {
+        self.host || self.external.is_some()
+    }
+
+    /// The facts of the host and of its files, collected off the loop.
+    pub(super) async fn collect(self: &Arc<Self>) -> Facts {
+        let collector = self.clone();
+        spawn_blocking(move || collector.collect_now()).await.unwrap_or_default()
+    }
+
+    fn collect_now(&self) -> Facts {
+        let files = self
+            .external
+            .as_ref()
+            .map(|external| external.lock().unwrap_or_else(PoisonError::into_inner).read());
+        let host = if self.host { collect(&FactRoot::host()) } else { Facts::new() };
+        files.unwrap_or_default().covered_by(&host)
+    }
 }
 
 fn bind_error(address: SocketAddr, error: &std::io::Error) -> StartError {

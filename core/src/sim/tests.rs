@@ -88,8 +88,12 @@ fn place(sim: &mut Sim, at: usize, name: &str, of: &str, placement: Placement) {
 }
 
 fn set_policy(sim: &mut Sim, at: usize, name: &str, text: &str, of: &str) {
-    let command =
-        Command::CreatePolicy { policy: policy(name), text: text.into(), tribe: tribe(of) };
+    let command = Command::CreatePolicy {
+        policy: policy(name),
+        text: text.into(),
+        tribe: tribe(of),
+        replace: false,
+    };
     sim.command(at, command).unwrap();
 }
 
@@ -580,6 +584,7 @@ fn a_policy_made_anew_after_its_tribe_was_deleted_is_enabled() {
         policy: policy.clone(),
         text: "true".to_owned(),
         tribe: tribe("fresh"),
+        replace: false,
     };
     sim.command(1, create()).unwrap();
     let disable = Command::EnablePolicy { policy: policy.clone(), enabled: false };

@@ -48,6 +48,51 @@ static void configs(void) {
   tribe_config_free(config);
 }
 
+static void policies(void) {
+  tribe_policy *policy = NULL, *none = NULL;
+  tribe_text *text = NULL;
+  tribe_names *names = NULL;
+  tribe_verdict verdict = 77;
+  tribe_str facts = TRIBE_S("{\"os_dist\": \"Ubuntu\", \"n\": 7}");
+  OK(tribe_policy_parse(TRIBE_S("{{os_dist}}==Ubuntu and {{n}} > 5"), &policy, &err));
+
+  IS_NULL("out", tribe_policy_parse(TRIBE_S("true"), NULL, err));
+  IS_NULL("text", tribe_policy_parse(NOTHING, &none, err));
+  CHECK(none == NULL);
+  IS_NULL("policy", tribe_policy_eval(NULL, facts, &verdict, err));
+  IS_NULL("facts", tribe_policy_eval(policy, NOTHING, &verdict, err));
+  IS_NULL("out", tribe_policy_eval(policy, facts, NULL, err));
+  CHECK(verdict == 77);
+  IS_NULL("policy", tribe_policy_explain_facts(NULL, facts, &text, err));
+  IS_NULL("facts", tribe_policy_explain_facts(policy, NOTHING, &text, err));
+  IS_NULL("out", tribe_policy_explain_facts(policy, facts, NULL, err));
+  IS_NULL("policy", tribe_policy_check(NULL, facts, &names, err));
+  IS_NULL("nodes", tribe_policy_check(policy, NOTHING, &names, err));
+  IS_NULL("out", tribe_policy_check(policy, facts, NULL, err));
+  CHECK(text == NULL && names == NULL);
+  CHECK(tribe_policy_text(NULL).len == 0);
+  CHECK(tribe_policy_level(NULL) == 0);
+  tribe_policy_free(NULL);
+
+  CHECK(strcmp(tribe_policy_text(policy).ptr, "{{os_dist}} == Ubuntu && {{n}} > 5") == 0);
+  CHECK(tribe_policy_level(policy) == 1);
+  OK(tribe_policy_eval(policy, facts, &verdict, &err));
+  CHECK(verdict == TRIBE_VERDICT_TRUE);
+  OK(tribe_policy_eval(policy, TRIBE_S("{\"os_dist\": \"Debian\"}"), &verdict, &err));
+  CHECK(verdict == TRIBE_VERDICT_FALSE);
+  OK(tribe_policy_eval(policy, TRIBE_S("{}"), &verdict, &err));
+  CHECK(verdict == TRIBE_VERDICT_UNKNOWN);
+  OK(tribe_policy_explain_facts(policy, facts, &text, &err));
+  CHECK(strstr(tribe_text_str(text).ptr, "\"satisfied\":true") != NULL);
+  OK(tribe_policy_check(policy, TRIBE_S("[{\"n\": \"x\"}]"), &names, &err));
+  CHECK(tribe_names_count(names) == 1);
+  CHECK(strstr(tribe_names_at(names, 0).ptr, "warning[P103]") != NULL);
+
+  tribe_names_free(names);
+  tribe_text_free(text);
+  tribe_policy_free(policy);
+}
+
 static void nodes(void) {
   tribe_config *config = NULL;
   tribe_node *node = NULL;
@@ -202,6 +247,7 @@ static void frees(void) {
 
 int main(void) {
   configs();
+  policies();
   nodes();
   services();
   getters();

@@ -12,18 +12,25 @@ use serde_json::{Value, json};
 use tribe_tests::{Cluster, Influx, Network, Node, plugins, report, wait_until, workspace};
 
 /// What tribes may do on the nodes: everything.
-const ALL: &str = "capabilities: {load_from_tribes: ['*'], plugins: ['*'], serve_to: ['*']}\n";
+pub(crate) const ALL: &str =
+    "capabilities: {load_from_tribes: ['*'], plugins: ['*'], serve_to: ['*']}\n";
 /// How long data may take to arrive after the last command.
 const ARRIVE: Duration = Duration::from_secs(15);
 
 /// A cluster of nodes on hosts of their own, on which tribes may do everything.
-fn cluster_on(network: &Network, nodes: &[(&str, &[&str])]) -> Cluster {
+pub(crate) fn cluster_on(network: &Network, nodes: &[(&str, &[&str])]) -> Cluster {
+    let nodes: Vec<_> = nodes.iter().map(|(name, options)| (*name, *options, ALL)).collect();
+    cluster_with(network, &nodes)
+}
+
+/// A cluster of nodes on hosts of their own, with these options and configurations.
+pub(crate) fn cluster_with(network: &Network, nodes: &[(&str, &[&str], &str)]) -> Cluster {
     let mut cluster = Cluster::new();
-    for (name, options) in nodes {
+    for (name, options, config) in nodes {
         cluster.add_on(network, name, options);
-        cluster[*name].configure(ALL);
+        cluster[*name].configure(config);
     }
-    let names: Vec<&str> = nodes.iter().map(|(name, _)| *name).collect();
+    let names: Vec<&str> = nodes.iter().map(|(name, ..)| *name).collect();
     cluster.run(&names);
     cluster.wait_until_met();
     cluster

@@ -46,11 +46,11 @@ fn programs_in_c_and_python_are_members_like_any_other() {
 
     // What others do, both hear.
     let both = |hears: &dyn Fn(&Program)| [&c, &py].into_iter().for_each(hears);
-    c.hears("member-joined", "p1", &json!({}));
-    py.hears("member-joined", "c1", &json!({}));
+    c.meets("p1");
+    py.meets("c1");
     both(&|member| {
-        member.hears("member-joined", "i1", &json!({}));
-        member.hears("member-joined", "i2", &json!({}));
+        member.meets("i1");
+        member.meets("i2");
     });
     cluster["i1"].types("fact set i2 storage_tier=True");
     both(&|member| {
@@ -101,10 +101,10 @@ fn a_c_program_and_two_python_scripts_form_a_cluster_of_their_own() {
     let p2 = python("p2", &[&common(&at[2], key, &seeds_p2)[..], &gold].concat());
     for (member, others) in [(&c, ["p1", "p2"]), (&p1, ["c1", "p2"]), (&p2, ["c1", "p1"])] {
         for other in others {
-            member.hears("member-joined", other, &json!({}));
+            member.meets(other);
         }
         for node in ["c1", "p2"] {
-            member.hears("membership-changed", "gold", &json!({"node": node, "member": true}));
+            member.meets_in("gold", node);
         }
     }
     c.say("members gold");

@@ -8,14 +8,18 @@
 )]
 
 mod abuse;
+mod broken;
 mod cut_off;
 mod facts;
 mod fleet;
 mod idle;
 mod keys;
 mod languages;
+mod load;
 mod mistakes;
+mod outage;
 mod parts;
+mod remote;
 mod restart;
 mod services;
 mod storyboard;

@@ -66,7 +66,7 @@ pub(super) fn python() -> &'static Path {
 }
 
 /// A plugin on snap's library: `code` ends with the making of it.
-pub(super) fn script(code: &str) -> String {
+pub(crate) fn script(code: &str) -> String {
     format!("#!{}\nimport os, time\nimport snap_plugin.v1 as snap\n{code}", python().display())
 }
 
@@ -100,13 +100,13 @@ Collector("{name}", {version}, {keywords}).start_plugin()
 }
 
 /// A host in a directory of its own.
-pub(super) struct Place {
-    pub(super) host: Host,
+pub(crate) struct Place {
+    pub(crate) host: Host,
     pub(super) dir: TempDir,
 }
 
 impl Place {
-    pub(super) fn new() -> Self {
+    pub(crate) fn new() -> Self {
         Self::with(|_| ())
     }
 
@@ -169,7 +169,7 @@ pub(super) fn is_running(pid: i32) -> bool {
 }
 
 /// Waits until it holds.
-pub(super) async fn until(what: &str, mut holds: impl AsyncFnMut() -> bool) {
+pub(crate) async fn until(what: &str, mut holds: impl AsyncFnMut() -> bool) {
     let wait = async {
         while !holds().await {
             tokio::time::sleep(Duration::from_millis(10)).await;

@@ -1,3 +1,5 @@
+use std::time::Instant;
+
 use proptest::prelude::*;
 use tempfile::TempDir;
 
@@ -36,9 +38,19 @@ fn bytes(dir: &TempDir) -> u64 {
 }
 
 fn open(dir: &TempDir, limit: u64) -> (Spool, Arc<Queue>) {
-    let spool = Spool::new(dir.path().to_owned(), limit);
-    let queue = spool.attach("step").unwrap();
-    (spool, queue)
+    attach(dir, limit, "step")
+}
+
+fn attach(dir: &TempDir, limit: u64, step: &str) -> (Spool, Arc<Queue>) {
+    let begun = Instant::now();
+    loop {
+        let spool = Spool::new(dir.path().to_owned(), limit);
+        match spool.attach(step) {
+            // A process that another test is starting has all our files, locked ones too, for a moment.
+            Err(SpoolError::InUse(_)) if begun.elapsed().as_secs() < 10 => std::thread::yield_now(),
+            queue => return (spool, queue.unwrap()),
+        }
+    }
 }
 
 #[test]
@@ -119,8 +131,7 @@ fn what_belongs_to_no_step_makes_room_first() {
     let (spool, queue) = open(&dir, 16 * 1024);
     (0..50).for_each(|number| queue.push(batch(number), 1));
     drop((spool, queue));
-    let spool = Spool::new(dir.path().to_owned(), 16 * 1024);
-    let other = spool.attach("other step").unwrap();
+    let (spool, other) = attach(&dir, 16 * 1024, "other step");
     assert!(spool.used() > 0);
     let mut number = 0;
     while other.report().bytes < 15 * 1024 {

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use super::{FactRoot, record};
+use super::{FactRoot, encoded_bytes, record};
 use crate::{fact::Value, limits};
 
 /// Sizes in sysfs are in these units, whatever the device's own blocks are.
@@ -51,9 +51,4 @@ fn device(root: &FactRoot, name: &str) -> Option<Value> {
 /// not below `virtual/block`: it is real.
 fn is_virtual(root: &FactRoot, name: &str) -> bool {
     root.path.join("sys/devices/virtual/block").join(name).exists()
-}
-
-fn encoded_bytes(name: &str, device: &Value) -> usize {
-    bincode::serde::encode_to_vec((name, device), bincode::config::standard())
-        .map_or(limits::HOST_DEVICES_BYTES, |bytes| bytes.len())
 }

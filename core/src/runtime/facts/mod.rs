@@ -4,12 +4,16 @@
 //! under a mount point, can point elsewhere. This module must not know policies or the engine.
 //!
 //! Invariant: collecting never fails. A source that is missing, unreadable or not as expected
-//! leaves its fact out; every name is one of [`fact::BUILT_IN`](crate::fact::BUILT_IN).
+//! leaves its fact out; every name is one of [`fact::BUILT_IN`](crate::fact::BUILT_IN). Facts of the
+//! administrator's own files are read by `external`.
 
 mod disk;
+pub(crate) mod external;
+mod machine;
 mod net;
 mod os;
 mod processor;
+mod program;
 
 use std::{
     collections::BTreeMap,
@@ -81,6 +85,10 @@ impl FactRoot {
         Some(self.number(path)? != 0)
     }
 
+    fn exists(&self, path: &str) -> bool {
+        self.path.join(path).exists()
+    }
+
     /// The names in a directory, sorted.
     fn names(&self, path: &str) -> Option<Vec<String>> {
         let mut names: Vec<_> = fs::read_dir(self.path.join(path))
@@ -121,25 +129,54 @@ fn addresses_of_host() -> Vec<InterfaceAddress> {
 pub(crate) fn collect(root: &FactRoot) -> Facts {
     let os = os::Distribution::read(root);
     let processors = processor::Processors::read(root);
+    let level = processor::level(processors.features.as_ref());
+    let virtualization = machine::virtualization(root);
     let found = [
+        ("all_ipv4_addresses", machine::addresses(root, true)),
+        ("all_ipv6_addresses", machine::addresses(root, false)),
         ("architecture", architecture(&root.machine)),
+        ("bios_version", machine::firmware(root, "bios_version").map(Value::from)),
+        ("cgroup_version", machine::cgroup_version(root).map(Value::from)),
         ("default_ipv4", net::default_ipv4(root)),
         ("default_ipv6", net::default_ipv6(root)),
         ("devices", disk::devices(root)),
+        ("dns_nameservers", machine::name_servers(root)),
+        (
+            "efi",
+            root.exists("sys/firmware").then(|| root.exists("sys/firmware/efi")).map(Value::from),
+        ),
+        ("fips", root.flag("proc/sys/crypto/fips_enabled").map(Value::from)),
+        ("gpus", machine::gpus(root)),
         ("hostname", root.line("proc/sys/kernel/hostname").map(Value::from)),
+        ("interfaces", machine::interfaces(root)),
         ("kernel", root.line("proc/sys/kernel/osrelease").map(Value::from)),
         ("kernel_name", root.line("proc/sys/kernel/ostype").map(Value::from)),
-        ("memtotal", memtotal(root)),
+        ("meminstalled", machine::memory_installed(root).map(Value::from)),
+        ("memtotal", machine::memory(root, "MemTotal").map(Value::from)),
+        ("numa_nodes", machine::numa_nodes(root).map(Value::from)),
         ("os_dist", os.name.map(Value::from)),
         ("os_dist_id", os.id.map(Value::from)),
         ("os_dist_like", os.like.map(list)),
         ("os_dist_release", os.release.map(Value::from)),
         ("os_dist_version", os.version.map(Value::from)),
         ("os_family", os.family.map(Value::from)),
+        ("pkg_mgr", machine::pkg_mgr(root).map(Value::from)),
+        ("processor_cores", processors.cores.map(Value::from)),
         ("processor_count", processors.sockets.map(Value::from)),
         ("processor_features", processors.features.map(list)),
+        ("processor_level", level.map(Value::from)),
+        ("processor_threads_per_core", processors.threads_per_core.map(Value::from)),
         ("processor_type", processors.model.map(Value::from)),
+        ("processor_vcpus", processors.vcpus.map(Value::from)),
         ("processor_vendor", processors.vendor.map(Value::from)),
+        ("product_name", machine::firmware(root, "product_name").map(Value::from)),
+        ("product_vendor", machine::firmware(root, "sys_vendor").map(Value::from)),
+        ("service_mgr", machine::service_mgr(root).map(Value::from)),
+        ("shard", machine::shard(root).map(Value::from)),
+        ("swaptotal", machine::memory(root, "SwapTotal").map(Value::from)),
+        ("timezone", machine::timezone(root).map(Value::from)),
+        ("virtualization_role", virtualization.as_ref().map(|_| Value::from("guest"))),
+        ("virtualization_type", virtualization.map(Value::from)),
     ];
     let mut facts = Facts::new();
     for (name, value) in found {
@@ -159,16 +196,15 @@ fn architecture(machine: &str) -> Option<Value> {
     })
 }
 
-fn memtotal(root: &FactRoot) -> Option<Value> {
-    let text = root.text("proc/meminfo")?;
-    let kib: i64 = text
-        .lines()
-        .find_map(|line| line.strip_prefix("MemTotal:"))?
-        .split_whitespace()
-        .next()?
-        .parse()
-        .ok()?;
-    kib.checked_mul(1024).map(Value::from)
+/// A number in base 16, with `0x` before it or not.
+fn hexadecimal(text: &str) -> Option<u32> {
+    u32::from_str_radix(text.strip_prefix("0x").unwrap_or(text), 16).ok()
+}
+
+/// How many bytes a part of a fact takes in the record of the facts.
+fn encoded_bytes(name: &str, value: &Value) -> usize {
+    bincode::serde::encode_to_vec((name, value), bincode::config::standard())
+        .map_or(limits::FACTS_BYTES, |bytes| bytes.len())
 }
 
 fn list(texts: impl IntoIterator<Item = String>) -> Value {

@@ -146,7 +146,7 @@ fn is_usable(flags: u32) -> bool {
     flags & RTF_UP != 0 && flags & RTF_REJECT == 0
 }
 
-fn is_link_local(address: IpAddr) -> bool {
+pub(super) fn is_link_local(address: IpAddr) -> bool {
     match address {
         IpAddr::V4(v4) => v4.is_link_local(),
         IpAddr::V6(v6) => v6.is_unicast_link_local(),

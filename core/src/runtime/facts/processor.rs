@@ -14,6 +14,11 @@ pub(super) struct Processors {
     pub(super) features: Option<BTreeSet<String>>,
     /// Packages, not cores.
     pub(super) sockets: Option<i64>,
+    /// Cores of one package.
+    pub(super) cores: Option<i64>,
+    pub(super) threads_per_core: Option<i64>,
+    /// All threads of all of them.
+    pub(super) vcpus: Option<i64>,
 }
 
 /// Implementers of ARM processors, by the number in their id register.
@@ -98,7 +103,13 @@ impl Processors {
         };
         let implementer = first("CPU implementer").as_deref().and_then(hexadecimal);
         let part = first("CPU part").as_deref().and_then(hexadecimal);
+        let sockets = sockets(root, &lines);
+        let vcpus = vcpus(root, &lines);
+        let cores = cores(root).filter(|cores| vcpus.is_some_and(|vcpus| *cores <= vcpus));
         Self {
+            cores: cores.zip(sockets).map(|(cores, sockets)| cores / sockets),
+            threads_per_core: vcpus.zip(cores).map(|(vcpus, cores)| vcpus / cores),
+            vcpus,
             // x86 and ARM, LoongArch, MIPS, POWER.
             model: ["model name", "Model Name", "cpu model", "cpu"]
                 .into_iter()
@@ -106,7 +117,7 @@ impl Processors {
                 .or_else(|| arm_model(implementer?, part?)),
             vendor: first("vendor_id").or_else(|| arm_vendor(implementer?)),
             features: features(&lines),
-            sockets: sockets(root, &lines),
+            sockets,
         }
     }
 }
@@ -138,9 +149,48 @@ fn features(lines: &[(&str, &str)]) -> Option<BTreeSet<String>> {
     Some(common.iter().filter_map(|feature| tidy(feature)).collect())
 }
 
+const DIRECTORY: &str = "sys/devices/system/cpu";
+
+/// The processors as the kernel counts them: those that it lists, or else those that it has directories for.
+fn vcpus(root: &FactRoot, lines: &[(&str, &str)]) -> Option<i64> {
+    let listed = lines.iter().filter(|(key, _)| *key == "processor").count();
+    let count = if listed > 0 { listed } else { directories(root).count() };
+    i64::try_from(count).ok().filter(|count| *count > 0)
+}
+
+fn directories(root: &FactRoot) -> impl Iterator<Item = String> {
+    root.names(DIRECTORY).unwrap_or_default().into_iter().filter(|name| {
+        let number = name.strip_prefix("cpu").unwrap_or("");
+        !number.is_empty() && number.bytes().all(|b| b.is_ascii_digit())
+    })
+}
+
+/// Distinct cores of all packages.
+fn cores(root: &FactRoot) -> Option<i64> {
+    let cores: BTreeSet<(Option<i64>, i64)> = directories(root)
+        .filter_map(|name| {
+            let file = |file: &str| format!("{DIRECTORY}/{name}/topology/{file}");
+            Some((root.number(&file("physical_package_id")), root.number(&file("core_id"))?))
+        })
+        .collect();
+    i64::try_from(cores.len()).ok().filter(|count| *count > 0)
+}
+
+/// The level of the x86-64 ABI that the features make up, 1 to 4. `None` on other processors.
+pub(super) fn level(features: Option<&BTreeSet<String>>) -> Option<i64> {
+    const LEVELS: [&[&str]; 4] = [
+        &["lm", "cmov", "cx8", "fpu", "fxsr", "mmx", "syscall", "sse2"],
+        &["cx16", "lahf_lm", "popcnt", "sse4_1", "sse4_2", "ssse3"],
+        &["avx", "avx2", "bmi1", "bmi2", "f16c", "fma", "abm", "movbe", "xsave"],
+        &["avx512f", "avx512bw", "avx512cd", "avx512dq", "avx512vl"],
+    ];
+    let features = features?;
+    let has = |needed: &&&[&str]| needed.iter().all(|feature| features.contains(*feature));
+    i64::try_from(LEVELS.iter().take_while(has).count()).ok().filter(|level| *level > 0)
+}
+
 /// Distinct packages, as the kernel numbers them; -1 is a package it does not know.
 fn sockets(root: &FactRoot, lines: &[(&str, &str)]) -> Option<i64> {
-    const DIRECTORY: &str = "sys/devices/system/cpu";
     let mut packages: BTreeSet<i64> = root
         .names(DIRECTORY)
         .unwrap_or_default()
@@ -153,4 +203,26 @@ fn sockets(root: &FactRoot, lines: &[(&str, &str)]) -> Option<i64> {
     }
     packages.retain(|package| *package >= 0);
     i64::try_from(packages.len()).ok().filter(|count| *count > 0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn levels_are_sets_of_features() {
+        let check = |features: &str, expected| {
+            let features = features.split(' ').map(str::to_owned).collect();
+            assert_eq!(level(Some(&features)), expected, "{features:?}");
+        };
+        let one = "lm cmov cx8 fpu fxsr mmx syscall sse2";
+        let two = "cx16 lahf_lm popcnt sse4_1 sse4_2 ssse3";
+        let three = "avx avx2 bmi1 bmi2 f16c fma abm movbe xsave";
+        check(one, Some(1));
+        check(&format!("{one} {two}"), Some(2));
+        check(&format!("{one} {two} {three} avx512f"), Some(3));
+        check(&format!("{one} {three}"), Some(1));
+        check("fp asimd aes", None);
+        assert_eq!(level(None), None);
+    }
 }
