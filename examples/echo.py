@@ -82,6 +82,8 @@ async def dial(node: tribe.aio.Node, by: str, target: str, service: str, mib: in
         await sender
     except ConnectionError as error:
         lost = str(error)
+        sender.cancel()
+        await asyncio.wait([sender])
     same = sent.digest() == heard.digest() and count == blocks * BLOCK
     say("dialled", service, peer=peer.name, bytes=count, same=same, error=lost)
     writer.close()

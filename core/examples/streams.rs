@@ -1,9 +1,9 @@
 //! Measures dialled streams between two processes on loopback, both ends on this machine.
 //!
 //! ```text
-//! cargo run --release -p snap-tribe --example streams -- dials [COUNT]   streams dialled and closed in a second
-//! cargo run --release -p snap-tribe --example streams -- idle [COUNT]    memory of streams that are open and idle
-//! cargo run --release -p snap-tribe --example streams -- bulk [MIB]      bytes through one stream
+//! cargo run -p snap-tribe --example streams -- dials [COUNT]   streams dialled and closed in a second
+//! cargo run -p snap-tribe --example streams -- idle [COUNT]    memory of streams that are open and idle
+//! cargo run -p snap-tribe --example streams -- bulk [MIB]      bytes through one stream
 //! ```
 //!
 //! The serving process is this program again. Both raise their limit of open descriptors, and say so if they

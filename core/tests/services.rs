@@ -440,6 +440,36 @@ async fn a_lost_stream_is_an_error_of_its_socket_after_what_had_come() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_lost_stream_is_an_error_to_who_reads_while_another_thread_waits_in_a_write() {
+    let nodes = cluster(2).await;
+    for _ in 0..3 {
+        let mut service = nodes[0].serve("cut", ServeOptions::default()).await.unwrap();
+        let dialled = soon(nodes[1].dial(at("n1"), "cut")).await.unwrap().into_socket().unwrap();
+        let accepted = soon(service.accept()).await.unwrap().stream;
+        // Nobody reads: the write waits, at the latest once all buffers are full.
+        let writer = dialled.try_clone().unwrap();
+        let (started, full) = std::sync::mpsc::channel();
+        let writing = thread::spawn(move || {
+            writer.set_write_timeout(Some(Duration::from_millis(300))).unwrap();
+            while (&writer).write(&[7; 64 * 1024]).is_ok() {}
+            writer.set_write_timeout(None).unwrap();
+            started.send(()).unwrap();
+            loop {
+                if let Err(error) = (&writer).write_all(&[7; 64 * 1024]) {
+                    return error;
+                }
+            }
+        });
+        off(move || full.recv().unwrap()).await;
+        drop(accepted);
+        let error = off(move || (&dialled).read(&mut [0; 1]).unwrap_err());
+        assert_eq!(error.await.kind(), io::ErrorKind::ConnectionReset);
+        let written = off(move || writing.join().unwrap()).await;
+        assert_eq!(written.kind(), io::ErrorKind::BrokenPipe);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_socket_that_is_closed_with_bytes_unread_is_an_error_to_the_peer() {
     let nodes = cluster(2).await;
     let mut service = nodes[0].serve("unread", ServeOptions::default()).await.unwrap();

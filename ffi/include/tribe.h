@@ -1408,7 +1408,7 @@ tribe_status tribe_serve(tribe_node *node,
  *   close with bytes unread is an error to the peer.
  * - read() returns 0 when the peer has ended its direction. If the stream is lost instead, because the
  *   peer died, say, read() gives what had come and then fails, once, with ECONNRESET. (On Linux.
- *   Elsewhere a lost stream looks like an end: send lengths.)
+ *   Elsewhere a lost stream looks like an end: send lengths.) It is told once, so have one thread read.
  * - write() waits while the peer does not read, and fails with EPIPE when the stream is lost or the peer
  *   gone; it raises SIGPIPE as on any socket: ignore that, or use send() with MSG_NOSIGNAL.
  *

@@ -6,7 +6,7 @@
 use std::{
     fs::File,
     io::{self, Write as _},
-    os::fd::{AsRawFd as _, OwnedFd, RawFd},
+    os::fd::{AsRawFd as _, RawFd},
     sync::Arc,
 };
 
@@ -28,7 +28,7 @@ pub(crate) struct Bell(File);
 impl Bell {
     pub(crate) fn new() -> Result<Self, Error> {
         let made = eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK);
-        Ok(Self(OwnedFd::from(made.map_err(io::Error::from)?).into()))
+        Ok(Self(made.map_err(io::Error::from)?.into()))
     }
 
     pub(crate) fn ring(&self) {

@@ -153,6 +153,9 @@ pub(crate) async fn dial(
     within(timeout, "an answer", async { socket(node.dial(target, service).await?) }).await
 }
 
+/// A stream, if it makes one.
+type Outcome = Result<Option<Socket>, Error>;
+
 /// Something that is under way, for an event loop: its descriptor is readable when it is done. Dropping it
 /// ends it.
 #[pyclass(frozen, module = "tribe._tribe")]
@@ -161,7 +164,8 @@ pub(crate) struct Pending {
 }
 
 struct Running {
-    done: Arc<Mutex<Option<Result<Option<Socket>, Error>>>>,
+    /// `None` till it is done.
+    done: Arc<Mutex<Option<Outcome>>>,
     bell: Arc<Bell>,
     task: AbortHandle,
     /// A task must not outlive its threads.

@@ -13,16 +13,19 @@ use std::{
     os::unix::net::UnixStream as UserSocket,
     pin::Pin,
     task::{Poll, ready},
+    time::Duration,
 };
 
 use rustix::{
     event::{PollFd, PollFlags, Timespec, poll},
+    io::ioctl_fionread,
     net::{RecvFlags, SendFlags, Shutdown, recv, send, shutdown, sockopt},
 };
 use tokio::{
     io::{AsyncRead, AsyncWriteExt as _, Interest, ReadBuf, ReadHalf, WriteHalf, split},
     net::UnixStream,
     sync::Notify,
+    time::sleep,
 };
 
 use super::ServiceStream;
@@ -33,6 +36,8 @@ const CHUNK_BYTES: usize = 32 * 1024;
 /// was written together with it, some 50 KiB, and a socket is writable only while no more than a quarter is
 /// taken.
 const WAITING_BYTES: usize = 212_992;
+/// How long a thread may take to wake up.
+const WAKING: Duration = Duration::from_millis(100);
 
 impl ServiceStream {
     /// Makes of it a connected socket, blocking and closed on exec, for code that wants a descriptor.
@@ -40,7 +45,7 @@ impl ServiceStream {
     /// `shutdown(SHUT_WR)` ends our direction, a read of nothing tells that the peer has ended its own. To
     /// close it after all was read ends ours as well; to close it with bytes unread is an error to the
     /// peer. When the stream is lost, a read gives what had come, and then fails with `ECONNRESET` (on
-    /// Linux; elsewhere it looks like an end). A write fails with `EPIPE` then.
+    /// Linux; elsewhere it looks like an end); a write fails with `EPIPE`.
     ///
     /// Must be called inside the tokio runtime that is to carry it.
     ///
@@ -60,17 +65,33 @@ impl ServiceStream {
 
 /// Carries a stream until both directions are over, or it is lost.
 async fn carry(stream: ServiceStream, socket: UnixStream) {
+    match carry_both(stream, &socket).await {
+        // Nothing is unread any more.
+        Ok(()) => drop(recv(&socket, &mut [0], RecvFlags::DONTWAIT)),
+        Err(_) => let_writers_go(&socket).await,
+    }
+}
+
+/// On an error the stream is dropped as it is, so that the peer sees one.
+async fn carry_both(stream: ServiceStream, socket: &UnixStream) -> io::Result<()> {
     let (mut from_peer, mut to_peer) = split(stream);
     let over = Notify::new();
     let up = async {
-        let sent = carry_up(&socket, &mut to_peer).await;
+        let sent = carry_up(socket, &mut to_peer).await;
         over.notify_one();
         sent
     };
-    let down = carry_down(&mut from_peer, &socket, &over);
-    // On an error both ends are dropped as they are, so that both sides see one.
-    if tokio::try_join!(up, down).is_ok() {
-        let _ = recv(&socket, &mut [0], RecvFlags::DONTWAIT);
+    tokio::try_join!(up, carry_down(&mut from_peer, socket, &over))?;
+    Ok(())
+}
+
+/// A reset is told once, to whoever asks first, and the next reader sees an end. A thread that waits in a
+/// write asks when it wakes up: it is woken before there is a reset, and gets an error of its own.
+async fn let_writers_go(socket: &UnixStream) {
+    let unread = ioctl_fionread(socket).unwrap_or_default();
+    let _ = shutdown(socket, Shutdown::Read);
+    if unread > 1 {
+        sleep(WAKING).await;
     }
 }
 

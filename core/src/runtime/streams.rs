@@ -339,7 +339,9 @@ impl Pump {
         if !taker.give(stream) {
             return "nobody waits for it".to_owned();
         }
-        let Self { socket, noise, .. } = self;
+        let Self { socket, noise, buffer, .. } = self;
+        // What is not moved away lives as long as the stream, which may be idle for long.
+        drop(buffer);
         tunnel::run(socket, noise, io, ends, stopped).await
     }
 

@@ -2,6 +2,7 @@
 
 use std::{fs, time::Duration};
 
+use rustix::process::Signal;
 use serde_json::{Value, json};
 use tribe_tests::{
     Cluster, Echoes, Language, Program, free_address, full_size, report, wait_until,
@@ -128,4 +129,33 @@ fn much_goes_through_one_stream_in_constant_memory() {
             );
         }
     }
+}
+
+#[test]
+fn an_agent_that_is_killed_is_an_error_to_who_talks_with_it() {
+    let agents = Agents::start();
+    for (from, victim) in [
+        (Language::C, Language::Rust),
+        (Language::Go, Language::C),
+        (Language::Python, Language::Go),
+    ] {
+        let (talker, killed) = (agents.get(from), agents.get(victim));
+        agents.dial(from, "node", &node(victim), victim, 1);
+        let before = processor_time(talker);
+        // More than will ever go through.
+        talker.say(&format!("dial node {} {} 1000000", node(victim), service(victim)));
+        wait_until("it is under way", || processor_time(talker) > before + 20);
+        killed.process.signal(Signal::KILL);
+        let told = talker.hears("dialled", &service(victim), &json!({"same": false}));
+        assert!(told["body"]["error"].is_string(), "{from:?} and {victim:?}: {told}");
+    }
+}
+
+/// What a process has used of the processors, in hundredths of a second.
+fn processor_time(program: &Program) -> u64 {
+    let stat = fs::read_to_string(format!("/proc/{}/stat", program.process.id())).unwrap();
+    // The name, in brackets, may have spaces in it.
+    let fields = stat.rsplit_once(") ").unwrap().1;
+    let used = fields.split_whitespace().skip(11).take(2);
+    used.map(|ticks| ticks.parse::<u64>().unwrap()).sum()
 }
