@@ -168,17 +168,20 @@ impl Program {
 
     /// Waits until it has printed an event of this kind and subject whose body has this, or a line of this
     /// kind with such fields.
-    pub fn hears(&self, kind: &str, subject: &str, part: &Value) {
+    pub fn hears(&self, kind: &str, subject: &str, part: &Value) -> Value {
+        let mut heard = None;
         wait_until(&format!("{} hears {kind} of {subject} with {part}", self.name), || {
-            self.has_heard(kind, subject, part)
+            heard = self.heard(kind, subject, part);
+            heard.is_some()
         });
+        heard.unwrap_or_default()
     }
 
     /// Waits until it knows a node: it was there when it began to listen, or it joined later.
     pub fn meets(&self, node: &str) {
         wait_until(&format!("{} meets {node}", self.name), || {
-            let known = self.has_heard("known", node, &json!({}));
-            known || self.has_heard("member-joined", node, &json!({}))
+            let known = self.heard("known", node, &json!({})).is_some();
+            known || self.heard("member-joined", node, &json!({})).is_some()
         });
     }
 
@@ -193,12 +196,12 @@ impl Program {
                     && line["subject"] == node
                     && tribes.is_some_and(|tribes| tribes.iter().any(|name| name == tribe))
             });
-            known || self.has_heard("membership-changed", tribe, &became)
+            known || self.heard("membership-changed", tribe, &became).is_some()
         });
     }
 
-    fn has_heard(&self, kind: &str, subject: &str, part: &Value) -> bool {
-        self.lines().iter().any(|line| {
+    fn heard(&self, kind: &str, subject: &str, part: &Value) -> Option<Value> {
+        self.lines().into_iter().find(|line| {
             let told = line["kind"] == kind && line["subject"] == subject;
             told && includes(&line["body"], part)
         })
