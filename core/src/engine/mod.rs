@@ -37,7 +37,7 @@ use std::{
 
 use rand::{RngExt, SeedableRng, rngs::StdRng};
 
-pub use command::{Command, CommandError, PolicyCreated, Reply, Written};
+pub use command::{Command, CommandError, PolicyCreated, PutOptions, Reply, Written};
 pub use event::{Event, EventKind};
 pub use offers::{Offer, OfferQuery, OfferedPlugin, PatternError, PluginPattern, ServicePattern};
 pub use output::{Now, Output, Resolved, Saved, StreamEvent, StreamId, Table, Ticket, Write};
