@@ -93,6 +93,7 @@ impl Reconciler {
         let Keep { node, blobs, host, scheduler, remote, capabilities } = keep;
         let (requests, inbox) = mpsc::channel(QUEUE);
         let (shown, table) = watch::channel(Arc::default());
+        // It holds one message a slot at most.
         let (done, finished) = mpsc::unbounded_channel();
         let limits = capabilities.clone().unwrap_or_default();
         let tools = Tools::new(host.clone(), blobs.clone(), limits);
