@@ -86,7 +86,11 @@ fn step(step: &task::StepReport) -> TaskStep {
         tried: step
             .tried
             .iter()
-            .map(|tried| StepTried { node: tried.node.clone(), failure: tried.failure.clone() })
+            .map(|tried| StepTried {
+                node: tried.node.clone(),
+                failure: tried.failure.clone(),
+                time_ms: tried.time_ms,
+            })
             .collect(),
         passed_count: step.passes,
         failed_count: step.failures,
