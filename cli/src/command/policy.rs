@@ -39,6 +39,7 @@ use crate::{
 /// `not`. `snapctl fact list NODE` has the facts of a node.
 #[allow(rustdoc::broken_intra_doc_links, reason = "clap shows this text as it stands: no markdown")]
 #[derive(Debug, Subcommand)]
+#[command(verbatim_doc_comment)]
 pub(crate) enum Verb {
     /// Create a policy, and its tribe if there is none of that name
     ///
