@@ -2,7 +2,7 @@
 
 use std::{fs, os::unix::fs::PermissionsExt, process::Command};
 
-use tribe_tests::{Cluster, Ran, binary};
+use tribe_tests::{Cluster, Ran, binary, workspace};
 
 fn snapd(args: &[&str]) -> Ran {
     let mut command = Command::new(binary("snapd"));
@@ -26,6 +26,13 @@ fn an_unknown_key_in_the_configuration_is_told_with_its_line_and_a_suggestion() 
         ran.stderr,
         format!("error: {path}:4:3: unknown key `key_fiel`\nhelp: did you mean `key_file`?\n")
     );
+}
+
+#[test]
+fn the_configuration_in_the_examples_is_good() {
+    let path = workspace().join("examples/snapd.yaml");
+    let said = snapd(&["config", "check", "--config", path.to_str().unwrap()]).done();
+    assert!(said.contains(" is good\n"), "{said}");
 }
 
 #[test]
