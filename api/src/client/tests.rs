@@ -176,6 +176,8 @@ async fn a_refusal_in_the_middle_of_a_file_is_heard() {
         let reply = r#"{"error":{"code":"unknown-tribe","message":"there is no tribe `cor`"}}"#;
         let head = format!("HTTP/1.1 404 X\r\ncontent-length: {}\r\n\r\n", reply.len());
         stream.write_all((head + reply).as_bytes()).await.unwrap();
+        // The client hangs up once it has heard: until then it writes to someone.
+        while stream.read(&mut begin).await.is_ok_and(|count| count > 0) {}
     });
     let upload = Upload::open(&path).await.unwrap();
     let load = LoadQuery { file: "psutil".into(), tribe: None };
