@@ -1,4 +1,5 @@
 mod items;
+mod scenarios;
 
 use super::*;
 use crate::{EventKind, Placement, PolicyName, TribeName};
