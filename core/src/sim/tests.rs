@@ -1,3 +1,4 @@
+mod forget;
 mod items;
 mod scenarios;
 
