@@ -132,7 +132,7 @@ pub struct TaskStep {
     /// The last time it worked.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub last_run: Option<StepRun>,
-    /// Members that were tried the last time and failed.
+    /// Members that were tried and failed, the last time that any did.
     #[serde(default)]
     pub tried: Vec<StepTried>,
     /// How often it worked.
@@ -172,6 +172,9 @@ pub struct StepTried {
     pub node: String,
     /// Why it did not do it.
     pub failure: String,
+    /// When, in milliseconds of Unix time.
+    #[serde(default)]
+    pub time_ms: u64,
 }
 
 /// What waits on disk for a publisher.

@@ -20,7 +20,7 @@ mod wire;
 
 pub use engine::{
     Acting, Caller, CommandError, DialError, Event, EventKind, Item, Member, MemberState, Offer,
-    OfferQuery, OfferedPlugin, PatternError, PluginPattern, PolicyCreated, PolicyInfo,
+    OfferQuery, OfferedPlugin, PatternError, PluginPattern, PolicyCreated, PolicyInfo, PutOptions,
     ServeOptions, ServicePattern, Target, Tribe, TribeMember, View, Written,
 };
 pub use fact::{Boolean, Fact, FactError, Facts, Source, Spelling, Value};

@@ -6,8 +6,8 @@
 use std::{path::Path, time::Duration};
 
 use tribe::{
-    CommandError, Config, EventKind, ItemKind, ItemName, Key, Keyring, Node, NodeStatus, View,
-    limits,
+    CommandError, Config, EventKind, ItemKind, ItemName, Key, Keyring, Node, NodeStatus,
+    PutOptions, View, limits,
 };
 
 /// More than enough for anything that is waited for here.
@@ -54,7 +54,8 @@ async fn the_largest_item_is_everywhere_once_it_was_waited_for() {
     let mut events = three.events();
     one.create_tribe("core", "").await.unwrap();
     let document = vec![b'x'; limits::ITEM_BYTES];
-    let written = one.put_item("core", "task", "cpu", document.clone(), false).await.unwrap();
+    let written =
+        one.put_item("core", "task", "cpu", document.clone(), PutOptions::default()).await.unwrap();
     assert!(one.wait(&written, LONG).await.unwrap().is_empty());
     let item = three.view().tribes["core"].items[&key("task", "cpu")].clone();
     assert_eq!((item.document, item.running, item.writer), (document.into(), true, one.id()));
@@ -65,7 +66,7 @@ async fn the_largest_item_is_everywhere_once_it_was_waited_for() {
         }
     };
     assert_eq!((changed.subject.as_str(), &changed.body["name"]), ("core", &"cpu".into()));
-    let again = two.put_item("core", "task", "cpu", Vec::new(), false).await;
+    let again = two.put_item("core", "task", "cpu", Vec::new(), PutOptions::default()).await;
     assert!(matches!(again, Err(CommandError::ItemExists { .. })), "{again:?}");
     let stopped = two.run_item("core", "task", "cpu", false).await.unwrap();
     assert!(two.wait(&stopped, LONG).await.unwrap().is_empty());
@@ -88,13 +89,15 @@ async fn items_of_a_node_alone_are_there_again_after_a_restart() {
     let dir = tempfile::tempdir().unwrap();
     let node = start("n1", None, Some(dir.path())).await;
     node.create_tribe("core", "").await.unwrap();
-    node.put_item("core", "task", "shared", b"s".to_vec(), false).await.unwrap();
-    node.put_local_item("plugin", "influxdb", b"one".to_vec(), false).await.unwrap();
-    node.put_local_item("task", "cpu", b"two".to_vec(), false).await.unwrap();
-    node.put_local_item("task", "gone", Vec::new(), false).await.unwrap();
+    node.put_item("core", "task", "shared", b"s".to_vec(), PutOptions::default()).await.unwrap();
+    node.put_local_item("plugin", "influxdb", b"one".to_vec(), PutOptions::default())
+        .await
+        .unwrap();
+    node.put_local_item("task", "cpu", b"two".to_vec(), PutOptions::default()).await.unwrap();
+    node.put_local_item("task", "gone", Vec::new(), PutOptions::default()).await.unwrap();
     node.run_local_item("task", "cpu", false).await.unwrap();
     node.remove_local_item("task", "gone").await.unwrap();
-    let again = node.put_local_item("task", "cpu", Vec::new(), false).await;
+    let again = node.put_local_item("task", "cpu", Vec::new(), PutOptions::default()).await;
     assert_eq!(again.unwrap_err().to_string(), "task `cpu` exists on this node alone");
     let before = node.view();
     node.stop().await;
@@ -105,7 +108,13 @@ async fn items_of_a_node_alone_are_there_again_after_a_restart() {
     assert!(!after.local_items[&key("task", "cpu")].running);
     assert_eq!(after.tribes["core"].items, before.tribes["core"].items);
     assert_eq!(after.tribes["core"].items.len(), 1);
-    node.put_local_item("task", "cpu", b"three".to_vec(), true).await.unwrap();
-    let item = node.view().local_items[&key("task", "cpu")].clone();
-    assert_eq!((&*item.document, item.running), (&b"three"[..], false));
+    let put = async |document: &[u8], running| {
+        let options = PutOptions { replace: true, running };
+        node.put_local_item("task", "cpu", document.to_vec(), options).await.unwrap();
+        let item = node.view().local_items[&key("task", "cpu")].clone();
+        (item.document, item.running)
+    };
+    assert_eq!(put(b"three", None).await, (b"three"[..].into(), false));
+    assert_eq!(put(b"four", Some(true)).await, (b"four"[..].into(), true));
+    assert_eq!(put(b"five", None).await, (b"five"[..].into(), true));
 }

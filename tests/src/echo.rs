@@ -95,6 +95,8 @@ fn compile_go(library: &Path, program: &Path) {
         .arg(program)
         .arg("./examples/echo")
         .current_dir(workspace().join("ffi/go"))
-        .env("PKG_CONFIG_PATH", library);
+        .env("PKG_CONFIG_PATH", library)
+        // Go's cache knows a package by this, not by what pkg-config says.
+        .env("CGO_LDFLAGS", format!("-L{}", library.display()));
     Ran::new(&mut go).done();
 }

@@ -28,7 +28,7 @@ use super::{
 };
 use crate::{
     plugin::{self, ConfigValue, Wanted},
-    reconcile::{PLUGIN, PluginDocument, PluginFile, item_name},
+    reconcile::{Kind, PLUGIN, PluginDocument, PluginFile, item_name},
     remote::plugin_of,
 };
 
@@ -170,8 +170,7 @@ pub(super) async fn of_a_tribe(
     Path(tribe): Path<String>,
 ) -> Result<Json<Vec<TribePlugin>>, ApiError> {
     let view = app.node()?.view();
-    let items = view.known_tribe(&tribe)?.items.values();
-    let plugins = items.filter(|item| item.kind.as_str() == PLUGIN);
+    let plugins = Kind::Plugin.items(&view.known_tribe(&tribe)?.items);
     Ok(Json(plugins.map(|item| tribe_plugin(&view, &tribe, item)).collect()))
 }
 
@@ -191,10 +190,7 @@ pub(super) async fn one_in_tribe(
 ) -> Result<Json<TribePlugin>, ApiError> {
     let view = app.node()?.view();
     let item_name = app.plugin_in(&tribe, name);
-    let items = &view.known_tribe(&tribe)?.items;
-    let item =
-        items.values().find(|item| item.kind.as_str() == PLUGIN && item.name.as_str() == item_name);
-    match item {
+    match Kind::Plugin.item(&view.known_tribe(&tribe)?.items, &item_name) {
         Some(item) => Ok(Json(tribe_plugin(&view, &tribe, item))),
         None => {
             let message = format!("tribe `{tribe}` has no plugin `{item_name}`");

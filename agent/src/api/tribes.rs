@@ -15,7 +15,7 @@ use super::{
     error::ApiError,
     extract::{Body, Path, Wait},
 };
-use crate::reconcile::{self, PLUGIN, TASK};
+use crate::reconcile::{self, Kind};
 
 /// All tribes.
 #[utoipa::path(
@@ -191,7 +191,7 @@ pub(super) async fn status(
 /// What a member told, against what the tribe asks for: it may not know of an item yet, or know an older
 /// generation of it.
 fn in_step(tribe: &tribe::Tribe, told: Vec<ItemStatus>) -> Vec<ItemStatus> {
-    let wanted = tribe.items.values().filter(|item| [PLUGIN, TASK].contains(&item.kind.as_str()));
+    let wanted = tribe.items.values().filter(|item| Kind::of(&item.kind).is_some());
     wanted
         .map(|item| {
             let is = |status: &&ItemStatus| {

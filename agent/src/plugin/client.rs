@@ -34,6 +34,8 @@ const PING_TIME: Duration = Duration::from_secs(3);
 const KILL_TIME: Duration = Duration::from_secs(1);
 /// Largest reply we read, in bytes.
 const REPLY_BYTES: usize = 64 * 1024 * 1024;
+/// Longest text of an error that is kept, in bytes: it stays in reports and is sent to other nodes.
+const ERROR_BYTES: usize = 16 * 1024;
 /// Largest request, in bytes: plugins refuse more than 4 MiB.
 const REQUEST_BYTES: usize = 4 * 1024 * 1024 - 64 * 1024;
 
@@ -301,7 +303,10 @@ fn metrics(reply: rpc::MetricsReply, version: i64) -> Result<Vec<Metric>, CallEr
 }
 
 fn no_error(error: &[u8]) -> Result<(), CallError> {
-    if error.is_empty() { Ok(()) } else { Err(CallError::Failed(convert::text(error))) }
+    if error.is_empty() {
+        return Ok(());
+    }
+    Err(CallError::Failed(convert::text(error.get(..ERROR_BYTES).unwrap_or(error))))
 }
 
 async fn within<T>(
@@ -387,5 +392,7 @@ mod tests {
         assert!(python.detail().is_some_and(|text| text.contains("stack trace")));
         assert_eq!(go.detail(), None);
         assert_eq!(no_error(b""), Ok(()));
+        let endless = no_error(&[b'x'; 3 * ERROR_BYTES]).unwrap_err();
+        assert_eq!(endless.to_string().len(), ERROR_BYTES);
     }
 }

@@ -112,8 +112,27 @@ fn want(source: &Source, kind: Kind, item: &Item, allowed: Option<&Capabilities>
 }
 
 impl Kind {
-    fn of(kind: &ItemKind) -> Option<Self> {
+    /// What kind this is, if it is for snapd.
+    pub(crate) fn of(kind: &ItemKind) -> Option<Self> {
         [Self::Plugin, Self::Task].into_iter().find(|known| known.as_str() == kind.as_str())
+    }
+
+    /// The items of this kind, among those of a tribe or of this node alone.
+    pub(crate) fn items(
+        self,
+        items: &BTreeMap<(ItemKind, ItemName), Item>,
+    ) -> impl Iterator<Item = &Item> {
+        items.values().filter(move |item| item.kind.as_str() == self.as_str())
+    }
+
+    /// The item of this kind and name, among those of a tribe or of this node alone.
+    pub(crate) fn item<'a>(
+        self,
+        items: &'a BTreeMap<(ItemKind, ItemName), Item>,
+        name: &str,
+    ) -> Option<&'a Item> {
+        let kind = ItemKind::parse(self.as_str()).ok()?;
+        items.get(&(kind, ItemName::parse(name).ok()?))
     }
 
     /// The kind as text, as in the key of the item.

@@ -7,7 +7,9 @@ use std::{sync::Arc, time::Duration};
 
 use tokio::sync::oneshot;
 use tracing::info;
-use tribe::{BlobError, BlobId, CommandError, ItemName, MemberState, NameError, NodeId, Written};
+use tribe::{
+    BlobError, BlobId, CommandError, ItemName, MemberState, NameError, NodeId, PutOptions, Written,
+};
 
 use super::{
     ItemKey, Kind, PLUGIN, Platform, PluginDocument, PluginFile, Reconciler, Request, Source,
@@ -20,9 +22,8 @@ const COPIES: usize = 3;
 /// How long that may take.
 const COPY_TIME: Duration = Duration::from_secs(30);
 
-/// How often, and how soon again, it is looked whether the last one has let go of an unloaded plugin.
-const LET_GO_LOOKS: usize = 200;
-const LET_GO_PAUSE: Duration = Duration::from_millis(10);
+/// An item of a plugin grows with each file that is loaded under its name.
+const REPLACE: PutOptions = PutOptions { replace: true, running: None };
 
 /// A file that was received and is held as a blob.
 #[derive(Debug)]
@@ -81,8 +82,7 @@ impl Reconciler {
     /// The plugin that runs here for what was loaded on this node under this name.
     pub(crate) fn loaded_as(&self, name: &str) -> Option<Arc<Plugin>> {
         let view = self.node.view();
-        let mut items = view.local_items.values();
-        let item = items.find(|item| item.kind.as_str() == PLUGIN && item.name.as_str() == name)?;
+        let item = Kind::Plugin.item(&view.local_items, name)?;
         let document = PluginDocument::parse(&item.document).ok()?;
         self.running(document.for_this_host().ok()?.blob)
     }
@@ -114,10 +114,7 @@ impl Reconciler {
         let Staged { name, file } = staged;
         let key = ItemKey { source: Source::Local, kind: Kind::Plugin, name: name.clone() };
         let view = self.node.view();
-        let item = view
-            .local_items
-            .values()
-            .find(|item| item.kind.as_str() == PLUGIN && item.name == name);
+        let item = Kind::Plugin.item(&view.local_items, name.as_str());
         let document = item.and_then(|item| PluginDocument::parse(&item.document).ok());
         let before = document.as_ref().and_then(|document| document.for_this_host().ok());
         let old = before.and_then(|before| self.running(before.blob));
@@ -136,7 +133,7 @@ impl Reconciler {
         self.requests.send(request).await.map_err(|_| stopped())?;
         adopted.await.map_err(|_| stopped())?;
         let document = document.unwrap_or_default().with(file).to_bytes();
-        self.node.put_local_item(PLUGIN, name.as_str(), document, true).await?;
+        self.node.put_local_item(PLUGIN, name.as_str(), document, REPLACE).await?;
         // Its item is seen from now on.
         self.look().await;
         Ok(plugin)
@@ -151,12 +148,11 @@ impl Reconciler {
         let Staged { name, file } = staged;
         let view = self.node.view();
         let known = view.known_tribe(tribe)?;
-        let of_name = |item: &&tribe::Item| item.kind.as_str() == PLUGIN && item.name == name;
-        let item = known.items.values().find(of_name);
+        let item = Kind::Plugin.item(&known.items, name.as_str());
         let document = item.and_then(|item| PluginDocument::parse(&item.document).ok());
         let blob = file.blob;
         let document = document.unwrap_or_default().with(file).to_bytes();
-        let written = self.node.put_item(tribe, PLUGIN, name.as_str(), document, true).await?;
+        let written = self.node.put_item(tribe, PLUGIN, name.as_str(), document, REPLACE).await?;
         let alive = view.members.values().filter(|member| member.state == MemberState::Alive);
         let copies = COPIES.min(alive.count());
         let members: Vec<NodeId> = known.members.iter().map(|member| member.id).collect();
@@ -166,13 +162,15 @@ impl Reconciler {
         Ok(LoadedForTribe { written, holders, copies })
     }
 
-    /// Unloads a plugin that was loaded on this node alone; comes back when it has ended.
+    /// Unloads a plugin that was loaded on this node alone; comes back when it has ended, unless a tribe
+    /// wants it here as well.
     pub(crate) async fn unload_here(&self, plugin: &Arc<Plugin>) -> Result<(), AskError> {
         let sha256 = plugin.file().sha256();
         let text = plugin.identity.to_string();
         let view = self.node.view();
-        let item = view.local_items.values().find(|item| refers(item, sha256));
-        let Some(item) = item else {
+        let mut items = Kind::Plugin.items(&view.local_items);
+        let found = items.find_map(|item| Some((&item.name, referred_to(item, sha256)?)));
+        let Some((name, blob)) = found else {
             let table = self.table();
             let tribe = table.iter().find_map(|(key, entry)| {
                 let is = entry.plugin.as_ref() == Some(&plugin.identity);
@@ -185,20 +183,11 @@ impl Reconciler {
             self.host.unload(plugin).await;
             return Ok(());
         };
-        self.node.remove_local_item(PLUGIN, item.name.as_str()).await?;
-        let wanted_by_tribe = self.table().iter().any(|(key, entry)| {
-            key.tribe().is_some() && entry.plugin.as_ref() == Some(&plugin.identity)
-        });
-        if !wanted_by_tribe {
-            self.host.unload(plugin).await;
-        }
-        self.look().await;
-        // Its file goes when nobody holds it any more but who asked.
-        for _ in 0..LET_GO_LOOKS {
-            if Arc::strong_count(plugin) <= 1 {
-                break;
-            }
-            tokio::time::sleep(LET_GO_PAUSE).await;
+        self.node.remove_local_item(PLUGIN, name.as_str()).await?;
+        let (over, unloaded) = oneshot::channel();
+        if self.requests.send(Request::Unload(blob, over)).await.is_ok() {
+            // An error means that the daemon stops.
+            let _ = unloaded.await;
         }
         Ok(())
     }
@@ -210,9 +199,8 @@ impl Reconciler {
     }
 }
 
-/// Is this item a plugin that refers to a file?
-fn refers(item: &tribe::Item, sha256: &str) -> bool {
-    item.kind.as_str() == PLUGIN
-        && PluginDocument::parse(&item.document)
-            .is_ok_and(|document| document.files.iter().any(|file| file.blob.to_string() == sha256))
+/// The file of this hash, if a plugin's item refers to it.
+fn referred_to(item: &tribe::Item, sha256: &str) -> Option<BlobId> {
+    let files = PluginDocument::parse(&item.document).ok()?.files;
+    files.into_iter().map(|file| file.blob).find(|blob| blob.to_string() == sha256)
 }

@@ -83,6 +83,8 @@ enum Request {
     Adopt(ItemKey, BlobId, Arc<crate::plugin::Plugin>, oneshot::Sender<()>),
     /// Look at everything now; tell when the look is over.
     Look(oneshot::Sender<()>),
+    /// The item of a file was removed: tell when what ran from it has ended, or if another item wants it.
+    Unload(BlobId, oneshot::Sender<()>),
 }
 
 impl Reconciler {
@@ -91,6 +93,7 @@ impl Reconciler {
         let Keep { node, blobs, host, scheduler, remote, capabilities } = keep;
         let (requests, inbox) = mpsc::channel(QUEUE);
         let (shown, table) = watch::channel(Arc::default());
+        // It holds one message a slot at most.
         let (done, finished) = mpsc::unbounded_channel();
         let limits = capabilities.clone().unwrap_or_default();
         let tools = Tools::new(host.clone(), blobs.clone(), limits);
@@ -107,6 +110,7 @@ impl Reconciler {
             shown,
             told: None,
             retained: BTreeSet::new(),
+            unloading: Vec::new(),
         };
         tokio::spawn(driver.run());
         let reconciler = Self { node, host, blobs, requests, table };
@@ -151,6 +155,8 @@ struct Driver {
     told: Option<NodeStatus>,
     /// The files that were referred to last.
     retained: BTreeSet<BlobId>,
+    /// Who waits for the end of what runs from a file.
+    unloading: Vec<(BlobId, oneshot::Sender<()>)>,
 }
 
 impl Driver {
@@ -158,7 +164,9 @@ impl Driver {
         let mut looking: Vec<oneshot::Sender<()>> = Vec::new();
         loop {
             self.look();
-            for over in looking.drain(..) {
+            let plugins = &self.plugins;
+            let unloaded = self.unloading.extract_if(.., |(blob, _)| !plugins.is_unloading(*blob));
+            for over in looking.drain(..).chain(unloaded.map(|(_, over)| over)) {
                 // Who asked may have given up.
                 let _ = over.send(());
             }
@@ -213,6 +221,7 @@ impl Driver {
                 let _ = over.send(());
             }
             Request::Look(over) => looking.push(over),
+            Request::Unload(blob, over) => self.unloading.push((blob, over)),
         }
     }
 
@@ -254,10 +263,10 @@ impl Driver {
         if !view.synced {
             return;
         }
-        let of_tribes = view.tribes.values().flat_map(|tribe| tribe.items.values());
+        let of_tribes = view.tribes.values().map(|tribe| &tribe.items);
         let plugins = of_tribes
-            .chain(view.local_items.values())
-            .filter(|item| item.kind.as_str() == PLUGIN)
+            .chain([&view.local_items])
+            .flat_map(|items| Kind::Plugin.items(items))
             .filter_map(|item| PluginDocument::parse(&item.document).ok());
         let blobs: BTreeSet<BlobId> =
             plugins.flat_map(|document| document.files).map(|file| file.blob).collect();

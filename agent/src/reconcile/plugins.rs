@@ -176,6 +176,11 @@ impl Plugins {
         self.slots.values().any(Slot::is_on_its_way)
     }
 
+    /// Is what runs from this file being ended?
+    pub(super) fn is_unloading(&self, blob: BlobId) -> bool {
+        self.slots.get(&blob).is_some_and(|slot| matches!(slot.phase, Phase::Unloading))
+    }
+
     /// When something is to be tried again.
     pub(super) fn again(&self) -> Option<Instant> {
         let times = self.slots.values().filter_map(|slot| match slot.phase {

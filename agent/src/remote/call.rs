@@ -18,13 +18,17 @@ use super::{
 };
 use crate::{
     plugin::{Config, Metric, Session, SessionLife, Wanted, batch},
-    task::{Place, Tried},
+    task::{Place, Tried, now_ms},
 };
 
 /// How long one part of a batch may take elsewhere: what a plugin has, and the way there and back.
 const WORK_TIME: Duration = Duration::from_secs(11);
 /// Most bytes of metrics in one part: what a plugin takes in one call.
 const PART_BYTES: usize = 3 * 1024 * 1024 + 512 * 1024;
+/// How long it is tried to reach the member with the least to do, before each is dialled for itself.
+const IDLEST_TIME: Duration = Duration::from_secs(2);
+/// Longest text of another node that is kept of a failure, in characters.
+const ERROR_CHARS: usize = 16 * 1024;
 /// A stream that was not used for so long is closed.
 const IDLE_TIME: Duration = Duration::from_secs(600);
 /// How often streams are looked for that nobody needs any more.
@@ -121,7 +125,8 @@ impl Remote {
         Self(shared)
     }
 
-    /// Has a batch processed or published: by whom it was done last, else by any other who can. It is done
+    /// Has a batch processed or published: by whom it was done last, else by who has the least to do, else
+    /// by any other who can. It is done
     /// at least once when this returns well, perhaps more than once.
     pub(crate) async fn run(&self, step: &Step<'_>, metrics: &[Metric]) -> Done {
         let found = find(&self.0.node.view(), step.place, step.plugin);
@@ -130,15 +135,19 @@ impl Remote {
             Err(error) => return Done { result: Err(error.into()), node: None, tried: Vec::new() },
         };
         let last = self.0.lock().get(&step.key()).map(|open| open.callee.clone());
+        let first = match last.filter(|last| callees.contains(last)) {
+            Some(last) => Some(last),
+            None => self.open_to_idlest(step, &callees).await,
+        };
         let seed = [self.0.node.name().as_str(), step.session.task(), step.path];
         let works = step.works(metrics);
         let mut tried = Vec::new();
-        for callee in in_order(callees, last.as_ref(), seed) {
+        for callee in in_order(callees, first.as_ref(), seed) {
             match self.batch(step, &callee, &works).await {
                 Ok(metrics) => return Done { result: Ok(metrics), node: Some(callee.node), tried },
                 Err(error) => {
                     let (node, failure) = (callee.node.to_string(), error.to_string());
-                    tried.push(Tried { node, failure });
+                    tried.push(Tried { node, failure, time_ms: now_ms() });
                 }
             }
         }
@@ -177,8 +186,7 @@ impl Remote {
         callee: &Callee,
         work: &Work,
     ) -> Result<Outcome, CallError> {
-        let key = step.key();
-        let open = self.0.lock().remove(&key).filter(|open| open.callee == *callee);
+        let open = self.0.lock().remove(&step.key()).filter(|open| open.callee == *callee);
         let mut stream = match open {
             Some(open) => open.stream,
             None => self.dial(callee).await?,
@@ -193,9 +201,29 @@ impl Remote {
             .map_err(|_| CallError::Slow(WORK_TIME.as_secs()))?
             .map_err(|error| CallError::Unreachable(error.to_string()))?;
         // Only a stream on which all is answered is used again.
-        let (callee, used, life) = (callee.clone(), Instant::now(), step.session.life());
-        self.0.lock().insert(key, Open { callee, stream, used, life });
-        if outcome.error.is_empty() { Ok(outcome) } else { Err(CallError::Failed(outcome.error)) }
+        self.keep(step, callee.clone(), stream);
+        if outcome.error.is_empty() {
+            return Ok(outcome);
+        }
+        Err(CallError::Failed(outcome.error.chars().take(ERROR_CHARS).collect()))
+    }
+
+    /// Opens a stream to the member of a tribe that has the least to do, as far as this node knows. None if
+    /// it comes to nothing: then each is dialled for itself, and says why.
+    async fn open_to_idlest(&self, step: &Step<'_>, callees: &[Callee]) -> Option<Callee> {
+        let (Place::Tribe(tribe), [callee, _, ..]) = (step.place, callees) else { return None };
+        let (target, service) = (Target::Tribe(tribe.clone()), service_name(&callee.plugin));
+        let dialled = self.0.node.dial(target, &service);
+        let stream = timeout(IDLEST_TIME, dialled).await.ok()?.ok()?;
+        let callee = callees.iter().find(|callee| callee.node == stream.peer().name)?.clone();
+        self.keep(step, callee.clone(), stream);
+        Some(callee)
+    }
+
+    /// Keeps a stream on which nothing is under way for the next batch of a step.
+    fn keep(&self, step: &Step<'_>, callee: Callee, stream: ServiceStream) {
+        let (used, life) = (Instant::now(), step.session.life());
+        self.0.lock().insert(step.key(), Open { callee, stream, used, life });
     }
 
     async fn dial(&self, callee: &Callee) -> Result<ServiceStream, CallError> {

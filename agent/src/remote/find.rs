@@ -82,14 +82,14 @@ fn is_there(member: &Member, place: &Place) -> bool {
         }
 }
 
-/// Whom the step was done by last comes first. Otherwise they begin where a number made of these texts has
-/// it, so that not all nodes go to the same one.
+/// Who was chosen comes first. Without one they begin where a number made of these texts has it, so that not
+/// all nodes go to the same one.
 pub(super) fn in_order(
     mut callees: Vec<Callee>,
-    last: Option<&Callee>,
+    first: Option<&Callee>,
     seed: [&str; 3],
 ) -> Vec<Callee> {
-    let at = callees.iter().position(|callee| Some(callee) == last).unwrap_or_else(|| {
+    let at = callees.iter().position(|callee| Some(callee) == first).unwrap_or_else(|| {
         let bytes = seed.iter().flat_map(|text| text.bytes());
         let number = bytes
             .fold(0_usize, |number, byte| number.wrapping_mul(31).wrapping_add(usize::from(byte)));
@@ -110,10 +110,10 @@ mod tests {
     }
 
     #[test]
-    fn who_did_it_last_is_asked_first_and_then_every_other() {
+    fn who_was_chosen_is_asked_first_and_then_every_other() {
         let all = || ["s1", "s2", "s3"].map(callee).to_vec();
-        let order = |last: Option<&Callee>, node| -> Vec<String> {
-            let callees = in_order(all(), last, [node, "load", "publish[0]"]);
+        let order = |first: Option<&Callee>, node| -> Vec<String> {
+            let callees = in_order(all(), first, [node, "load", "publish[0]"]);
             callees.iter().map(|callee| callee.node.to_string()).collect()
         };
         assert_eq!(order(Some(&callee("s2")), "c1"), ["s2", "s3", "s1"]);

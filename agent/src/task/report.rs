@@ -76,7 +76,7 @@ pub(crate) struct StepReport {
     pub(crate) place: Place,
     /// The last time it worked.
     pub(crate) last_run: Option<Ran>,
-    /// The members that were tried the last time and failed.
+    /// The members that were tried and failed, the last time that any did.
     pub(crate) tried: Vec<Tried>,
     pub(crate) passes: u64,
     pub(crate) failures: u64,
@@ -102,6 +102,7 @@ pub(crate) struct Ran {
 pub(crate) struct Tried {
     pub(crate) node: String,
     pub(crate) failure: String,
+    pub(crate) time_ms: u64,
 }
 
 /// Metrics that came out of a step.

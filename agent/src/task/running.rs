@@ -274,7 +274,10 @@ impl Task {
             None => &mut inner.collect,
             Some(step) => inner.steps.get_mut(step)?,
         };
-        state.tried.clone_from(&outcome.tried);
+        // After a failover one wants to know from whom.
+        if !outcome.tried.is_empty() {
+            state.tried.clone_from(&outcome.tried);
+        }
         let Err(error) = &outcome.result else {
             state.last_run = Some(outcome.ran.clone());
             state.passes += 1;

@@ -37,7 +37,9 @@ use crate::{
 /// A missing fact makes a comparison unknown, which is no match, not even with `!=`. What is compared takes
 /// the type of the fact. In double quotes the shell takes `!` for itself: use single quotes, or the word
 /// `not`. `snapctl fact list NODE` has the facts of a node.
+#[allow(rustdoc::broken_intra_doc_links, reason = "clap shows this text as it stands: no markdown")]
 #[derive(Debug, Subcommand)]
+#[command(verbatim_doc_comment)]
 pub(crate) enum Verb {
     /// Create a policy, and its tribe if there is none of that name
     ///

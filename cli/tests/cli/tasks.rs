@@ -188,7 +188,7 @@ fn a_task_is_shown_with_each_of_its_steps() {
         "failed_count":10,"reason":"10 failures in a row","created_ms":1795699158000,"steps":[
         {"path":"publish[0]","plugin":"publisher:influxdb","place":"tribe:sink","failed_count":10,
          "last_run":{"node":"s1","time_ms":1795699158000,"took_ms":3.21,"metrics":2},
-         "tried":[{"node":"s2","failure":"connection refused"}]}]}"#;
+         "tried":[{"node":"s2","failure":"connection refused","time_ms":1795699158000}]}]}"#;
     let snapd = Snapd::new([("GET /v3/tasks/t", 200, task)]);
     snapd
         .test(["task", "show", "t"])
@@ -208,7 +208,7 @@ failures  10
 STEP        PLUGIN              PLACE       LAST-NODE  LAST-RUN              TOOK   PASSED  FAILED  TRIED
 publish[0]  publisher:influxdb  tribe:sink  s1         2026-11-26T13:19:18Z  3.2ms  0       10      s2
 
-publish[0] tried s2:
+publish[0] tried s2 at 2026-11-26T13:19:18Z:
   connection refused",
         )
         .run();

@@ -68,8 +68,8 @@ pub enum Command {
         name: ItemName,
         /// Its document, opaque here.
         document: Bytes,
-        /// There may be one of that name; it is replaced, and runs or not as before.
-        replace: bool,
+        /// How.
+        options: PutOptions,
     },
     /// Remove an item.
     RemoveItem {
@@ -139,6 +139,16 @@ pub enum Command {
     },
     /// Say good-bye and stop.
     Leave,
+}
+
+/// How an item is put. By default there must be none of that name, and it runs.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct PutOptions {
+    /// There may be one of that name; it is replaced.
+    pub replace: bool,
+    /// Should it run? `None`: one that is replaced as before, a new one does. In one step with the
+    /// document, so that nobody starts for a moment what should not run.
+    pub running: Option<bool>,
 }
 
 /// The answer to a [`Command`].

@@ -50,8 +50,8 @@ impl Engine {
             Command::EnablePolicy { policy, enabled } => {
                 self.enable_policy(ticket, &policy, enabled, now)
             }
-            Command::PutItem { tribe, kind, name, document, replace } => {
-                self.put_item(ticket, tribe, (kind, name), document, replace, now)
+            Command::PutItem { tribe, kind, name, document, options } => {
+                self.put_item(ticket, tribe, (kind, name), document, options, now)
             }
             Command::RemoveItem { tribe, kind, name } => {
                 self.remove_item(ticket, tribe, &(kind, name), now)

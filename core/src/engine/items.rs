@@ -11,8 +11,8 @@ use serde::{Deserialize, Serialize};
 use serde_json::json;
 
 use super::{
-    CommandError, Engine, EventKind, Item, Now, Reply, Ticket, Written, commands::nearest,
-    persist::Pending,
+    CommandError, Engine, EventKind, Item, Now, PutOptions, Reply, Ticket, Written,
+    commands::nearest, persist::Pending,
 };
 use crate::{
     ItemKind, ItemName, TribeName, codec, limits,
@@ -45,7 +45,7 @@ impl Engine {
         tribe: Option<TribeName>,
         item: ItemKey,
         document: Bytes,
-        replace: bool,
+        options: PutOptions,
         now: Now,
     ) -> Result<(), CommandError> {
         if let Some(tribe) = &tribe {
@@ -56,19 +56,18 @@ impl Engine {
             return Err(CommandError::TooLong { what: "the document", found, max });
         }
         let exists = self.has_item(tribe.as_ref(), &item);
-        if exists && !replace {
+        if exists && !options.replace {
             let (kind, name) = item;
             return Err(CommandError::ItemExists { kind, name, tribe });
         }
         let Some(tribe) = tribe else {
-            return self.put_local(ticket, item, document, now);
+            return self.put_local(ticket, item, document, options.running, now);
         };
-        let mut versions = Vec::new();
-        if !exists {
-            versions.extend(self.forget_item_switch(&tribe, &item, now)?);
-        }
+        let switched = self.put_switch(&tribe, &item, options.running, now)?;
+        let versions = switched.into_iter().collect();
         let key = Key::item(Kind::ITEM, &tribe, &item);
-        let written = self.write(key, Some(ItemBody { document }.to_body()), now)?;
+        let stopped = options.running == Some(false);
+        let written = self.write(key, Some(ItemBody { document, stopped }.to_body()), now)?;
         self.reply_written_with(ticket, written, versions);
         Ok(())
     }
@@ -117,6 +116,29 @@ impl Engine {
         Ok(())
     }
 
+    /// Makes the switch of an item that is about to be put say whether it should run.
+    fn put_switch(
+        &mut self,
+        tribe: &TribeName,
+        item: &ItemKey,
+        running: Option<bool>,
+        now: Now,
+    ) -> Result<Option<Version>, CommandError> {
+        let reading = self.state.reading();
+        let before = reading.running(tribe, item).map(|(running, _)| running);
+        let said = reading.switch(tribe, item).and_then(|switch| switch.running);
+        let running = running.or(before).unwrap_or(true);
+        if before.is_none() && running {
+            return self.forget_item_switch(tribe, item, now);
+        }
+        // Where nothing was said it runs.
+        if before == Some(running) && said.unwrap_or(true) == running {
+            return Ok(None);
+        }
+        let key = Key::item(Kind::ITEM_RUNNING, tribe, item);
+        self.write(key, Some(RunningBody { running }.to_body()), now).map(Some)
+    }
+
     /// An item that does not exist has no switch: the next one of its name is born running.
     fn forget_item_switch(
         &mut self,
@@ -144,6 +166,7 @@ impl Engine {
         ticket: Ticket,
         item: ItemKey,
         document: Bytes,
+        running: Option<bool>,
         now: Now,
     ) -> Result<(), CommandError> {
         let local = &mut self.local_items;
@@ -151,7 +174,7 @@ impl Engine {
         if before.is_none() && local.items.len() >= limits::LOCAL_ITEMS {
             return Err(CommandError::TooManyItems(local.items.len()));
         }
-        let running = before.is_none_or(|before| before.running);
+        let running = running.unwrap_or_else(|| before.is_none_or(|before| before.running));
         let time = local.clock.tick(now.wall_ms);
         local.items.insert(item.clone(), LocalItem { document, running, time });
         self.tell_item(None, &item);

@@ -43,7 +43,7 @@ use std::{
 
 use rand::{RngExt, SeedableRng, rngs::StdRng};
 
-pub use command::{Command, CommandError, PolicyCreated, Reply, Written};
+pub use command::{Command, CommandError, PolicyCreated, PutOptions, Reply, Written};
 pub use event::{Event, EventKind};
 #[cfg(feature = "sim")]
 pub use observe::Backlog;

@@ -17,7 +17,7 @@ use super::{
 };
 use crate::{
     CommandError, DialError, Event, EventKind, ItemKind, ItemName, NodeId, NodeName, NodeStatus,
-    Placement, PolicyName, ServeOptions, ServiceName, Target, TribeName, Value, View,
+    Placement, PolicyName, PutOptions, ServeOptions, ServiceName, Target, TribeName, Value, View,
     engine::{Command, PolicyCreated, Reply, Written},
     fact,
 };
@@ -255,8 +255,7 @@ impl Node {
         self.write(Command::EnablePolicy { policy, enabled }).await
     }
 
-    /// Puts an item into a tribe: what its nodes should have. With `replace` there may be one of that name
-    /// already; it then runs or not as before.
+    /// Puts an item into a tribe: what its nodes should have.
     ///
     /// # Errors
     /// [`CommandError`].
@@ -266,11 +265,11 @@ impl Node {
         kind: &str,
         name: &str,
         document: Vec<u8>,
-        replace: bool,
+        options: PutOptions,
     ) -> Result<Written, CommandError> {
         let (kind, name) = item(kind, name)?;
         let (tribe, document) = (Some(TribeName::parse(tribe)?), document.into());
-        self.write(Command::PutItem { tribe, kind, name, document, replace }).await
+        self.write(Command::PutItem { tribe, kind, name, document, options }).await
     }
 
     /// Removes an item from a tribe.
@@ -314,11 +313,11 @@ impl Node {
         kind: &str,
         name: &str,
         document: Vec<u8>,
-        replace: bool,
+        options: PutOptions,
     ) -> Result<(), CommandError> {
         let (kind, name) = item(kind, name)?;
         let document = document.into();
-        self.tell(Command::PutItem { tribe: None, kind, name, document, replace }).await
+        self.tell(Command::PutItem { tribe: None, kind, name, document, options }).await
     }
 
     /// Removes an item of this node alone.

@@ -8,8 +8,10 @@ use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use super::record::{Body, Kind};
 use crate::{Facts, NodeName, NodeStatus, Offers, TribeName, codec, limits};
 
-/// The version of all bodies written by this build.
+/// The version of all bodies written by this build, but for items that are put stopped.
 const VERSION: u8 = 1;
+/// The version of an item that was put stopped.
+const STOPPED_VERSION: u8 = 2;
 
 /// A body with a form this build knows.
 pub(crate) trait Form: Serialize + DeserializeOwned {
@@ -108,18 +110,27 @@ impl Form for EnabledBody {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct ItemBody {
     pub(crate) document: Bytes,
+    /// It must not run until a later switch says so. The switch that was written with it may come after
+    /// it.
+    pub(crate) stopped: bool,
 }
 
 impl ItemBody {
     pub(crate) fn to_body(&self) -> Body {
-        Body { version: VERSION, bytes: self.document.clone() }
+        let version = if self.stopped { STOPPED_VERSION } else { VERSION };
+        Body { version, bytes: self.document.clone() }
     }
 
     /// Reads a body without copying it; `None` if it is of a version this build does not understand, or
     /// too large.
     pub(crate) fn from_body(body: &Body) -> Option<Self> {
-        let fits = body.version == VERSION && body.bytes.len() <= limits::ITEM_BYTES;
-        fits.then(|| Self { document: body.bytes.clone() })
+        let stopped = match body.version {
+            VERSION => false,
+            STOPPED_VERSION => true,
+            _ => return None,
+        };
+        let fits = body.bytes.len() <= limits::ITEM_BYTES;
+        fits.then(|| Self { document: body.bytes.clone(), stopped })
     }
 }
 

@@ -103,6 +103,8 @@ pub(crate) struct PolicyRead {
 pub(crate) struct ItemRead {
     pub(crate) stamp: Stamp,
     pub(crate) document: Bytes,
+    /// It was put stopped.
+    pub(crate) stopped: bool,
 }
 
 /// What was said of an item: should it run?
@@ -642,9 +644,10 @@ impl Reading {
                 }
             }
             Kind::ITEM => {
-                let item = body
-                    .and_then(ItemBody::from_body)
-                    .map(|body| ItemRead { stamp: record.stamp, document: body.document });
+                let item = body.and_then(ItemBody::from_body).map(|body| {
+                    let ItemBody { document, stopped } = body;
+                    ItemRead { stamp: record.stamp, document, stopped }
+                });
                 read_item_into(&mut self.items, &record.key, item);
             }
             Kind::ITEM_RUNNING => {
@@ -706,11 +709,16 @@ impl Reading {
     /// Should an item run, and when was that, or its document, last written?
     ///
     /// A switch is forgotten together with its item. If the news of the one comes before the news of the
-    /// other, an item that was stopped must not run for a moment.
+    /// other, an item that was stopped must not run for a moment. Nor must one that was put stopped: it says
+    /// so itself, against any earlier switch.
     pub(crate) fn running(&self, tribe: &TribeName, item: &ItemKey) -> Option<(bool, Stamp)> {
-        let put = self.item(tribe, item)?.stamp;
-        let Some(switch) = self.switch(tribe, item) else { return Some((true, put)) };
-        let running = switch.running.unwrap_or(switch.stamp < put);
+        let ItemRead { stamp: put, stopped, .. } = *self.item(tribe, item)?;
+        let Some(switch) = self.switch(tribe, item) else { return Some((!stopped, put)) };
+        let is_older = switch.stamp < put;
+        let running = match stopped && is_older {
+            true => false,
+            false => switch.running.unwrap_or(is_older),
+        };
         Some((running, switch.stamp.max(put)))
     }
 

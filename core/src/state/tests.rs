@@ -38,7 +38,7 @@ fn item_key(kind: Kind, tribe: &str, item: &str) -> Key {
 }
 
 fn item(tribe: &str, at: u64, document: Option<&'static str>) -> Record {
-    let body = document.map(|text| ItemBody { document: text.into() }.to_body());
+    let body = document.map(|text| ItemBody { document: text.into(), stopped: false }.to_body());
     let key = item_key(Kind::ITEM, tribe, ITEM);
     Record::Shared(Shared { key, stamp: stamp(at, 1), base: None, body })
 }
@@ -47,6 +47,11 @@ fn switch(tribe: &str, at: u64, running: Option<bool>) -> Record {
     let body = running.map(|running| RunningBody { running }.to_body());
     let key = item_key(Kind::ITEM_RUNNING, tribe, ITEM);
     Record::Shared(Shared { key, stamp: stamp(at, 1), base: None, body })
+}
+
+fn stopped_item(tribe: &str, at: u64) -> Record {
+    let body = ItemBody { document: "x".into(), stopped: true }.to_body();
+    shared(Kind::ITEM, &format!("{tribe}/{ITEM}"), stamp(at, 1), Some(body))
 }
 
 /// The documents of a tribe's items.
@@ -282,6 +287,13 @@ fn an_item_runs_unless_its_switch_says_no() {
     // It was forgotten with the item, whose end is not yet heard of here.
     check(&[put(3), switch("a", 5, None)], Some((false, 5)));
     check(&[put(3), switch("a", 5, None), item("a", 4, None)], None);
+    // It was put stopped, against whatever was said before.
+    check(&[stopped_item("a", 3)], Some((false, 3)));
+    for before in [Some(true), Some(false), None] {
+        check(&[stopped_item("a", 3), switch("a", 2, before)], Some((false, 3)));
+    }
+    check(&[stopped_item("a", 3), switch("a", 4, Some(true))], Some((true, 4)));
+    check(&[stopped_item("a", 3), switch("a", 2, Some(false)), put(4)], Some((false, 4)));
 }
 
 #[test]

@@ -11,6 +11,7 @@ mod abuse;
 mod broken;
 mod cut_off;
 mod facts;
+mod facts_of_others;
 mod fleet;
 mod idle;
 mod keys;

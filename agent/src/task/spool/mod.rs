@@ -25,8 +25,8 @@ use std::{
 use rustix::fs::{FlockOperation, flock};
 use sha2::{Digest, Sha256};
 
-pub(crate) use self::queue::{Aside, QueueReport};
-pub(super) use self::queue::{Batch, Queue, now_ms};
+pub(crate) use self::queue::{Aside, QueueReport, now_ms};
+pub(super) use self::queue::{Batch, Queue};
 
 /// Size of all queues unless told otherwise, in bytes.
 pub(crate) const DEFAULT_SIZE: u64 = 256 * 1024 * 1024;

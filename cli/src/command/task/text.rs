@@ -120,7 +120,8 @@ fn step_remarks(step: &TaskStep) -> Vec<String> {
     let mut remarks = Vec::new();
     remarks.extend(step.last_failure.as_ref().map(|failure| failed(path, failure)));
     for tried in &step.tried {
-        remarks.push(remark(&format!("{path} tried {}", tried.node), &tried.failure));
+        let when = time::second(tried.time_ms);
+        remarks.push(remark(&format!("{path} tried {} at {when}", tried.node), &tried.failure));
     }
     let spool = step.spool.iter();
     for aside in spool.clone().flat_map(|spool| &spool.set_aside_failures) {
@@ -184,7 +185,7 @@ mod tests {
             plugin: Some("publisher:influxdb".into()),
             place: "tribe:sink".into(),
             last_run: Some(StepRun { node: "s1".into(), time_ms: TIME, took_ms: 3.21, metrics: 2 }),
-            tried: vec![StepTried { node: "s2".into(), failure: "gone".into() }],
+            tried: vec![StepTried { node: "s2".into(), failure: "gone".into(), time_ms: TIME }],
             passed_count: 5,
             failed_count: 1,
             last_failure: Some(failure("node `s2`: gone\nit last printed:\u{7}")),
@@ -267,7 +268,7 @@ publish[0] failed at 2026-11-26T13:19:18Z:
   node `s2`: gone
   it last printed:\\u{7}
 
-publish[0] tried s2:
+publish[0] tried s2 at 2026-11-26T13:19:18Z:
   gone
 
 publish[0] set aside what was collected at 2026-11-26T13:19:18Z:

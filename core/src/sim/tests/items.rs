@@ -4,7 +4,8 @@ use std::collections::BTreeSet;
 
 use super::*;
 use crate::{
-    BlobId, Item, ItemKind, ItemName, NodeStatus, Offers, ServeOptions, ServiceName, limits,
+    BlobId, Item, ItemKind, ItemName, NodeStatus, Offers, PutOptions, ServeOptions, ServiceName,
+    limits,
 };
 
 fn key(name: &str) -> (ItemKind, ItemName) {
@@ -13,7 +14,8 @@ fn key(name: &str) -> (ItemKind, ItemName) {
 
 fn put_command(of: Option<&str>, name: &str, document: &[u8], replace: bool) -> Command {
     let ((kind, name), document) = (key(name), document.to_vec().into());
-    Command::PutItem { tribe: of.map(tribe), kind, name, document, replace }
+    let options = PutOptions { replace, ..PutOptions::default() };
+    Command::PutItem { tribe: of.map(tribe), kind, name, document, options }
 }
 
 fn remove_command(of: Option<&str>, name: &str) -> Command {
@@ -68,6 +70,39 @@ fn an_item_put_on_one_node_is_on_all_and_on_a_late_joiner() {
     assert_eq!((&*replaced.document, replaced.running), (&b"two"[..], false));
     assert!(first.generation < stopped.generation && stopped.generation < replaced.generation);
     assert!(replaced.written_ms >= WALL_START_MS);
+}
+
+#[test]
+fn an_item_that_is_put_stopped_runs_nowhere_even_for_a_moment() {
+    let mut sim = settled(105, 5);
+    let put_stopped = |sim: &mut Sim, name: &str, size: usize| {
+        let ((kind, name), document) = (key(name), vec![b'x'; size].into());
+        let options = PutOptions { replace: true, running: Some(false) };
+        let tribe = Some(tribe("core"));
+        sim.command(0, Command::PutItem { tribe, kind, name, document, options }).unwrap();
+    };
+    let _: Vec<_> = (0..5).map(|at| sim.events(at)).collect();
+    // One rides on packets, of the other only a hint does.
+    put_stopped(&mut sim, "small", 100);
+    put_stopped(&mut sim, "large", 10_000);
+    converge(&mut sim, MINUTE, "two items");
+    for at in 0..5 {
+        let events = sim.events(at);
+        let changes = kinds(&events, EventKind::ItemChanged);
+        assert!(changes.len() >= 2, "{events:?}");
+        assert!(changes.iter().all(|change| change.body["running"] == false), "{changes:?}");
+    }
+    put(&mut sim, 1, Some("core"), "cpu", b"runs");
+    converge(&mut sim, MINUTE, "one that runs");
+    assert!(on_all(&sim, "core", "cpu").running);
+    put_stopped(&mut sim, "cpu", 3);
+    converge(&mut sim, MINUTE, "replaced and stopped");
+    let replaced = on_all(&sim, "core", "cpu");
+    assert_eq!((&*replaced.document, replaced.running), (&b"xxx"[..], false));
+    remove(&mut sim, 2, Some("core"), "small");
+    put(&mut sim, 2, Some("core"), "small", b"anew");
+    converge(&mut sim, MINUTE, "put anew");
+    assert!(on_all(&sim, "core", "small").running, "it has no switch of the one before");
 }
 
 #[test]

@@ -1,6 +1,8 @@
 //! Tasks: of this node, and of tribes.
 
-use std::convert::Infallible;
+mod shown;
+
+use std::{convert::Infallible, time::Duration};
 
 use axum::{
     Json,
@@ -11,12 +13,13 @@ use axum::{
 use futures_util::{Stream, StreamExt, stream};
 use serde_json::Value;
 use tokio::sync::broadcast;
-use tribe::ItemName;
+use tribe::{ItemName, PutOptions};
 use tribe_api::{
-    CreateTaskQuery, ErrorReply, Flow, StepRun, StepSpool, StepTried, Task, TaskChanged,
-    TaskFailure, TaskState, TaskStep, TribeQuery, TribeTask, WaitQuery, WatchQuery,
+    CreateTaskQuery, ErrorReply, Flow, Task, TaskChanged, TribeQuery, TribeTask, WaitQuery,
+    WatchQuery,
 };
 
+use self::shown::{of_node, of_tribe, shown};
 use super::{
     App, convert,
     error::ApiError,
@@ -25,12 +28,29 @@ use super::{
     metrics::measured,
 };
 use crate::{
-    reconcile::TASK,
+    reconcile::{Kind, TASK},
     task::{self, Format, Manifest, Origin, TaskReport},
 };
 
 /// Largest manifest, in bytes: a document of an item holds no more.
 const MANIFEST_BYTES: usize = tribe::limits::ITEM_BYTES;
+/// What is said to who enables a task of a tribe.
+const NEVER_DISABLED: &str = "tasks of tribes are never disabled: they try again by themselves";
+
+/// What is to be done with a task.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Switch {
+    Start,
+    Stop,
+    Enable,
+}
+
+/// A task that is to be created.
+struct Put {
+    name: ItemName,
+    manifest: Manifest,
+    options: PutOptions,
+}
 
 /// The tasks of this node, those that tribes want among them.
 #[utoipa::path(
@@ -64,49 +84,12 @@ pub(super) async fn create(
     task::check_name(&name).map_err(|reason| ApiError::bad("bad-name", reason))?;
     let name = ItemName::parse(&name).map_err(|error| ApiError::bad("bad-name", error))?;
     manifest.name = Some(name.to_string());
-    let document = manifest.to_json().to_string().into_bytes();
-    let mut notes = manifest.warnings.clone();
-    let problems = app.0.tasks.check(&manifest);
-    let mut changed = TaskChanged {
-        id: name.to_string(),
-        name: name.to_string(),
-        tribe: tribe.clone(),
-        state: None,
-        missing: Vec::new(),
-        notes: Vec::new(),
-    };
-    let Some(tribe) = tribe else {
-        if !problems.is_empty() {
-            return Err(problem_list(
-                "not-runnable",
-                "the task cannot run on this node",
-                &problems,
-            ));
-        }
-        let node = app.any_node();
-        node.put_local_item(TASK, name.as_str(), document, replace).await?;
-        if no_start {
-            node.run_local_item(TASK, name.as_str(), false).await?;
-        }
-        app.0.reconciler.look().await;
-        let report = app.0.tasks.one(name.as_str())?;
-        changed.state = Some(state(report.state));
-        changed.notes = notes;
-        return Ok(Json(changed));
-    };
-    let node = app.node()?;
-    let view = node.view();
-    if view.known_tribe(&tribe)?.members.iter().any(|member| member.id == node.id()) {
-        notes.extend(problems.iter().map(|problem| format!("on this node: {problem}")));
-    }
-    let mut written = node.put_item(&tribe, TASK, name.as_str(), document, replace).await?;
-    if no_start {
-        written = node.run_item(&tribe, TASK, name.as_str(), false).await?;
-    }
-    changed.id = format!("{tribe}/{name}");
-    changed.missing = convert::missing(node, &written, wait).await?;
-    changed.notes = notes;
-    Ok(Json(changed))
+    let put =
+        Put { name, manifest, options: PutOptions { replace, running: no_start.then_some(false) } };
+    Ok(Json(match tribe {
+        Some(tribe) => app.put_in_tribe(tribe, put, wait).await?,
+        None => app.put_here(put).await?,
+    }))
 }
 
 /// One task of this node, by name or id.
@@ -139,12 +122,7 @@ pub(super) async fn start(
     Query(TribeQuery { tribe }): Query<TribeQuery>,
     wait: Wait,
 ) -> Result<Json<TaskChanged>, ApiError> {
-    if let Some(tribe) = tribe {
-        return app.run_in_tribe(&tribe, &name, true, wait).await;
-    }
-    let id = app.own_task(&name)?.id;
-    app.0.tasks.start(&id)?;
-    app.keep_running(&id, true).await
+    app.switch(Switch::Start, &name, tribe, wait).await
 }
 
 /// Stop a task, or have a tribe stop it.
@@ -160,12 +138,7 @@ pub(super) async fn stop(
     Query(TribeQuery { tribe }): Query<TribeQuery>,
     wait: Wait,
 ) -> Result<Json<TaskChanged>, ApiError> {
-    if let Some(tribe) = tribe {
-        return app.run_in_tribe(&tribe, &name, false, wait).await;
-    }
-    let id = app.own_task(&name)?.id;
-    app.0.tasks.stop(&id)?;
-    app.keep_running(&id, false).await
+    app.switch(Switch::Stop, &name, tribe, wait).await
 }
 
 /// Let a task be started again that failed too often. Tasks of tribes never need it.
@@ -181,15 +154,7 @@ pub(super) async fn enable(
     Query(TribeQuery { tribe }): Query<TribeQuery>,
     wait: Wait,
 ) -> Result<Json<TaskChanged>, ApiError> {
-    if let Some(tribe) = tribe {
-        let Json(mut changed) = app.run_in_tribe(&tribe, &name, true, wait).await?;
-        let note = "tasks of tribes are never disabled: they try again by themselves";
-        changed.notes.push(note.to_owned());
-        return Ok(Json(changed));
-    }
-    let id = app.own_task(&name)?.id;
-    app.0.tasks.enable(&id)?;
-    app.keep_running(&id, false).await
+    app.switch(Switch::Enable, &name, tribe, wait).await
 }
 
 /// Remove a task, or have a tribe remove it.
@@ -245,11 +210,7 @@ pub(super) async fn export(
     // Any node can say it, member or not.
     let view = app.node()?.view();
     let name = in_tribe(&tribe, &name);
-    let item = view
-        .known_tribe(&tribe)?
-        .items
-        .values()
-        .find(|item| item.kind.as_str() == TASK && item.name.as_str() == name);
+    let item = Kind::Task.item(&view.known_tribe(&tribe)?.items, name);
     let item = item.ok_or_else(|| unknown(&format!("{tribe}/{name}")))?;
     let manifest = serde_json::from_slice(&item.document);
     manifest
@@ -323,8 +284,7 @@ pub(super) async fn of_a_tribe(
     let view = app.node()?.view();
     let known = view.known_tribe(&tribe)?;
     let members = app.ask_members(known).await;
-    let tasks = known.items.values().filter(|item| item.kind.as_str() == TASK);
-    let shown = tasks.map(|item| {
+    let shown = Kind::Task.items(&known.items).map(|item| {
         let manifest = std::str::from_utf8(&item.document).ok();
         let manifest = manifest.and_then(|text| Manifest::parse(text, Format::Json).ok());
         let done = members.values().flatten().flatten().filter(|status| {
@@ -353,23 +313,14 @@ impl App {
         let view = self.node()?.view();
         let known = view.known_tribe(tribe)?;
         let name = in_tribe(tribe, name);
-        match self.0.tasks.one(&format!("{tribe}/{name}")) {
-            Ok(report) => Ok(report),
-            Err(_)
-                if known
-                    .items
-                    .values()
-                    .any(|item| item.kind.as_str() == TASK && item.name.as_str() == name) =>
-            {
-                Err(ApiError::new(
-                    StatusCode::CONFLICT,
-                    "not-here",
-                    format!("task `{name}` of tribe `{tribe}` does not run on this node"),
-                )
-                .help(format!("`snapctl tribe status {tribe}` shows where it runs; ask that node")))
+        self.0.tasks.one(&format!("{tribe}/{name}")).map_err(|error| {
+            if Kind::Task.item(&known.items, name).is_none() {
+                return error.into();
             }
-            Err(error) => Err(error.into()),
-        }
+            let message = format!("task `{name}` of tribe `{tribe}` does not run on this node");
+            ApiError::new(StatusCode::CONFLICT, "not-here", message)
+                .help(format!("`snapctl tribe status {tribe}` shows where it runs; ask that node"))
+        })
     }
 
     /// A task that was asked of this node alone.
@@ -387,31 +338,76 @@ impl App {
 
     /// Is there an item for this task, or was it found in a directory?
     fn is_item(&self, id: &str) -> bool {
-        let view = self.any_node().view();
-        view.local_items.values().any(|item| item.kind.as_str() == TASK && item.name.as_str() == id)
+        Kind::Task.item(&self.any_node().view().local_items, id).is_some()
     }
 
-    /// Keeps in mind whether a task of this node is to run, over restarts too.
-    async fn keep_running(&self, id: &str, running: bool) -> Result<Json<TaskChanged>, ApiError> {
-        if self.is_item(id) {
-            self.any_node().run_local_item(TASK, id, running).await?;
-            self.0.reconciler.look().await;
-        }
-        Ok(Json(of_node(&self.0.tasks.one(id)?)))
-    }
-
-    async fn run_in_tribe(
+    /// Starts, stops or enables a task of this node, which is kept in mind over restarts; or has a tribe
+    /// do so.
+    async fn switch(
         &self,
-        tribe: &str,
+        switch: Switch,
         name: &str,
-        running: bool,
+        tribe: Option<String>,
         Wait(wait): Wait,
     ) -> Result<Json<TaskChanged>, ApiError> {
-        let node = self.node()?;
-        let name = in_tribe(tribe, name);
-        let written = node.run_item(tribe, TASK, name, running).await?;
-        let missing = convert::missing(node, &written, wait).await?;
-        Ok(Json(of_tribe(tribe, name, missing)))
+        if let Some(tribe) = tribe {
+            let (node, name) = (self.node()?, in_tribe(&tribe, name));
+            let running = switch != Switch::Stop;
+            let written = node.run_item(&tribe, TASK, name, running).await?;
+            let missing = convert::missing(node, &written, wait).await?;
+            let mut changed = of_tribe(&tribe, name, missing);
+            changed.notes.extend((switch == Switch::Enable).then(|| NEVER_DISABLED.to_owned()));
+            return Ok(Json(changed));
+        }
+        let id = self.own_task(name)?.id;
+        match switch {
+            Switch::Start => self.0.tasks.start(&id),
+            Switch::Stop => self.0.tasks.stop(&id),
+            Switch::Enable => self.0.tasks.enable(&id),
+        }?;
+        if self.is_item(&id) {
+            self.any_node().run_local_item(TASK, &id, switch == Switch::Start).await?;
+            self.0.reconciler.look().await;
+        }
+        Ok(Json(of_node(&self.0.tasks.one(&id)?)))
+    }
+
+    async fn put_here(&self, put: Put) -> Result<TaskChanged, ApiError> {
+        let problems = self.0.tasks.check(&put.manifest);
+        if !problems.is_empty() {
+            let message = "the task cannot run on this node";
+            return Err(problem_list("not-runnable", message, &problems));
+        }
+        let (name, document) = (put.name.as_str(), put.document());
+        self.any_node().put_local_item(TASK, name, document, put.options).await?;
+        self.0.reconciler.look().await;
+        let changed = of_node(&self.0.tasks.one(name)?);
+        Ok(TaskChanged { notes: put.manifest.warnings, ..changed })
+    }
+
+    async fn put_in_tribe(
+        &self,
+        tribe: String,
+        put: Put,
+        wait: Option<Duration>,
+    ) -> Result<TaskChanged, ApiError> {
+        let (node, document) = (self.node()?, put.document());
+        let view = node.view();
+        let mut members = view.known_tribe(&tribe)?.members.iter();
+        let is_member = members.any(|member| member.id == node.id());
+        let problems = if is_member { self.0.tasks.check(&put.manifest) } else { Vec::new() };
+        let name = put.name.as_str();
+        let written = node.put_item(&tribe, TASK, name, document, put.options).await?;
+        let changed = of_tribe(&tribe, name, convert::missing(node, &written, wait).await?);
+        let mut notes = put.manifest.warnings;
+        notes.extend(problems.iter().map(|problem| format!("on this node: {problem}")));
+        Ok(TaskChanged { notes, ..changed })
+    }
+}
+
+impl Put {
+    fn document(&self) -> Vec<u8> {
+        self.manifest.to_json().to_string().into_bytes()
     }
 }
 
@@ -472,105 +468,4 @@ fn check_step(report: &TaskReport, step: &str) -> Result<(), ApiError> {
     let known = paths.by_ref().collect::<Vec<_>>().join(", ");
     Err(ApiError::new(StatusCode::NOT_FOUND, "unknown-step", message)
         .help(format!("its steps are {known}")))
-}
-
-fn of_node(report: &TaskReport) -> TaskChanged {
-    TaskChanged {
-        id: report.id.clone(),
-        name: report.name.clone(),
-        tribe: None,
-        state: Some(state(report.state)),
-        missing: Vec::new(),
-        notes: Vec::new(),
-    }
-}
-
-fn of_tribe(tribe: &str, name: &str, missing: Vec<String>) -> TaskChanged {
-    TaskChanged {
-        id: format!("{tribe}/{name}"),
-        name: name.to_owned(),
-        tribe: Some(tribe.to_owned()),
-        state: None,
-        missing,
-        notes: Vec::new(),
-    }
-}
-
-fn shown(report: &TaskReport) -> Task {
-    Task {
-        id: report.id.clone(),
-        name: report.name.clone(),
-        tribe: match &report.origin {
-            Origin::Local => None,
-            Origin::Tribe(tribe) => Some(tribe.clone()),
-        },
-        state: state(report.state),
-        schedule: report.manifest.schedule.to_string(),
-        hit_count: report.hits,
-        miss_count: report.misses,
-        failed_count: report.failures,
-        last_failure: report.last_failure.as_ref().map(failure),
-        reason: report.reason.clone(),
-        created_ms: report.created_ms,
-        last_run_ms: report.last_run_ms,
-        steps: report.steps.iter().map(step).collect(),
-        manifest: None,
-    }
-}
-
-fn state(state: task::State) -> TaskState {
-    match state {
-        task::State::Disabled => TaskState::Disabled,
-        task::State::Stopped => TaskState::Stopped,
-        task::State::Running => TaskState::Running,
-        task::State::Ended => TaskState::Ended,
-        task::State::Stopping => TaskState::Stopping,
-    }
-}
-
-fn failure(failure: &task::Failure) -> TaskFailure {
-    TaskFailure { text: failure.text.clone(), time_ms: failure.time_ms }
-}
-
-fn step(step: &task::StepReport) -> TaskStep {
-    let millis = |time: std::time::Duration| u64::try_from(time.as_millis()).unwrap_or(u64::MAX);
-    TaskStep {
-        path: step.path.clone(),
-        plugin: step.plugin.as_ref().map(ToString::to_string),
-        place: match &step.place {
-            task::Place::Here => "here".to_owned(),
-            task::Place::Tribe(tribe) => format!("tribe:{tribe}"),
-            task::Place::Node(node) => format!("node:{node}"),
-        },
-        last_run: step.last_run.as_ref().map(|ran| StepRun {
-            node: ran.node.clone(),
-            time_ms: ran.time_ms,
-            took_ms: ran.took.as_secs_f64() * 1000.0,
-            metrics: ran.metrics,
-        }),
-        tried: step
-            .tried
-            .iter()
-            .map(|tried| StepTried { node: tried.node.clone(), failure: tried.failure.clone() })
-            .collect(),
-        passed_count: step.passes,
-        failed_count: step.failures,
-        last_failure: step.last_failure.as_ref().map(failure),
-        spool: step.queue.as_ref().map(|queue| StepSpool {
-            waiting: queue.waiting,
-            bytes: queue.bytes,
-            oldest_ms: queue.oldest_ms,
-            dropped: queue.dropped,
-            torn: queue.torn,
-            set_aside: queue.set_aside,
-            set_aside_failures: queue.aside.iter().map(aside).collect(),
-            trouble: queue.trouble.clone(),
-        }),
-        again_in_ms: step.again_in.map(millis),
-    }
-}
-
-fn aside(aside: &task::Aside) -> TaskFailure {
-    let why = aside.failure.as_deref().unwrap_or("snapd was started again since it failed");
-    TaskFailure { text: format!("{} metrics: {why}", aside.metrics), time_ms: aside.time_ms }
 }
