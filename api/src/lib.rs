@@ -13,6 +13,7 @@
 //! | `GET /v3/node` | | [`NodeInfo`] |
 //! | `GET /v3/members` | | list of [`Member`] |
 //! | `GET /v3/members/{node}` | | [`Member`] |
+//! | `DELETE /v3/members/{node}` | | [`Changed`] |
 //! | `GET /v3/members/{node}/facts` | | list of [`FactEntry`] |
 //! | `PATCH /v3/members/{node}/facts` | [`FactChange`] | [`Changed`] |
 //! | `GET /v3/tribes` | | list of [`TribeSummary`] |

@@ -199,7 +199,7 @@ impl Memberships {
         let claim = claim_of(state, node);
         let before = match &claim {
             Some((name, _)) => self.names.insert(node, name.clone()),
-            None => self.names.remove(&node),
+            None => self.names.get(&node).cloned(),
         };
         let mut moves = Vec::new();
         let name = claim.map(|(name, _)| name);
@@ -215,6 +215,16 @@ impl Memberships {
             moves.extend(self.settle(state, &name));
         }
         moves
+    }
+
+    /// The name a node claims, or claimed before it was forgotten.
+    pub(crate) fn name_of(&self, node: NodeId) -> Option<&NodeName> {
+        self.names.get(&node)
+    }
+
+    /// A node is forgotten, and nothing more is to be told of it.
+    pub(crate) fn drop_name(&mut self, node: NodeId) {
+        self.names.remove(&node);
     }
 
     /// Who holds a name now, and what follows.

@@ -29,7 +29,7 @@ use serde::{Deserialize, Serialize};
 
 use self::suspicion::{SelfDoubt, Suspicion};
 use crate::{
-    codec, limits,
+    NodeId, codec, limits,
     state::Version,
     wire::peer::{Finding, Identity, Peer, Standing},
 };
@@ -271,6 +271,18 @@ impl Swim {
     /// Tells a few members that this node goes. Call [`Swim::gossip`] a few times more so that it is heard.
     pub(crate) fn leave(&mut self, now: Duration) {
         self.log(now, |foca, runtime| foca.leave_cluster(runtime));
+    }
+
+    /// A dead node is called no more, and no longer spoken of.
+    pub(crate) fn forget(&mut self, id: NodeId, now: Duration) {
+        let members = self.foca.iter_membership_state();
+        let dead: Vec<Identity> = members
+            .filter(|member| member.state() == MemberState::Down && member.id().id == id)
+            .map(|member| *member.id())
+            .collect();
+        for identity in dead {
+            self.log(now, |foca, runtime| foca.handle_timer(Timer::RemoveDown(identity), runtime));
+        }
     }
 
     /// Spreads what waits to be spread, now.
@@ -887,8 +899,6 @@ impl FocaCodec<Identity> for Codec {
 
 #[cfg(test)]
 mod tests {
-    use crate::NodeId;
-
     use super::*;
     use crate::state::{Key, Kind, Stamp};
 
@@ -939,6 +949,19 @@ mod tests {
         let (deaths, kills) = run(&mut with_silent_member(), false);
         assert_eq!(deaths, 1);
         assert!(kills > 0);
+    }
+
+    #[test]
+    fn a_forgotten_member_is_spoken_of_no_more_if_it_is_dead() {
+        let mut swim = with_silent_member();
+        swim.forget(NodeId(2), Duration::ZERO);
+        assert_eq!(swim.members().count(), 2);
+        assert_eq!(run(&mut swim, false).0, 1);
+        assert_eq!(swim.members().count(), 2);
+        swim.forget(NodeId(3), Duration::from_secs(60));
+        assert_eq!(swim.members().count(), 2);
+        swim.forget(NodeId(2), Duration::from_secs(60));
+        assert_eq!(swim.members().count(), 1);
     }
 
     #[test]

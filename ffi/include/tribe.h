@@ -246,6 +246,10 @@ enum tribe_status
    */
   TRIBE_STATUS_TARGET = -509,
   /**
+   * The node is alive, so it cannot be forgotten.
+   */
+  TRIBE_STATUS_STILL_ALIVE = -510,
+  /**
    * The host itself answers for this fact; it cannot be set.
    */
   TRIBE_STATUS_FACT_BUILT_IN = -600,
@@ -346,7 +350,8 @@ enum tribe_event_kind
    */
   TRIBE_EVENT_KIND_MEMBER_JOINED = 1,
   /**
-   * A node is gone. Subject: the node. Body: `id`, `cause`: `left` or `down`.
+   * A node is gone. Subject: the node. Body: `id`, `cause`: `left` or `down`, and later perhaps
+   * `forgotten`.
    */
   TRIBE_EVENT_KIND_MEMBER_LEFT = 2,
   /**
@@ -870,6 +875,17 @@ tribe_str tribe_written_warning_at(const tribe_written *written,
  * Frees it. What was written stays. NULL is allowed.
  */
 TRIBE_API void tribe_written_free(tribe_written *written);
+
+/**
+ * Forgets a node that is down or has left: all nodes drop what it said, and nobody looks for it any more.
+ * Where it was placed by hand stays. Should it come back, it is a member like any other.
+ */
+TRIBE_API
+TRIBE_NODISCARD
+tribe_status tribe_member_forget(tribe_node *node,
+                                 tribe_str member,
+                                 tribe_written **written,
+                                 tribe_error **err);
 
 /**
  * Lists the members of a tribe, or all nodes of the cluster if `tribe` is empty; dead ones too. A

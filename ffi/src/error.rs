@@ -69,6 +69,7 @@ impl From<CommandError> for Error {
             CommandError::Refused { .. } => Status::Refused,
             CommandError::Full(_) | CommandError::TooManyItems(_) => Status::Full,
             CommandError::NameTaken(_) => Status::NameTaken,
+            CommandError::StillAlive(_) => Status::StillAlive,
             CommandError::ClockBehind | CommandError::ClockAhead => Status::Clock,
             CommandError::NotSet(_) => Status::FactNotSet,
             CommandError::Storage(_) => Status::Storage,

@@ -25,7 +25,8 @@ pub enum EventKind {
     Unknown = 0,
     /// A node is alive. Subject: the node. Body: `id`, `address`.
     MemberJoined = 1,
-    /// A node is gone. Subject: the node. Body: `id`, `cause`: `left` or `down`.
+    /// A node is gone. Subject: the node. Body: `id`, `cause`: `left` or `down`, and later perhaps
+    /// `forgotten`.
     MemberLeft = 2,
     /// A node's facts changed. Subject: the node. Body: `set`: name to value, `unset`: names.
     FactChanged = 3,

@@ -2,14 +2,15 @@
 
 use std::{
     mem::MaybeUninit,
+    ptr::NonNull,
     sync::{Arc, OnceLock},
 };
 
 use tribe::{Facts, View};
 
 use crate::{
-    Error, Names, Node, Status, Str, Text,
-    handle::{Required, call, call_or},
+    Error, Names, Node, Status, Str, Text, Written,
+    handle::{Required, call, call_or, live, offer},
 };
 
 /// Is a node there?
@@ -102,6 +103,26 @@ fn list(view: &View, tribe: Option<&str>) -> Result<Members, Error> {
         }
     };
     Ok(Members(members))
+}
+
+/// Forgets a node that is down or has left: all nodes drop what it said, and nobody looks for it any more.
+/// Where it was placed by hand stays. Should it come back, it is a member like any other.
+#[unsafe(no_mangle)]
+#[must_use]
+pub unsafe extern "C" fn tribe_member_forget(
+    node: Option<NonNull<Node>>,
+    member: Str,
+    written: Option<&mut MaybeUninit<Box<Written>>>,
+    err: Option<&mut MaybeUninit<Box<Error>>>,
+) -> Status {
+    call(err, || {
+        // SAFETY: all callers promise a live handle or NULL.
+        let node = unsafe { live(node, "node") }?;
+        let member = member.read("member")?;
+        let done = node.wait(None, |node| node.forget_member(member))?;
+        offer(written, done.into());
+        Ok(())
+    })
 }
 
 /// Lists the members of a tribe, or all nodes of the cluster if `tribe` is empty; dead ones too. A

@@ -90,6 +90,8 @@ pub enum Status {
     Pattern = -508,
     /// Either a tribe or a node must be named, and not both.
     Target = -509,
+    /// The node is alive, so it cannot be forgotten.
+    StillAlive = -510,
     /// The host itself answers for this fact; it cannot be set.
     FactBuiltIn = -600,
     /// The fact, or all facts of the node together, are too large.
@@ -147,6 +149,7 @@ const ALL: &[(Status, &CStr)] = &[
     (Status::ServiceExists, c"service-exists"),
     (Status::Pattern, c"pattern"),
     (Status::Target, c"target"),
+    (Status::StillAlive, c"still-alive"),
     (Status::FactBuiltIn, c"fact-built-in"),
     (Status::FactTooLarge, c"fact-too-large"),
     (Status::FactValue, c"fact-value"),

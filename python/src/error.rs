@@ -103,6 +103,7 @@ fn command(error: CommandError) -> PyErr {
         CommandError::Closed => class::ClosedError::new_err(message),
         CommandError::Forked => class::ForkError::new_err(message),
         CommandError::Refused { .. }
+        | CommandError::StillAlive(_)
         | CommandError::Full(_)
         | CommandError::TooManyItems(_)
         | CommandError::ClockBehind

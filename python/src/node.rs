@@ -146,6 +146,10 @@ impl Node {
         Ok((info.tribe.to_string(), explained.transpose()?))
     }
 
+    fn forget_member(&self, py: Python<'_>, node: &str) -> PyResult<Written> {
+        self.write(py, |this| this.forget_member(node))
+    }
+
     fn create_tribe(&self, py: Python<'_>, tribe: &str, description: &str) -> PyResult<Written> {
         self.write(py, |node| node.create_tribe(tribe, description))
     }

@@ -169,11 +169,18 @@ def test_what_does_not_exist_is_not_found(start: StartNode) -> None:
         lambda: node.tribes("p9"),
         lambda: node.join_tribe("core"),
         lambda: node.delete_tribe("core"),
+        lambda: node.forget_member("p9"),
         lambda: node.delete_policy("gold"),
         lambda: node.explain_policy("gold", "p1"),
     ):
         with pytest.raises(LookupError, match="there is no"):
             ask()
+
+
+def test_who_is_alive_is_not_forgotten(start: StartNode) -> None:
+    node = start("p1")
+    with pytest.raises(tribe.TribeError, match="node `p1` is alive"):
+        node.forget_member("p1")
 
 
 def test_what_exists_is_not_created_again(start: StartNode) -> None:

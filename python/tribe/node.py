@@ -189,6 +189,11 @@ class Node:
 
     # What it is told to do. On disk here, if there is a data directory, when the call returns.
 
+    def forget_member(self, node: str) -> Written:
+        """Has all nodes drop what a node said that is down or has left. Should it come back, it is a
+        member like any other."""
+        return self._node.forget_member(node)
+
     def create_tribe(self, tribe: str, description: str = "") -> Written:
         """Creates a tribe."""
         return self._node.create_tribe(tribe, description)

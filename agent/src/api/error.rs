@@ -79,6 +79,9 @@ impl From<CommandError> for ApiError {
             CommandError::TribeExists(_) => (Status::CONFLICT, "tribe-exists", None),
             CommandError::PolicyExists { .. } => (Status::CONFLICT, "policy-exists", None),
             CommandError::ItemExists { .. } => (Status::CONFLICT, "item-exists", None),
+            CommandError::StillAlive(_) => {
+                (Status::CONFLICT, "still-alive", Some("stop snapd on it first"))
+            }
             CommandError::ServiceExists(_) => (Status::CONFLICT, "service-exists", None),
             CommandError::NameTaken(_) => {
                 (Status::CONFLICT, "name-taken", Some("give one of them another --tribe-node-name"))

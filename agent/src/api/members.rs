@@ -40,6 +40,24 @@ pub(super) async fn one(
     Ok(Json(convert::member(view.known_member(&name)?)))
 }
 
+/// Forget a node that is down or has left: all drop what it said. Where it was placed by hand stays.
+#[utoipa::path(
+    delete,
+    path = "/v3/members/{node}",
+    params(("node" = String, Path, description = "Name of the node"), WaitQuery),
+    responses((status = 200, body = Changed), (status = "default", body = ErrorReply))
+)]
+pub(super) async fn forget(
+    State(app): State<App>,
+    Path(name): Path<String>,
+    Wait(wait): Wait,
+) -> Result<Json<Changed>, ApiError> {
+    let node = app.node()?;
+    let written = node.forget_member(&name).await?;
+    let missing = convert::missing(node, &written, wait).await?;
+    Ok(Json(Changed { missing, note: None }))
+}
+
 /// The facts of a node.
 #[utoipa::path(
     get,

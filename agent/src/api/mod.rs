@@ -144,7 +144,7 @@ fn described() -> OpenApiRouter<App> {
         .routes(routes!(node::node))
         .routes(routes!(node::counters))
         .routes(routes!(members::list))
-        .routes(routes!(members::one))
+        .routes(routes!(members::one, members::forget))
         .routes(routes!(members::facts, members::change_facts))
         .routes(routes!(tribes::list, tribes::create))
         .routes(routes!(tribes::one, tribes::delete))

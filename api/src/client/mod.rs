@@ -101,6 +101,15 @@ impl Client {
         self.read(path(&["members", node])).await
     }
 
+    /// Has all nodes forget one that is down or has left.
+    pub async fn forget_member(
+        &self,
+        node: &str,
+        wait: Option<Duration>,
+    ) -> Result<Changed, ClientError> {
+        self.write(Method::DELETE, path(&["members", node]), None::<&()>, wait).await
+    }
+
     /// The facts of a node, by name.
     pub async fn facts(&self, node: &str) -> Result<Vec<FactEntry>, ClientError> {
         self.read(path(&["members", node, "facts"])).await

@@ -11,13 +11,22 @@ use crate::{
     session::Session,
 };
 
-/// See the nodes of the cluster
+/// See the nodes of the cluster, and forget dead ones
 #[derive(Debug, Subcommand)]
 pub(crate) enum Verb {
     /// List all nodes, dead ones too
     List,
     /// Show a node
     Show {
+        /// Name of the node
+        #[arg(value_parser = name())]
+        node: String,
+    },
+    /// Forget a node that is down or has left
+    ///
+    /// All nodes drop what it said, and nobody looks for it any more. Where it was placed by hand stays.
+    /// Should it come back, it is a member like any other. A node that is alive is not forgotten.
+    Forget {
         /// Name of the node
         #[arg(value_parser = name())]
         node: String,
@@ -30,6 +39,10 @@ pub(crate) async fn run(verb: Verb, session: &Session) -> Result<Exit, Failure> 
             session.show(&session.snapd.members().await?, |members| members_text(members))
         }
         Verb::Show { node } => session.show(&session.snapd.member(&node).await?, member_text),
+        Verb::Forget { node } => {
+            let reply = session.snapd.forget_member(&node, session.wait).await?;
+            session.written(&reply, &reply.missing, &format!("forgot node `{node}`"))
+        }
     }
 }
 

@@ -17,7 +17,7 @@ Usage: snapctl [OPTIONS] <COMMAND>
 
 Commands:
   tribe    Create tribes and put nodes in them, by hand or by policy
-  member   See the nodes of the cluster
+  member   See the nodes of the cluster, and forget dead ones
   fact     See and set the facts that policies judge
   plugin   Load plugins, on this node or on a tribe, and see what other nodes offer
   task     Run tasks: collect, process and publish on a schedule, on this node or on a tribe
@@ -92,7 +92,7 @@ Usage: snapctl [OPTIONS] <COMMAND>
 
 Commands:
   tribe    Create tribes and put nodes in them, by hand or by policy
-  member   See the nodes of the cluster
+  member   See the nodes of the cluster, and forget dead ones
   fact     See and set the facts that policies judge
   plugin   Load plugins, on this node or on a tribe, and see what other nodes offer
   task     Run tasks: collect, process and publish on a schedule, on this node or on a tribe

@@ -132,6 +132,11 @@ pub enum Command {
         /// How long to ask, in milliseconds.
         timeout_ms: u64,
     },
+    /// Drop what a node said that is down or has left, everywhere and for good.
+    Forget {
+        /// The node.
+        node: NodeName,
+    },
     /// Say good-bye and stop.
     Leave,
 }
@@ -262,6 +267,9 @@ pub enum CommandError {
         /// The limit.
         max: usize,
     },
+    /// The user forgets a node that is alive.
+    #[error("node `{0}` is alive, only one that is down or has left can be forgotten")]
+    StillAlive(NodeName),
     /// The node that must carry it out is down, or did not answer.
     #[error("node `{0}` does not answer, it alone can do this")]
     Unreachable(NodeName),

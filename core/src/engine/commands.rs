@@ -83,6 +83,7 @@ impl Engine {
                 self.wait_for(ticket, written.version, Duration::from_millis(timeout_ms), now);
                 Ok(())
             }
+            Command::Forget { node } => self.forget_nodes(ticket, node, now),
             Command::Leave => {
                 self.leave(ticket, now);
                 Ok(())
@@ -314,7 +315,7 @@ impl Engine {
         Err(CommandError::UnknownPolicy { name, near })
     }
 
-    fn unknown_node(&self, name: &str) -> CommandError {
+    pub(super) fn unknown_node(&self, name: &str) -> CommandError {
         let names = self.state.owners().filter_map(|(_, owner)| owner.node());
         let near = nearest(name, names.map(|node| node.name.as_str()));
         CommandError::UnknownNode { name: name.to_owned(), near }
@@ -347,6 +348,7 @@ impl Command {
             | Self::CreatePolicy { .. }
             | Self::DeletePolicy { .. }
             | Self::EnablePolicy { .. }
+            | Self::Forget { .. }
             | Self::SetFacts { .. } => true,
         }
     }

@@ -25,7 +25,8 @@ pub struct Event {
 pub enum EventKind {
     /// A node is alive. Subject: the node. Body: `id`, `address`.
     MemberJoined,
-    /// A node is gone. Subject: the node. Body: `id`, `cause`: `left` or `down`.
+    /// A node is gone. Subject: the node. Body: `id`, `cause`: `left` or `down`, and later perhaps
+    /// `forgotten`.
     MemberLeft,
     /// A node's facts changed. Subject: the node. Body: `set`: name to value, `unset`: names.
     FactChanged,

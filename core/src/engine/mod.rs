@@ -13,6 +13,7 @@ mod command;
 mod commands;
 mod counters;
 mod event;
+mod forget;
 mod items;
 mod leave;
 #[cfg(feature = "sim")]
@@ -439,6 +440,9 @@ impl Engine {
             }
             _ => Vec::new(),
         };
+        if let Some((id, epoch)) = key.as_forgotten() {
+            self.follow_forgotten(id, epoch, now);
+        }
         self.tell_shared(key);
         for tribe in tribes {
             let moves = self.memberships.update_tribe(&self.state, &tribe);
@@ -515,7 +519,8 @@ impl Engine {
 
     fn member_name(&self, id: NodeId) -> String {
         let node = self.state.owner(id).and_then(|owner| owner.node());
-        node.map_or_else(|| id.to_string(), |node| node.name.to_string())
+        let name = node.map(|node| &node.name).or_else(|| self.memberships.name_of(id));
+        name.map_or_else(|| id.to_string(), ToString::to_string)
     }
 }
 

@@ -177,12 +177,13 @@ impl Engine {
         (self.apply(record, now) == Verdict::Fresh).then_some(version)
     }
 
-    /// Someone holds records of ours from an epoch we do not know: we speak in a later one from now on.
+    /// Someone holds records of ours from an epoch we do not know, or forgot ours: we speak in a later one from
+    /// now on.
     pub(super) fn raise_epoch(&mut self, above: u64, now: Now) {
         if above < self.own.epoch {
             return;
         }
-        tracing::info!(above, "others know later records of this node: starting a new epoch");
+        tracing::info!(above, "others know, or forgot, later records of this node: a new epoch");
         self.own.epoch = above.saturating_add(1).max(now.wall_ms);
         self.own.seq = 0;
         self.own.begin_epoch();

@@ -105,6 +105,7 @@ impl Engine {
             self.rev += 1;
             self.member_gone_from_waits(identity.id);
             self.tell_presence(identity.id, now);
+            self.call_no_more(identity.id, now);
         }
     }
 
@@ -148,6 +149,9 @@ impl Engine {
         self.tell_presence(id, now);
         let moves = self.memberships.update_name(&self.state, id);
         self.follow_moves(moves, now);
+        if self.state.owner(id).is_none() {
+            self.memberships.drop_name(id);
+        }
     }
 
     /// Two live nodes may claim our name: the lower id keeps it, the other yields and says so.

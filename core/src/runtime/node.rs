@@ -131,6 +131,15 @@ impl Node {
         self.write(Command::DeleteTribe { tribe: TribeName::parse(tribe)? }).await
     }
 
+    /// Drops what a node said that is down or has left, everywhere and for good: it is listed no more, and nobody
+    /// looks for it. Where it was placed by hand stays. Should it come back, it is a member like any other.
+    ///
+    /// # Errors
+    /// [`CommandError::StillAlive`] while it is alive.
+    pub async fn forget_member(&self, node: &str) -> Result<Written, CommandError> {
+        self.write(Command::Forget { node: NodeName::parse(node)? }).await
+    }
+
     /// Places a node in a tribe by hand. `None` is this node; any other may be named, even one that does
     /// not exist yet.
     ///

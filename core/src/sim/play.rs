@@ -123,6 +123,8 @@ const INCIDENT: Duration = Duration::from_secs(60);
 const EXCUSE: Duration = Duration::from_secs(60);
 /// In the end all is the same within this time.
 const END_WITHIN: Duration = Duration::from_secs(120);
+/// A year: no step takes longer.
+const LONGEST_S: f64 = 365.0 * 86_400.0;
 /// What may wait in an engine.
 const MOST_WAITING: Backlog = Backlog {
     broadcasts: limits::BROADCAST_BACKLOG_HINTS + 1,
@@ -170,8 +172,8 @@ impl<'a> Player<'a> {
             looked_at: Duration::ZERO,
         };
         for number in 0..scenario.nodes {
-            let most = if number == 0 { 0.0 } else { scenario.start_over_s.max(0.0) };
-            let delay = Duration::from_secs_f64(player.rng.random_range(0.0..=most));
+            let most = if number == 0 { Duration::ZERO } else { seconds(scenario.start_over_s) };
+            let delay = most.mul_f64(player.rng.random_range(0.0..=1.0));
             player.last_start = player.last_start.max(delay);
             if let Some(plan) = plan(number) {
                 player.sim.add_later(plan, delay);
@@ -245,12 +247,12 @@ impl<'a> Player<'a> {
                 self.starve(*share, seconds(*least_s), seconds(*most_s), seconds(*for_s))
             }
             Step::Load { every_s, bytes } => {
-                self.load = (*every_s > 0.0).then(|| (seconds(*every_s), *bytes));
+                self.load = (*every_s > 0.0).then(|| (seconds(*every_s).max(FINE), *bytes));
                 self.load_at = self.sim.now();
                 Ok(())
             }
             Step::Churn { every_s } => {
-                self.churn = (*every_s > 0.0).then(|| seconds(*every_s));
+                self.churn = (*every_s > 0.0).then(|| seconds(*every_s).max(FINE));
                 self.churn_at = self.sim.now();
                 Ok(())
             }
@@ -301,7 +303,9 @@ impl<'a> Player<'a> {
         name: &str,
     ) -> Result<(), Broken> {
         for _ in 0..count {
-            let [victim] = self.pick(1)[..] else { continue };
+            // The first is everyone's seed.
+            let victim = self.pick(2).into_iter().find(|node| *node != 0);
+            let Some(victim) = victim else { continue };
             let Some(id) = self.sim.id(victim) else { continue };
             self.excused_until.insert(victim, Duration::MAX);
             if host {
@@ -701,8 +705,9 @@ fn plan(number: usize) -> Option<NodePlan> {
     Some(NodePlan::new(name).with_fact("number", number as i64))
 }
 
+/// So many seconds; none if it is no time at all, and never more than a simulation can last.
 fn seconds(seconds: f64) -> Duration {
-    Duration::try_from_secs_f64(seconds).unwrap_or(Duration::ZERO)
+    Duration::try_from_secs_f64(seconds.min(LONGEST_S)).unwrap_or(Duration::ZERO)
 }
 
 fn memberships(sim: &Sim, node: usize) -> Vec<String> {

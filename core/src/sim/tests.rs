@@ -1,4 +1,6 @@
+mod forget;
 mod items;
+mod scenarios;
 
 use super::*;
 use crate::{EventKind, Placement, PolicyName, TribeName};

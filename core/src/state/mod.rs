@@ -85,6 +85,8 @@ pub(crate) struct Reading {
     pub(crate) disabled: BTreeSet<PolicyName>,
     pub(crate) items: BTreeMap<TribeName, BTreeMap<ItemKey, ItemRead>>,
     pub(crate) switches: BTreeMap<TribeName, BTreeMap<ItemKey, SwitchRead>>,
+    /// Nodes that are forgotten, up to these epochs.
+    forgotten: BTreeMap<NodeId, BTreeSet<u64>>,
 }
 
 /// A policy record, read.
@@ -245,6 +247,9 @@ impl State {
         if key.kind == Kind::FLOOR {
             changes.extend(self.sink_below_floor(&key.name));
         }
+        if let Some((id, epoch)) = key.as_forgotten() {
+            changes.extend(self.drop_owner(id, epoch));
+        }
         Applied::Fresh(changes)
     }
 
@@ -287,6 +292,23 @@ impl State {
         changes.into_iter().map(|what| Change { what, lost: None }).collect()
     }
 
+    /// After a node was forgotten: what it said up to this epoch goes.
+    fn drop_owner(&mut self, id: NodeId, epoch: u64) -> Vec<Change> {
+        let Some(before) = self.owners.get(&id).filter(|owner| owner.oldest_epoch() <= epoch)
+        else {
+            return Vec::new();
+        };
+        let (before, after) = (before.clone(), before.above(epoch));
+        self.digest.replace_owner(id, &before, &after);
+        let changes = before.changes_to(&after, id);
+        if after.epochs.is_empty() {
+            self.owners.remove(&id);
+        } else {
+            self.owners.insert(id, after);
+        }
+        changes.into_iter().map(|what| Change { what, lost: None }).collect()
+    }
+
     fn drop_shared(&mut self, key: &Key) {
         if let Some(held) = self.shared.remove(key) {
             self.digest.remove_shared(key, &held.to_record(key));
@@ -307,6 +329,9 @@ impl State {
 
     fn apply_owned(&mut self, record: Owned) -> Applied {
         let id = record.owner;
+        if self.reading.is_forgotten(id, record.epoch) {
+            return Applied::Stale;
+        }
         if self.owners.len() >= limits::OWNERS && !self.owners.contains_key(&id) {
             return Applied::Refused(Refusal::Full);
         }
@@ -334,7 +359,8 @@ impl State {
             .shared
             .iter()
             .filter(|(key, held)| {
-                held.stamp < below && (held.body.is_none() || key.kind == Kind::FLOOR)
+                let goes = matches!(key.kind, Kind::FLOOR | Kind::FORGOTTEN);
+                held.stamp < below && (held.body.is_none() || goes)
             })
             .map(|(key, _)| key.clone())
             .collect();
@@ -373,6 +399,7 @@ impl State {
             }
             Version::Owned(id, kind, epoch, seq) => {
                 self.owners.get(id).is_some_and(|owner| owner.holds(*kind, *epoch, *seq))
+                    || self.reading.is_forgotten(*id, *epoch)
             }
         }
     }
@@ -430,6 +457,21 @@ impl Owner {
     /// The newest epoch heard of.
     pub(crate) fn newest_epoch(&self) -> u64 {
         self.epochs.last_key_value().map_or(0, |(epoch, _)| *epoch)
+    }
+
+    fn oldest_epoch(&self) -> u64 {
+        self.epochs.first_key_value().map_or(u64::MAX, |(epoch, _)| *epoch)
+    }
+
+    /// Its records of later epochs alone.
+    fn above(&self, epoch: u64) -> Self {
+        let mut after = self.clone();
+        after.epochs.retain(|of, _| *of > epoch);
+        if after.standing <= epoch {
+            after.standing = 0;
+            after.read();
+        }
+        after
     }
 
     /// What the owner says it is, if its records have arrived and are understood.
@@ -613,6 +655,11 @@ impl Reading {
                 let switch = SwitchRead { stamp: record.stamp, running };
                 read_item_into(&mut self.switches, &record.key, Some(switch));
             }
+            Kind::FORGOTTEN => {
+                if let Some((id, epoch)) = record.key.as_forgotten() {
+                    self.forgotten.entry(id).or_default().insert(epoch);
+                }
+            }
             _ => {}
         }
     }
@@ -626,8 +673,27 @@ impl Reading {
                 }
             }
             Kind::ITEM_RUNNING => read_item_into(&mut self.switches, key, None),
+            Kind::FORGOTTEN => {
+                if let Some((id, epoch)) = key.as_forgotten()
+                    && let Some(epochs) = self.forgotten.get_mut(&id)
+                {
+                    epochs.remove(&epoch);
+                    if epochs.is_empty() {
+                        self.forgotten.remove(&id);
+                    }
+                }
+            }
             _ => {}
         }
+    }
+
+    /// The epoch up to which a node is forgotten, if it is.
+    pub(crate) fn forgotten(&self, id: NodeId) -> Option<u64> {
+        self.forgotten.get(&id)?.last().copied()
+    }
+
+    fn is_forgotten(&self, id: NodeId, epoch: u64) -> bool {
+        self.forgotten(id).is_some_and(|forgotten| epoch <= forgotten)
     }
 
     /// An item.

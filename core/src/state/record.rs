@@ -31,6 +31,9 @@ impl Kind {
     pub(crate) const ITEM: Self = Self(6);
     /// Shared: should an item run. Key: as of the item. Absent: it should.
     pub(crate) const ITEM_RUNNING: Self = Self(7);
+    /// Shared: what a node said up to an epoch is dropped. Key: node id/epoch. It has no body, so it goes as
+    /// tombstones go.
+    pub(crate) const FORGOTTEN: Self = Self(8);
     /// Owned: name, address, versions.
     pub(crate) const NODE: Self = Self(64);
     /// Owned: facts.
@@ -69,6 +72,20 @@ impl Key {
     /// Of an item, or of what concerns it.
     pub(crate) fn item(kind: Kind, tribe: &TribeName, item: &ItemKey) -> Self {
         Self { kind, name: format!("{tribe}/{}/{}", item.0, item.1).into() }
+    }
+
+    /// Of a node that is forgotten.
+    pub(crate) fn forgotten(node: NodeId, epoch: u64) -> Self {
+        Self { kind: Kind::FORGOTTEN, name: format!("{node}/{epoch}").into() }
+    }
+
+    /// The node that is forgotten, and up to which epoch.
+    pub(crate) fn as_forgotten(&self) -> Option<(NodeId, u64)> {
+        let (node, epoch) = self.name.split_once('/')?;
+        let (node, epoch) = (node.parse().ok()?, epoch.parse().ok()?);
+        // One key for one fact: other spellings of the same numbers say nothing.
+        (self.kind == Kind::FORGOTTEN && Self::forgotten(node, epoch) == *self)
+            .then_some((node, epoch))
     }
 
     /// The item that a key of three parts names.

@@ -106,6 +106,11 @@ fn facts_record(owner: u64, epoch: u64, seq: u64, value: i64) -> Record {
     owned(owner, epoch, seq, Kind::FACTS, facts.to_body())
 }
 
+fn forgotten(owner: u64, epoch: u64, at: u64) -> Record {
+    let key = Key::forgotten(NodeId(owner), epoch);
+    Record::Shared(Shared { key, stamp: stamp(at, 1), base: None, body: None })
+}
+
 fn apply_all(records: &[Record]) -> State {
     let mut state = State::new();
     for record in records {
@@ -149,6 +154,7 @@ fn kinds() -> impl Strategy<Value = Record> {
             .prop_map(|(owner, epoch, seq, blob)| { offers_record(owner, epoch, seq, blob) }),
         (owner.clone(), 1u64..4, 1u64..4, 0u32..3)
             .prop_map(|(owner, epoch, seq, applied)| { status_record(owner, epoch, seq, applied) }),
+        (owner.clone(), 1u64..4, at).prop_map(|(owner, epoch, at)| forgotten(owner, epoch, at)),
         (owner.clone(), 1u64..4, 1u64..4, name)
             .prop_map(|(owner, epoch, seq, name)| { node_record(owner, epoch, seq, name) }),
         (owner, 1u64..4, 1u64..4, 0i64..3)
@@ -316,6 +322,56 @@ fn a_collected_switch_is_read_no_more() {
     assert_eq!(state.reading().switches.len(), 1);
     assert_eq!(state.advance_horizon(HOUR_MS).len(), 1);
     assert!(state.reading().switches.is_empty());
+}
+
+#[test]
+fn a_forgotten_node_is_gone_and_only_a_later_epoch_of_it_is_taken() {
+    let life = |epoch| [node_record(1, epoch, 1, "a"), facts_record(1, epoch, 1, 7)];
+    let mut state = apply_all(&[&life(1)[..], &life(2)[..], &[node_record(2, 1, 1, "b")]].concat());
+    let Applied::Fresh(changes) = state.apply(forgotten(1, 2, 5), NOW_MS) else { panic!("stale") };
+    let gone = changes.iter().filter(|change| matches!(change.what, What::Gone(_)));
+    assert_eq!(gone.count(), 2);
+    assert!(changes.iter().any(|change| matches!(change.what, What::Node(NodeId(1)))));
+    let ids: Vec<u64> = state.owners().map(|(id, _)| id.0).collect();
+    assert_eq!(ids, [2]);
+    for record in life(2) {
+        assert!(state.holds(&record.version()), "it is not to be pulled");
+        assert!(matches!(state.apply(record, NOW_MS), Applied::Stale));
+    }
+    for record in life(4) {
+        assert!(matches!(state.apply(record, NOW_MS), Applied::Fresh(_)));
+    }
+    assert_eq!(state.owner(NodeId(1)).unwrap().epoch(), 4);
+    assert!(matches!(state.apply(forgotten(1, 3, 6), NOW_MS), Applied::Fresh(_)));
+    assert_eq!(state.owner(NodeId(1)).unwrap().facts().len(), 1);
+}
+
+#[test]
+fn that_a_node_was_forgotten_is_collected_as_tombstones_are() {
+    const HOUR_MS: u64 = 3_600_000;
+    let mut state = apply_all(&[forgotten(1, 2, 5), forgotten(1, 3, 6), forgotten(2, 3, 6)]);
+    assert_eq!(state.reading().forgotten(NodeId(1)), Some(3));
+    assert_eq!(state.advance_horizon(HOUR_MS).len(), 3);
+    assert_eq!(state.reading().forgotten(NodeId(1)), None);
+    assert_eq!((state.shared_len(), state.roots().shared), (0, 0));
+    assert!(matches!(state.apply(forgotten(1, 2, 5), NOW_MS), Applied::Stale));
+}
+
+#[test]
+fn who_is_forgotten_is_read_in_one_spelling_only() {
+    let check = |name: &str, expected: Option<(u64, u64)>| {
+        let found = Key::new(Kind::FORGOTTEN, name).as_forgotten();
+        assert_eq!(found, expected.map(|(id, epoch)| (NodeId(id), epoch)), "{name}");
+    };
+    check("000000000000000f/7", Some((15, 7)));
+    check("000000000000000f/07", None);
+    check("000000000000000f/+7", None);
+    check("000000000000000F/7", None);
+    check("f/7", None);
+    check("000000000000000f", None);
+    check("000000000000000f/7/", None);
+    check("000000000000000f/99999999999999999999", None);
+    assert_eq!(Key::new(Kind::TRIBE, "000000000000000f/7").as_forgotten(), None);
 }
 
 #[test]

@@ -110,6 +110,8 @@ static void policies_are_explained(tribe_node *a) {
   FAILS(TRIBE_STATUS_UNKNOWN_POLICY, tribe_policy_explain(a, TRIBE_S("fats"), NONE, &text, err));
   FAILS(TRIBE_STATUS_UNKNOWN_NODE,
         tribe_policy_explain(a, TRIBE_S("fast"), TRIBE_S("i9"), &text, err));
+  FAILS(TRIBE_STATUS_UNKNOWN_NODE, tribe_member_forget(a, TRIBE_S("i9"), NULL, err));
+  FAILS(TRIBE_STATUS_STILL_ALIVE, tribe_member_forget(a, TRIBE_S("i2"), NULL, err));
   FAILS(TRIBE_STATUS_POLICY, tribe_policy_evaluate(a, TRIBE_S("{{rack"), NONE, &verdict, err));
 
   tribe_error *error = NULL;
@@ -162,6 +164,8 @@ int main(void) {
 
   OK(tribe_node_leave(b, PATIENCE_MS, &err));
   expect(heard, TRIBE_EVENT_KIND_MEMBER_LEFT, "i2", "left");
+  OK(tribe_member_forget(a, TRIBE_S("i2"), NULL, &err));
+  expect(heard, TRIBE_EVENT_KIND_MEMBER_LEFT, "i2", "forgotten");
   FAILS(TRIBE_STATUS_CLOSED, tribe_tribe_create(b, TRIBE_S("late"), NONE, NULL, err));
   tribe_node_free(b);
   tribe_events_free(heard);

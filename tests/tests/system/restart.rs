@@ -37,6 +37,33 @@ fn wait_until_kept(cluster: &Cluster, names: &[&str]) {
 }
 
 #[test]
+fn a_dead_node_is_forgotten_by_one_word_and_comes_back_as_it_was() {
+    let mut cluster = Cluster::start(&[("i1", &[]), ("i2", &[]), ("i3", &[])]);
+    cluster["i1"].types("tribe create core");
+    cluster["i1"].types("tribe join core i3");
+    cluster.wait_for_tribes(&[("core", &["i3"])]);
+    let alive = cluster["i1"].tries("member forget i3");
+    assert_eq!((alive.code, alive.stdout.as_str()), (Some(1), ""));
+    let told = "error: node `i3` is alive, only one that is down or has left can be forgotten";
+    assert!(alive.stderr.starts_with(told), "{}", alive.stderr);
+
+    cluster["i3"].kill();
+    let down = |node: &Node| node.states()["i3"] == MemberState::Down;
+    wait_until("both know that it is down", || cluster.running().all(down));
+    cluster["i2"].types("--wait member forget i3");
+    for node in cluster.running() {
+        assert!(!node.states().contains_key("i3"), "{}", node.name());
+        assert_eq!(node.get("/v3/tribes/core")["members"], serde_json::json!([]));
+    }
+    let unknown = cluster["i1"].tries("member forget i3");
+    assert_eq!(unknown.code, Some(3), "{unknown:?}");
+
+    cluster.run(&["i3"]);
+    cluster.wait_until_met();
+    cluster.wait_for_tribes(&[("core", &["i3"])]);
+}
+
+#[test]
 fn after_a_power_cut_everything_is_as_before_though_a_seed_is_missing() {
     let mut cluster = Cluster::of_the_rfc();
     let i1 = &cluster["i1"];
