@@ -155,18 +155,17 @@ impl Plugins {
                     self.slots.remove(&replaced);
                 }
             }
-            Outcome::Failed(failure) => {
+            Outcome::Failed(failure) if matches!(slot.phase, Phase::Loading) => {
                 let again = Instant::now() + slot.pause;
                 slot.pause = slot.pause.saturating_mul(2).min(LONGEST_PAUSE);
                 slot.failure = Some(failure);
                 slot.phase = Phase::Failed { again };
             }
-            Outcome::Unloaded => match std::mem::replace(&mut slot.phase, Phase::Unloading) {
-                Phase::Standby(other) => slot.phase = Phase::Standby(other),
-                _ => {
-                    self.slots.remove(&blob);
-                }
-            },
+            Outcome::Unloaded if matches!(slot.phase, Phase::Unloading) => {
+                self.slots.remove(&blob);
+            }
+            // Another version runs instead, or it was loaded by hand meanwhile.
+            Outcome::Failed(_) | Outcome::Unloaded => {}
         }
         is_new
     }
