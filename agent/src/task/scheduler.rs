@@ -142,6 +142,9 @@ impl Scheduler {
         if state.tasks.contains_key(&spec.id) && old.as_ref() != Some(&spec.id) {
             return Err(TaskError::Exists(spec.name));
         }
+        if old.is_none() && state.tasks.len() >= TASKS {
+            return Err(TaskError::TooMany);
+        }
         let task = self.task(&state, &spec)?;
         let Some(old) = old.and_then(|id| state.tasks.remove(&id)) else {
             return Ok(self.launch(&mut state, task, spec.start));
