@@ -160,7 +160,7 @@ fn described() -> OpenApiRouter<App> {
         .routes(routes!(plugins::of_a_tribe))
         .routes(routes!(plugins::one_in_tribe, plugins::unload_in_tribe))
         .routes(routes!(plugins::offers))
-        .routes(routes!(tasks::list, tasks::create))
+        .routes(routes!(tasks::list, tasks::create::create))
         .routes(routes!(tasks::one, tasks::remove))
         .routes(routes!(tasks::start))
         .routes(routes!(tasks::stop))

@@ -191,14 +191,15 @@ pub(super) async fn status(
 /// What a member told, against what the tribe asks for: it may not know of an item yet, or know an older
 /// generation of it.
 fn in_step(tribe: &tribe::Tribe, told: Vec<ItemStatus>) -> Vec<ItemStatus> {
+    let mut told: BTreeMap<_, _> = told
+        .into_iter()
+        .map(|status| ((status.kind.clone(), status.name.clone()), status))
+        .collect();
     let wanted = tribe.items.values().filter(|item| Kind::of(&item.kind).is_some());
     wanted
         .map(|item| {
-            let is = |status: &&ItemStatus| {
-                status.kind == item.kind.as_str() && status.name == item.name.as_str()
-            };
-            let known = told.iter().find(is).cloned();
-            let mut status = known.unwrap_or_else(|| ItemStatus {
+            let key = (item.kind.to_string(), item.name.to_string());
+            let mut status = told.remove(&key).unwrap_or_else(|| ItemStatus {
                 kind: item.kind.to_string(),
                 name: item.name.to_string(),
                 generation: 0,

@@ -1,22 +1,21 @@
 //! Tasks: of this node, and of tribes.
 
+pub(super) mod create;
 mod shown;
 
-use std::{convert::Infallible, time::Duration};
+use std::{collections::BTreeMap, convert::Infallible};
 
 use axum::{
     Json,
-    extract::{Request, State},
-    http::{StatusCode, header::CONTENT_TYPE},
+    extract::State,
+    http::StatusCode,
     response::sse::{self, KeepAlive, Sse},
 };
 use futures_util::{Stream, StreamExt, stream};
 use serde_json::Value;
 use tokio::sync::broadcast;
-use tribe::{ItemName, PutOptions};
 use tribe_api::{
-    CreateTaskQuery, ErrorReply, Flow, Task, TaskChanged, TribeQuery, TribeTask, WaitQuery,
-    WatchQuery,
+    ErrorReply, Flow, Task, TaskChanged, TribeQuery, TribeTask, WaitQuery, WatchQuery,
 };
 
 use self::shown::{of_node, of_tribe, shown};
@@ -32,8 +31,6 @@ use crate::{
     task::{self, Format, Manifest, Origin, TaskReport},
 };
 
-/// Largest manifest, in bytes: a document of an item holds no more.
-const MANIFEST_BYTES: usize = tribe::limits::ITEM_BYTES;
 /// What is said to who enables a task of a tribe.
 const NEVER_DISABLED: &str = "tasks of tribes are never disabled: they try again by themselves";
 
@@ -45,13 +42,6 @@ enum Switch {
     Enable,
 }
 
-/// A task that is to be created.
-struct Put {
-    name: ItemName,
-    manifest: Manifest,
-    options: PutOptions,
-}
-
 /// The tasks of this node, those that tribes want among them.
 #[utoipa::path(
     get,
@@ -60,36 +50,6 @@ struct Put {
 )]
 pub(super) async fn list(State(app): State<App>) -> Json<Vec<Task>> {
     Json(app.0.tasks.list().iter().map(shown).collect())
-}
-
-/// Create a task on this node, or have a tribe run it. The body is the manifest.
-#[utoipa::path(
-    post,
-    path = "/v3/tasks",
-    params(CreateTaskQuery, WaitQuery),
-    request_body(content_type = "application/json"),
-    responses((status = 200, body = TaskChanged), (status = "default", body = ErrorReply))
-)]
-pub(super) async fn create(
-    State(app): State<App>,
-    Query(query): Query<CreateTaskQuery>,
-    Wait(wait): Wait,
-    request: Request,
-) -> Result<Json<TaskChanged>, ApiError> {
-    let CreateTaskQuery { tribe, name, stem, replace, no_start } = query;
-    let mut manifest = read_manifest(request).await?;
-    let name = name.or(manifest.name.take()).or(stem).ok_or_else(|| {
-        ApiError::bad("no-name", "the task has no name").help("give the manifest a key `name`")
-    })?;
-    task::check_name(&name).map_err(|reason| ApiError::bad("bad-name", reason))?;
-    let name = ItemName::parse(&name).map_err(|error| ApiError::bad("bad-name", error))?;
-    manifest.name = Some(name.to_string());
-    let put =
-        Put { name, manifest, options: PutOptions { replace, running: no_start.then_some(false) } };
-    Ok(Json(match tribe {
-        Some(tribe) => app.put_in_tribe(tribe, put, wait).await?,
-        None => app.put_here(put).await?,
-    }))
 }
 
 /// One task of this node, by name or id.
@@ -284,15 +244,15 @@ pub(super) async fn of_a_tribe(
     let view = app.node()?.view();
     let known = view.known_tribe(&tribe)?;
     let members = app.ask_members(known).await;
+    let mut applied: BTreeMap<(&str, u64), usize> = BTreeMap::new();
+    for status in members.values().flatten().flatten() {
+        if status.kind == TASK && status.applied {
+            *applied.entry((&status.name, status.generation)).or_default() += 1;
+        }
+    }
     let shown = Kind::Task.items(&known.items).map(|item| {
         let manifest = std::str::from_utf8(&item.document).ok();
         let manifest = manifest.and_then(|text| Manifest::parse(text, Format::Json).ok());
-        let done = members.values().flatten().flatten().filter(|status| {
-            status.kind == TASK
-                && status.name == item.name.as_str()
-                && status.generation == item.generation
-                && status.applied
-        });
         TribeTask {
             name: item.name.to_string(),
             tribe: tribe.clone(),
@@ -300,7 +260,7 @@ pub(super) async fn of_a_tribe(
             desired: if item.running { "running" } else { "stopped" }.to_owned(),
             schedule: manifest.map(|manifest| manifest.schedule.to_string()).unwrap_or_default(),
             members: members.len(),
-            applied: done.count(),
+            applied: applied.get(&(item.name.as_str(), item.generation)).copied().unwrap_or(0),
         }
     });
     Ok(Json(shown.collect()))
@@ -371,88 +331,11 @@ impl App {
         }
         Ok(Json(of_node(&self.0.tasks.one(&id)?)))
     }
-
-    async fn put_here(&self, put: Put) -> Result<TaskChanged, ApiError> {
-        let problems = self.0.tasks.check(&put.manifest);
-        if !problems.is_empty() {
-            let message = "the task cannot run on this node";
-            return Err(problem_list("not-runnable", message, &problems));
-        }
-        let (name, document) = (put.name.as_str(), put.document());
-        self.any_node().put_local_item(TASK, name, document, put.options).await?;
-        self.0.reconciler.look().await;
-        let changed = of_node(&self.0.tasks.one(name)?);
-        Ok(TaskChanged { notes: put.manifest.warnings, ..changed })
-    }
-
-    async fn put_in_tribe(
-        &self,
-        tribe: String,
-        put: Put,
-        wait: Option<Duration>,
-    ) -> Result<TaskChanged, ApiError> {
-        let (node, document) = (self.node()?, put.document());
-        let view = node.view();
-        let mut members = view.known_tribe(&tribe)?.members.iter();
-        let is_member = members.any(|member| member.id == node.id());
-        let problems = if is_member { self.0.tasks.check(&put.manifest) } else { Vec::new() };
-        let name = put.name.as_str();
-        let written = node.put_item(&tribe, TASK, name, document, put.options).await?;
-        let changed = of_tribe(&tribe, name, convert::missing(node, &written, wait).await?);
-        let mut notes = put.manifest.warnings;
-        notes.extend(problems.iter().map(|problem| format!("on this node: {problem}")));
-        Ok(TaskChanged { notes, ..changed })
-    }
-}
-
-impl Put {
-    fn document(&self) -> Vec<u8> {
-        self.manifest.to_json().to_string().into_bytes()
-    }
 }
 
 /// The name of a task in its tribe, of which its id may have been given.
 fn in_tribe<'a>(tribe: &str, name: &'a str) -> &'a str {
     name.strip_prefix(tribe).and_then(|rest| rest.strip_prefix('/')).unwrap_or(name)
-}
-
-async fn read_manifest(request: Request) -> Result<Manifest, ApiError> {
-    let found = request.headers().get(CONTENT_TYPE).and_then(|value| value.to_str().ok());
-    let essence = found.unwrap_or_default().split(';').next().unwrap_or_default().trim();
-    let format = match essence {
-        "application/json" => Format::Json,
-        "application/yaml" | "application/x-yaml" => Format::Yaml,
-        _ => {
-            let message = "the body must be a manifest";
-            return Err(ApiError::new(
-                StatusCode::UNSUPPORTED_MEDIA_TYPE,
-                "not-a-manifest",
-                message,
-            )
-            .help("send it with `content-type: application/json` or `application/yaml`"));
-        }
-    };
-    let bytes = axum::body::to_bytes(request.into_body(), MANIFEST_BYTES).await.map_err(|_| {
-        let message = format!("a manifest may have at most {MANIFEST_BYTES} bytes");
-        ApiError::new(StatusCode::PAYLOAD_TOO_LARGE, "too-large", message)
-    })?;
-    let text = std::str::from_utf8(&bytes).map_err(|error| {
-        ApiError::bad("bad-manifest", format!("the manifest is no text: {error}"))
-    })?;
-    let manifest = Manifest::parse(text, format)?;
-    match manifest.stale(jiff::Timestamp::now()) {
-        Some(problem) => Err(problem_list("bad-manifest", "the schedule is over", &[problem])),
-        None => Ok(manifest),
-    }
-}
-
-fn problem_list(code: &str, message: &str, problems: &[task::Problem]) -> ApiError {
-    let lines: Vec<_> = problems.iter().map(ToString::to_string).collect();
-    let status = StatusCode::UNPROCESSABLE_ENTITY;
-    match lines.as_slice() {
-        [one] => ApiError::new(status, code, format!("{message}: {one}")),
-        lines => ApiError::new(status, code, message).detail(lines.join("\n")),
-    }
 }
 
 fn unknown(id: &str) -> ApiError {
