@@ -1082,6 +1082,33 @@ fn unknown_facts_with_a_near_name_are_warned_about() {
 }
 
 #[test]
+fn unknown_fields_with_a_near_name_are_warned_about() {
+    let nodes = [json(
+        r#"{"disks": {"sda": {"size": 1, "host": "x"}}, "lists": [{"parts": [{"kind": "ext4"}]}]}"#,
+    )];
+    check_warnings(
+        &nodes,
+        "any d in {{disks}} ({{d.sise}} > 1 && {{d._key}} == sda)",
+        &["warning[P109]: no member has `d.sise`\n  \
+             any d in {{disks}} ({{d.sise}} > 1 && {{d._key}} == sda)\n                      \
+             ^^^^^^^^^^ did you mean `{{d.size}}`?"],
+    );
+    let check = |text: &str, expected: &[&str]| check_warned(&nodes, text, expected);
+    check("{{disks.sda.hots}} == x", &["no member has `disks.sda.hots`"]);
+    check("{{disks.sda.rotational}} == x", &[]);
+    check("{{disks.sdb.size}} > 1 || exists({{disks.sdc}})", &[]);
+    check(
+        "any l in {{lists}} (any p in {{l.prats}} ({{p.kind}} == ext4))",
+        &["no member has `l.prats`"],
+    );
+    check(
+        "any l in {{lists}} (any p in {{l.parts}} ({{p.kin}} == ext4))",
+        &["no member has `p.kin`"],
+    );
+    check_warned(&[], "any d in {{disks}} ({{d.sise}} > 1)", &[]);
+}
+
+#[test]
 fn values_that_differ_by_case_are_warned_about() {
     let ubuntu = || json(r#"{"os_dist": "Ubuntu", "tags": ["Web", "db"], "rack": "A"}"#);
     let nodes = [ubuntu(), ubuntu(), ubuntu()];

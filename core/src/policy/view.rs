@@ -33,7 +33,7 @@ pub(crate) struct Scope<'a> {
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Element<'a> {
     pub(crate) key: Key<'a>,
-    value: &'a Value,
+    pub(crate) value: &'a Value,
 }
 
 /// Where an element stands: `{{d._key}}`.
@@ -111,12 +111,17 @@ pub(crate) fn lookup<'a>(path: &Path, scope: &Scope<'a>) -> Option<&'a Value> {
 
 /// The value at the steps of a path, from the value of its name.
 pub(crate) fn within<'a>(path: &Path, root: &'a Value) -> Option<&'a Value> {
-    path.steps.iter().try_fold(root, |value, step| match (value, step) {
+    path.steps.iter().try_fold(root, step)
+}
+
+/// The value one step into another.
+pub(crate) fn step<'a>(value: &'a Value, step: &Step) -> Option<&'a Value> {
+    match (value, step) {
         (Value::Map(map), Step::Key(key)) => map.get(&**key),
         (Value::List(list), Step::Key(key)) => list.get(key.parse::<usize>().ok()?),
         (Value::List(list), Step::Index(index)) => list.get(*index),
         _ => None,
-    })
+    }
 }
 
 /// The value where one is compared: of a record, its primary field.

@@ -7,13 +7,13 @@ use std::{
 };
 
 use super::{
-    ast::{Clause, Expr, Op, Operand, Path, Span, Test},
+    ast::{Clause, Expr, Op, Operand, Path, Span, Step, Test},
     caret, domain,
     error::Fix,
     eval,
     literal::{Literal, Number},
     near, schema,
-    view::{self, Scope, View},
+    view::{self, Element, Scope, View},
 };
 use crate::{
     UnknownReason, Verdict, fact,
@@ -70,6 +70,8 @@ pub enum PolicyWarningKind {
     BuiltInMemory(Box<str>),
     /// The condition of a quantifier does not look at its element.
     UnusedElement(Box<str>),
+    /// Nobody has this part of a fact, but one with a similar name is there.
+    UnknownField(Box<str>),
 }
 
 impl PolicyWarning {
@@ -105,6 +107,7 @@ impl PolicyWarning {
             PolicyWarningKind::PlainPattern(_) => "P106",
             PolicyWarningKind::BuiltInMemory(_) => "P107",
             PolicyWarningKind::UnusedElement(_) => "P108",
+            PolicyWarningKind::UnknownField(_) => "P109",
         }
     }
 
@@ -170,6 +173,7 @@ impl fmt::Display for PolicyWarning {
             PolicyWarningKind::UnusedElement(name) => {
                 write!(f, "the condition does not look at `{name}`")
             }
+            PolicyWarningKind::UnknownField(path) => write!(f, "no member has `{path}`"),
         }
     }
 }
@@ -203,6 +207,7 @@ pub(crate) fn warnings(tree: &Expr, text: &Arc<str>, members: &[&Facts]) -> Vec<
             found.push(PolicyWarning::new(kind, each.span, text).help(help));
         }
     });
+    Fields { members, text }.visit(tree, &[], &mut found);
     constant(tree, text, &mut found);
     found.sort_by_key(|warning| warning.span.start);
     found
@@ -218,6 +223,87 @@ fn unknown_fact(path: &Path, text: &Arc<str>, known: &BTreeSet<&str>) -> Option<
     let kind = PolicyWarningKind::UnknownFact(name.into());
     let warning = PolicyWarning::new(kind, path.span, text);
     Some(warning.help(format!("did you mean `{meant}`?")).replace(meant))
+}
+
+/// Looks for parts of facts that no member has where it has others.
+#[derive(Clone, Copy)]
+struct Fields<'a> {
+    members: &'a [&'a Facts],
+    text: &'a Arc<str>,
+}
+
+impl<'a> Fields<'a> {
+    /// Looks at a condition inside quantifiers that look at these elements, the innermost first.
+    fn visit(self, expr: &Expr, elements: &[Vec<&'a Value>], found: &mut Vec<PolicyWarning>) {
+        match expr {
+            Expr::Everything => {}
+            Expr::Or(parts) | Expr::And(parts) => {
+                parts.iter().for_each(|part| self.visit(part, elements, found));
+            }
+            Expr::Not(inner) => self.visit(inner, elements, found),
+            Expr::Clause(clause) => clause.test.paths(&mut |path| {
+                if let Err(warning) = self.values(path, elements) {
+                    found.push(*warning);
+                }
+            }),
+            Expr::Each(each) => match self.values(&each.over, elements) {
+                Err(warning) => found.push(*warning),
+                Ok(values) => {
+                    let inner = values.into_iter().flat_map(Element::all);
+                    let inner = inner.map(|element| element.value).collect();
+                    let all: Vec<_> = [inner].into_iter().chain(elements.iter().cloned()).collect();
+                    self.visit(&each.body, &all, found);
+                }
+            },
+        }
+    }
+
+    /// All values at a path.
+    fn values(
+        self,
+        path: &Path,
+        elements: &[Vec<&'a Value>],
+    ) -> Result<Vec<&'a Value>, Box<PolicyWarning>> {
+        let mut values: Vec<&Value> = match path.variable {
+            Some(_) if path.is_key() => return Ok(Vec::new()),
+            Some(depth) => elements.get(depth).cloned().unwrap_or_default(),
+            None => {
+                let facts = self.members.iter().filter_map(|facts| facts.get(path.name.as_str()));
+                facts.map(|fact| &fact.value).collect()
+            }
+        };
+        for (at, step) in path.steps.iter().enumerate() {
+            let next: Vec<_> = values.iter().filter_map(|value| view::step(value, step)).collect();
+            if let (Step::Key(key), true) = (step, next.is_empty()) {
+                if let Some(meant) = near::nearest(key, values.iter().flat_map(|map| fields(map))) {
+                    return Err(Box::new(self.warning(path, at, meant)));
+                }
+            }
+            values = next;
+        }
+        Ok(values)
+    }
+
+    fn warning(self, path: &Path, at: usize, meant: &str) -> PolicyWarning {
+        let mut mended = path.clone();
+        if let Some(step) = mended.steps.get_mut(at) {
+            *step = Step::Key(meant.into());
+        }
+        let mended = mended.to_string();
+        let steps = path.steps.iter().take(at + 1).cloned().collect();
+        let wrong = Path { steps, ..path.clone() };
+        let kind = PolicyWarningKind::UnknownField(wrong.bare().to_string().into());
+        PolicyWarning::new(kind, path.span, self.text)
+            .help(format!("did you mean `{mended}`?"))
+            .replace(mended)
+    }
+}
+
+/// The fields of a record. A map of records has none: their names are the host's, as those of devices.
+fn fields(value: &Value) -> impl Iterator<Item = &str> {
+    let map = if let Value::Map(map) = value { Some(map) } else { None };
+    let fields = map.into_iter().flatten().filter(|(_, value)| !matches!(value, Value::Map(_)));
+    fields.map(|(name, _)| name.as_str())
 }
 
 fn quoted_boolean(clause: &Clause, text: &Arc<str>) -> Option<PolicyWarning> {
