@@ -81,7 +81,7 @@ pub struct ForceQuery {
     pub force: bool,
 }
 
-/// Try a policy on the nodes there are, or on given facts, without writing anything.
+/// Try a policy on the nodes there are, without writing anything.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct TestPolicy {
     /// Its text.
@@ -89,9 +89,6 @@ pub struct TestPolicy {
     /// Compare with the members of this tribe.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub tribe: Option<String>,
-    /// Try it on these facts and on no node; tribe mode need not be on.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub facts: Option<serde_json::Map<String, Value>>,
 }
 
 /// What a policy would do.
@@ -103,9 +100,6 @@ pub struct PolicyTest {
     /// The level of the language that it needs.
     #[serde(default)]
     pub level: u16,
-    /// Why it is true or not, for given facts: for people, several lines.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub explanation: Option<String>,
     /// Nodes it is true for.
     #[serde(default)]
     pub matches: Vec<String>,

@@ -50,6 +50,11 @@ impl Failure {
         Self { help: Some(help.into()), ..self }
     }
 
+    /// The failure with a text of several lines that shows the place.
+    pub(crate) fn with_detail(self, detail: impl Into<String>) -> Self {
+        Self { detail: Some(detail.into()), ..self }
+    }
+
     /// What was named, or looked for, does not exist.
     pub(crate) fn is_nothing_matched(&self) -> bool {
         self.exit == Exit::NothingMatched
@@ -64,10 +69,13 @@ impl Failure {
     }
 
     fn text(&self) -> Option<String> {
-        let mut text = format!("error: {}", sanitize::line(self.message.as_ref()?));
-        if let Some(detail) = &self.detail {
-            text = format!("{text}\n{}", sanitize::block(detail.trim_end()));
-        }
+        let message = format!("error: {}", sanitize::line(self.message.as_ref()?));
+        let mut text = match &self.detail {
+            None => message,
+            // Its first line is the message, with a code.
+            Some(detail) if detail.starts_with("error[") => sanitize::block(detail.trim_end()),
+            Some(detail) => format!("{message}\n{}", sanitize::block(detail.trim_end())),
+        };
         if let Some(help) = &self.help {
             text = format!("{text}\nhelp: {}", sanitize::line(help));
         }
@@ -143,6 +151,13 @@ mod tests {
         let expected = "error: expected a value after `==`\\u{1b}[2J\n{{os_dist}} == \n               ^\n\
                         help: give one\\u{202e}";
         assert_eq!(Failure::from(refused(400)).text().as_deref(), Some(expected));
+    }
+
+    #[test]
+    fn a_detail_that_begins_with_the_message_stands_alone() {
+        let failure =
+            Failure::new("the policy is empty").with_detail("error[P001]: the policy is empty\n");
+        assert_eq!(failure.text().as_deref(), Some("error[P001]: the policy is empty"));
     }
 
     #[test]

@@ -37,7 +37,7 @@ const CRATES: &[(&str, &[&str])] = &[
     ("ffi", &["tribe"]),
     ("python", &["tribe"]),
     ("agent", &["tribe", "tribe-api"]),
-    ("cli", &["tribe-api"]),
+    ("cli", &["tribe", "tribe-api"]),
     ("tests", &["tribe-api"]),
 ];
 

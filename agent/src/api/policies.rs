@@ -132,7 +132,7 @@ pub(super) async fn delete(
     Ok(Json(Changed { missing, note: None }))
 }
 
-/// Try a policy on the nodes there are, or on given facts, without writing anything.
+/// Try a policy on the nodes there are, without writing anything.
 #[utoipa::path(
     post,
     path = "/v3/policies/test",
@@ -143,10 +143,7 @@ pub(super) async fn test(
     State(app): State<App>,
     Body(test): Body<TestPolicy>,
 ) -> Result<Json<PolicyTest>, ApiError> {
-    Ok(Json(match &test.facts {
-        Some(facts) => trial::on_facts(&test, facts)?,
-        None => trial::run(&app.node()?.view(), &test)?,
-    }))
+    Ok(Json(trial::run(&app.node()?.view(), &test)?))
 }
 
 /// Why a policy is true for a node, or not.

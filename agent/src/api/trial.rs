@@ -1,6 +1,6 @@
-//! What a policy would do, told without writing it: a pure function of a view, or of given facts.
+//! What a policy would do, told without writing it: a pure function of a view.
 
-use tribe::{CommandError, Facts, Member, Placement, Policy, Source, TribeName, Verdict, View};
+use tribe::{CommandError, Member, Placement, Policy, TribeName, Verdict, View};
 use tribe_api::{PolicyTest, TestPolicy, UnknownNode};
 
 use super::{convert, error::ApiError};
@@ -31,32 +31,6 @@ pub(super) fn run(view: &View, test: &TestPolicy) -> Result<PolicyTest, ApiError
     if let Some(name) = &test.tribe {
         TribeName::parse(name).map_err(CommandError::from)?;
         compare(view, name, &verdicts, &mut result);
-    }
-    Ok(result)
-}
-
-/// Tries a policy on facts, of whatever node.
-pub(super) fn on_facts(
-    test: &TestPolicy,
-    facts: &serde_json::Map<String, serde_json::Value>,
-) -> Result<PolicyTest, ApiError> {
-    let policy = Policy::parse(&test.text).map_err(CommandError::from)?;
-    let facts = Facts::from_json(facts, Source::Start).map_err(CommandError::from)?;
-    let name = facts.get("node_name").map_or_else(|| "facts".into(), |fact| fact.value.to_string());
-    let explanation = policy.explain(&facts);
-    let mut result = PolicyTest {
-        text: policy.to_string(),
-        level: policy.level(),
-        warnings: policy.check([&facts]).iter().map(convert::warning).collect(),
-        explanation: Some(explanation.to_string()),
-        ..PolicyTest::default()
-    };
-    match policy.evaluate(&facts) {
-        Verdict::True => result.matches.push(name),
-        Verdict::False => result.no_match.push(name),
-        Verdict::Unknown(reason) => {
-            result.unknown.push(UnknownNode { node: name, reason: reason.to_string() });
-        }
     }
     Ok(result)
 }

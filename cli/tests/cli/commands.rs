@@ -145,16 +145,15 @@ created policy `p` and tribe `core`, which did not exist",
 #[test]
 fn curly_quotes_reach_the_daemon_whose_caret_is_shown() {
     let reply = r#"{"error":{"code":"bad-policy","message":"`“` is a typographic quote",
-        "detail":"{{os_dist}} == “Ubuntu”\n               ^","help":"use `\"`"}}"#;
+        "detail":"error[P009]: `“` is a typographic quote\n  {{os_dist}} == “Ubuntu”\n                 ^ replace it"}}"#;
     let snapd = Snapd::new([("POST /v3/policies", 400, reply)]);
     snapd
         .test(["tribe", "policy", "create", "p", "{{os_dist}} == “Ubuntu”", "--tribe", "core"])
         .stderr(
             "\
-error: `“` is a typographic quote
-{{os_dist}} == “Ubuntu”
-               ^
-help: use `\"`",
+error[P009]: `“` is a typographic quote
+  {{os_dist}} == “Ubuntu”
+                 ^ replace it",
         )
         .status(1)
         .run();
@@ -268,13 +267,8 @@ i2    no       leaves  -",
 }
 
 #[test]
-fn a_policy_is_tried_on_the_facts_of_a_file() {
-    let reply = r#"{"text":"{{tier}} == 1","matches":["facts"],"explanation":"T {{tier}} == 1","warnings":[]}"#;
-    let snapd = Snapd::new([
-        ("POST /v3/policies/test", 200, reply),
-        ("POST /v3/policies/test", 200, reply),
-        ("POST /v3/policies/test", 200, reply),
-    ]);
+fn a_policy_is_formatted_and_tried_on_the_facts_of_a_file_without_a_snapd() {
+    let snapd = Snapd::new([]);
     let directory = tempfile::tempdir().unwrap();
     let file = |name: &str, text: &str| {
         let path = directory.path().join(name);
@@ -286,13 +280,33 @@ fn a_policy_is_tried_on_the_facts_of_a_file() {
     for path in [&object, &entries] {
         snapd
             .test(["tribe", "policy", "test", "{{tier}}==1", "--facts", path])
-            .stdout("T {{tier}} == 1")
+            .stdout("T {{tier}} == 1  tier = 1 (start)\nwould be false if tier were 0")
             .run();
     }
+    snapd
+        .test(["tribe", "policy", "test", "{{tire}}==1", "--facts", &object, "--strict"])
+        .stdout("U {{tire}} == 1  missing: no source sets tire\nwould be true if tire were 1")
+        .stderr(
+            "\
+warning[P021]: `tire` is not a known fact
+  {{tire}}==1
+  ^^^^^^^^ did you mean `{{tier}}`?
+error: the policy may be a mistake, and --strict was asked for",
+        )
+        .status(1)
+        .run();
     snapd.test(["tribe", "policy", "fmt", "{{tier}}==1"]).stdout("{{tier}} == 1").run();
-    let asked = r#"POST /v3/policies/test {"text":"{{tier}}==1","facts":{"tier":1}}"#;
-    let format = r#"POST /v3/policies/test {"text":"{{tier}}==1","facts":{}}"#;
-    assert_eq!(snapd.asked(), [asked, asked, format]);
+    snapd
+        .test(["tribe", "policy", "fmt", "{{tier}} = 1"])
+        .stderr(
+            "\
+error[P005]: `=` is not an operator
+  {{tier}} = 1
+           ^ use `==`",
+        )
+        .status(1)
+        .run();
+    assert!(snapd.asked().is_empty());
 }
 
 #[test]

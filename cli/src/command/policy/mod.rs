@@ -1,5 +1,7 @@
 //! `snapctl tribe policy`: which nodes a tribe takes by itself.
 
+mod offline;
+
 use std::{
     fs,
     io::{self, Read as _},
@@ -73,7 +75,7 @@ pub(crate) enum Verb {
         #[arg(long)]
         force: bool,
     },
-    /// Print the text of a policy in its one canonical form
+    /// Print the text of a policy in its one canonical form; no snapd is asked
     #[command(alias = "format")]
     Fmt {
         /// Text of the policy, one word for the shell; `-` reads it from stdin
@@ -102,7 +104,7 @@ pub(crate) enum Verb {
         /// would leave it if it were the only one
         #[arg(long, value_parser = name())]
         tribe: Option<String>,
-        /// Try it on the facts of this file and on no node: a JSON object, or the output of
+        /// Try it on the facts of this file, and ask no snapd: a JSON object, or the output of
         /// `snapctl fact list --output json`; `-` reads stdin
         #[arg(long, conflicts_with = "tribe", value_name = "FILE")]
         facts: Option<PathBuf>,
@@ -152,13 +154,13 @@ pub(crate) async fn run(verb: Verb, session: &Session) -> Result<Exit, Failure> 
         Verb::Show { name } => session.show(&snapd.policy(&name).await?, policy_text),
         Verb::Fmt { text } => {
             let text = if text == "-" { read(&"-".into())? } else { text };
-            let test = TestPolicy { text, tribe: None, facts: Some(Map::new()) };
-            let reply = snapd.test_policy(&test).await?;
-            session.show(&reply.text, |text| sanitize::block(text))
+            offline::format(&text, session)
         }
-        Verb::Test { text, tribe, facts, strict } => {
-            let facts = facts.as_ref().map(facts_of).transpose()?;
-            test(session, TestPolicy { text, tribe, facts }, strict).await
+        Verb::Test { text, facts: Some(facts), strict, .. } => {
+            offline::test(&text, &facts_of(&facts)?, strict, session)
+        }
+        Verb::Test { text, tribe, facts: None, strict } => {
+            test(session, TestPolicy { text, tribe }, strict).await
         }
         Verb::Explain { name, node } => {
             let explanation = snapd.explain_policy(&name, &node).await?;
@@ -225,16 +227,18 @@ async fn create(session: &Session, policy: CreatePolicy) -> Result<Exit, Failure
     session.written(&reply, &reply.missing, &done)
 }
 
-async fn test(session: &Session, test: TestPolicy, strict: bool) -> Result<Exit, Failure> {
+async fn test(
+    session: &Session,
+    test: TestPolicy,
+    fail_on_warnings: bool,
+) -> Result<Exit, Failure> {
     let reply = session.snapd.test_policy(&test).await?;
     warn(&reply.warnings);
-    output::show(session.format, &reply, test_text)?;
+    output::show(session.format, &reply, test_table)?;
     if let (Some(enters), Some(leaves)) = (&reply.enters, &reply.leaves) {
         output::tell(&format!("{} would enter, {} would leave", enters.len(), leaves.len()));
     }
-    if strict && !reply.warnings.is_empty() {
-        return Err(Failure::new("the policy may be a mistake, and --strict was asked for"));
-    }
+    strict(fail_on_warnings, &reply.warnings)?;
     if reply.matches.is_empty() {
         output::tell("the policy is true for no node");
         return Ok(Exit::NothingMatched);
@@ -253,6 +257,14 @@ async fn enable(
     let reply = reply.map_err(forceable)?;
     let done = if enabled { "enabled" } else { "disabled" };
     session.written(&reply, &reply.missing, &format!("{done} policy `{name}`"))
+}
+
+/// Fails if the text may be a mistake and that was asked for.
+fn strict(asked: bool, warnings: &[String]) -> Result<(), Failure> {
+    if asked && !warnings.is_empty() {
+        return Err(Failure::new("the policy may be a mistake, and --strict was asked for"));
+    }
+    Ok(())
 }
 
 fn warn(warnings: &[String]) {
@@ -301,13 +313,6 @@ fn policy_text(policy: &Policy) -> String {
 }
 
 /// A line for each node: first those it is true for, then those it cannot be decided for.
-fn test_text(test: &PolicyTest) -> String {
-    match &test.explanation {
-        Some(explanation) => sanitize::block(explanation.trim_end()),
-        None => test_table(test),
-    }
-}
-
 fn test_table(test: &PolicyTest) -> String {
     let matches = test.matches.iter().map(|node| (node, "yes", ""));
     let unknown = test.unknown.iter().map(|node| (&node.node, "unknown", node.reason.as_str()));
@@ -353,7 +358,7 @@ i1    yes      -
 i2    yes      -
 i3    unknown  no fact `tier`
 i4    no       -";
-        assert_eq!(test_text(&tried()), expected);
+        assert_eq!(test_table(&tried()), expected);
     }
 
     #[test]
@@ -369,7 +374,7 @@ i4    no       leaves  -";
             leaves: Some(vec!["i3".into(), "i4".into()]),
             ..tried()
         };
-        assert_eq!(test_text(&test), expected);
+        assert_eq!(test_table(&test), expected);
     }
 
     #[test]
