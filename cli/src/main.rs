@@ -1,6 +1,6 @@
 //! The command line of snapd.
 //!
-//! Every command is one call to the control API, or a few; this program decides nothing, it translates:
+//! Every command is one call to the control API, or a few, or one to the SDK; this program decides nothing, it translates:
 //! words to requests, replies to tables or JSON, refusals to an exit status. Data goes to stdout, all
 //! else to stderr, and nothing that another node wrote reaches either unsanitised.
 

@@ -274,10 +274,10 @@ impl<'a> Fields<'a> {
         };
         for (at, step) in path.steps.iter().enumerate() {
             let next: Vec<_> = values.iter().filter_map(|value| view::step(value, step)).collect();
-            if let (Step::Key(key), true) = (step, next.is_empty()) {
-                if let Some(meant) = near::nearest(key, values.iter().flat_map(|map| fields(map))) {
-                    return Err(Box::new(self.warning(path, at, meant)));
-                }
+            if let (Step::Key(key), true) = (step, next.is_empty())
+                && let Some(meant) = near::nearest(key, values.iter().flat_map(|map| fields(map)))
+            {
+                return Err(Box::new(self.warning(path, at, meant)));
             }
             values = next;
         }
