@@ -280,7 +280,10 @@ impl Engine {
         let record = self.state.write(key, body, self.config.id, now.wall_ms);
         let version = record.version();
         match self.apply(record, now) {
-            Verdict::Fresh | Verdict::Stale => Ok(version),
+            Verdict::Fresh | Verdict::Stale => {
+                self.horizon.wrote(now);
+                Ok(version)
+            }
             Verdict::Refused(Refusal::Ahead) => Err(CommandError::ClockBehind),
             Verdict::Refused(_) => Err(CommandError::Full(self.state.shared_len())),
         }

@@ -14,6 +14,8 @@ pub(super) struct Counters {
     pub(super) records_ahead: u64,
     /// Records that break a limit.
     pub(super) records_refused: u64,
+    /// Records that were dropped because they were deleted while this node was away.
+    pub(super) records_reset: u64,
     /// Streams refused because too many were served.
     pub(super) streams_busy: u64,
     /// Digest syncs that were done to the end.
@@ -35,6 +37,7 @@ impl Engine {
             messages_malformed,
             records_ahead,
             records_refused,
+            records_reset,
             streams_busy,
             syncs,
             dials,
@@ -46,6 +49,7 @@ impl Engine {
             ("tribe_messages_malformed_total", messages_malformed),
             ("tribe_records_ahead_total", records_ahead),
             ("tribe_records_refused_total", records_refused),
+            ("tribe_records_reset_total", records_reset),
             ("tribe_streams_busy_total", streams_busy),
             ("tribe_syncs_total", syncs),
             ("tribe_dials_total", dials),

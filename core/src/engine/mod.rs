@@ -14,6 +14,7 @@ mod commands;
 mod counters;
 mod event;
 mod forget;
+mod horizon;
 mod items;
 mod leave;
 #[cfg(feature = "sim")]
@@ -97,6 +98,9 @@ pub struct EngineConfig {
     pub start_facts: Facts,
     /// How long it acts on for a tribe it fell out of by policy.
     pub hold_down: Duration,
+    /// How long what was deleted is remembered. The same on all nodes: whoever was away for longer drops what
+    /// the others do not have.
+    pub tombstone_age: Duration,
     /// Spread records as broadcasts. Without them everything converges by digest sync, only slower.
     pub broadcasts: bool,
 }
@@ -128,6 +132,7 @@ pub struct Engine {
     watch: watch::Watch,
     wanted: spread::Wanted,
     store: persist::Store,
+    horizon: horizon::Horizon,
     waits: BTreeMap<Ticket, wait::Waiting>,
     asks: BTreeMap<StreamId, wait::Asked>,
     services: services::Services,
@@ -182,6 +187,7 @@ impl Engine {
             watch: watch::Watch::default(),
             wanted: spread::Wanted::default(),
             store: persist::Store::default(),
+            horizon: horizon::Horizon::new(now),
             waits: BTreeMap::new(),
             asks: BTreeMap::new(),
             services: services::Services::default(),
@@ -342,7 +348,7 @@ impl Engine {
             }
             Datagram::Check(roots) => {
                 let mine = self.sync_roots();
-                self.advance_horizon(roots.records.horizon_ms, now);
+                self.hear_horizon(roots.records.horizon_ms, now);
                 self.send(from, &Datagram::CheckReply(mine), now);
             }
             Datagram::CheckReply(roots) => self.compare_roots(from, roots, now),
@@ -381,7 +387,7 @@ impl Engine {
         let version = record.version();
         match self.state.apply(record, now.wall_ms) {
             Applied::Fresh(changes) => {
-                self.note_changes(&version, &changes);
+                self.note_changes(Some(&version), &changes);
                 for change in changes {
                     self.follow(change, now);
                 }
@@ -552,12 +558,14 @@ fn now_ms(now: Now) -> u64 {
 
 /// A version is news to be spread, and to be persisted.
 impl Engine {
-    fn note_changes(&mut self, version: &Version, changes: &[Change]) {
-        self.store_version(version);
+    fn note_changes(&mut self, version: Option<&Version>, changes: &[Change]) {
+        if let Some(version) = version {
+            self.store_version(version);
+        }
         for change in changes {
             match &change.what {
                 What::Shared(key) => {
-                    if !matches!(version, Version::Shared(written, _) if written == key)
+                    if !matches!(version, Some(Version::Shared(written, _)) if written == key)
                         && let Some(record) = self.state.shared(key)
                     {
                         self.store_version(&record.version());

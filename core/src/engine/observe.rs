@@ -52,4 +52,10 @@ impl Engine {
             unstored: self.store.waiting_len(),
         }
     }
+
+    /// Deletions it remembers.
+    #[must_use]
+    pub fn tombstones(&self) -> usize {
+        self.state.tombstones()
+    }
 }

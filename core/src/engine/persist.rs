@@ -3,7 +3,8 @@
 use std::{collections::BTreeMap, time::Duration};
 
 use super::{
-    Engine, Now, Output, Reply, Saved, StreamId, Table, Ticket, Write, own::is_own, timer::Timer,
+    Engine, Now, Output, Reply, Saved, StreamId, Table, Ticket, Write, horizon::SPAN_KEY,
+    own::is_own, timer::Timer,
 };
 use crate::{
     Facts, NodeId, codec, limits,
@@ -31,8 +32,6 @@ pub(super) struct Pending {
 
 /// How long what was heard waits for more.
 const GROUP: Duration = Duration::from_secs(1);
-/// How often the horizon is looked at.
-const HORIZON_PERIOD: Duration = Duration::from_secs(60);
 
 const FACTS_KEY: &[u8] = b"facts";
 /// Where members were reached: a node that is alone is not to look for them.
@@ -127,23 +126,6 @@ impl Engine {
         self.store.waiting.push(Write { table: Table::Local, key: key.to_vec(), value });
     }
 
-    /// Collects tombstones older than the horizon, which follows the wall clock by the hour.
-    pub(super) fn move_horizon(&mut self, now: Now) {
-        self.timers.set(Timer::Horizon, now.mono + HORIZON_PERIOD);
-        self.quiet.forget(now.mono);
-        self.advance_horizon(horizon(now.wall_ms), now);
-    }
-
-    /// A peer may be a little ahead of us; never more than the clock allows.
-    pub(super) fn advance_horizon(&mut self, horizon_ms: u64, now: Now) {
-        let ahead = limits::STAMP_AHEAD.as_millis() as u64;
-        if horizon_ms <= horizon(now.wall_ms.saturating_add(ahead)) {
-            let removed = self.state.advance_horizon(horizon_ms);
-            self.store_removed(removed);
-            self.persist_soon(now);
-        }
-    }
-
     pub(super) fn store_removed(&mut self, keys: Vec<Key>) {
         self.store.waiting.extend(keys.into_iter().map(|key| Write {
             table: Table::Shared,
@@ -186,6 +168,10 @@ impl Engine {
                     Ok(facts) => self.own.runtime_facts = facts,
                     Err(_) => unread += 1,
                 },
+                Table::Local if key == SPAN_KEY => match codec::decode(&value) {
+                    Ok(span) => self.horizon.load(span),
+                    Err(_) => unread += 1,
+                },
                 Table::Local if key == MEMBERS_KEY => match codec::decode(&value) {
                     Ok(members) => self.saved_members = members,
                     Err(_) => unread += 1,
@@ -205,13 +191,6 @@ impl Engine {
             self.store_gone(version);
         }
     }
-}
-
-/// Tombstones below this are collected. Rounded to the hour, so that all nodes agree on it.
-fn horizon(wall_ms: u64) -> u64 {
-    const HOUR_MS: u64 = 3_600_000;
-    let oldest = wall_ms.saturating_sub(limits::TOMBSTONE_AGE.as_millis() as u64);
-    oldest - oldest % HOUR_MS
 }
 
 /// Where a record is kept.

@@ -6,8 +6,8 @@
 //!
 //! ```text
 //! dialler                                 acceptor
-//! Hello, Roots                 ->
-//!                              <-         Hello, Buckets (of unequal namespaces)
+//! Hello, Since, Roots          ->
+//!                              <-         Hello, Since, Roots, Buckets (of unequal namespaces)
 //! Entries (of unequal buckets) ->
 //!                              <-         Records, Peers, Want, Done
 //! Records, Done                ->
@@ -22,7 +22,10 @@ use std::{
 use rand::RngExt;
 
 use super::{
-    Engine, MemberState, Now, Output, StreamId, Verdict, persist::Pending, timer::Timer,
+    Engine, MemberState, Now, Output, StreamId, Verdict,
+    horizon::{Away, Told},
+    persist::Pending,
+    timer::Timer,
     wait::Asked,
 };
 use crate::{
@@ -67,6 +70,10 @@ struct Stream {
     working: bool,
     /// What was news to us: records, and changes of membership.
     fresh: usize,
+    /// How far back the peer knows everything, once it has told its roots.
+    told: Told,
+    /// We were away for longer than the peer remembers what was deleted.
+    away: Option<Away>,
 }
 
 /// What a stream is for.
@@ -88,7 +95,16 @@ enum Role {
 
 impl Stream {
     fn new(peer: SocketAddr, role: Role, now: Now) -> Self {
-        Self { peer, role, hello: None, last_moved: now.mono, working: false, fresh: 0 }
+        Self {
+            peer,
+            role,
+            hello: None,
+            last_moved: now.mono,
+            working: false,
+            fresh: 0,
+            told: Told::default(),
+            away: None,
+        }
     }
 
     /// Who dialled us.
@@ -114,6 +130,11 @@ impl Streams {
         let is =
             |stream: &&Stream| matches!(stream.role, Role::Served) && stream.working == working;
         self.open.values().filter(is).count()
+    }
+
+    /// What a sync has to drop, if we were away for longer than the peer remembers.
+    pub(super) fn away_on(&self, id: StreamId) -> Option<Away> {
+        self.open.get(&id)?.away
     }
 
     /// How many are open, in both directions.
@@ -147,9 +168,11 @@ impl Engine {
 
     /// A member answered a check.
     pub(super) fn compare_roots(&mut self, from: SocketAddr, theirs: SyncRoots, now: Now) {
-        self.advance_horizon(theirs.records.horizon_ms, now);
+        self.hear_horizon(theirs.records.horizon_ms, now);
         if theirs == self.sync_roots() {
             self.set_synced(now);
+            let horizon_ms = theirs.records.horizon_ms;
+            self.complete(Told { since_ms: None, horizon_ms }, now);
         } else if !self.streams.is_calling(from) {
             self.dial_sync(from, now);
         }
@@ -232,7 +255,7 @@ impl Engine {
         let role = stream.role.clone();
         self.put(id, &Frame::Hello(self.hello(now)));
         match role {
-            Role::Sync => self.put(id, &Frame::Roots(self.sync_roots())),
+            Role::Sync => self.put_roots(id),
             Role::Pull(versions) => self.put(id, &Frame::Pull(versions)),
             Role::Ping => {
                 if let Some(question) = self.ping_opened(id) {
@@ -367,7 +390,12 @@ impl Engine {
             }
         }
         match frame {
-            Frame::Roots(theirs) => self.answer_roots(id, theirs, now),
+            Frame::Since(since_ms) => {
+                if let Some(stream) = self.streams.open.get_mut(&id) {
+                    stream.told.since_ms = Some(since_ms);
+                }
+            }
+            Frame::Roots(theirs) => self.take_roots(id, theirs, now),
             Frame::Buckets { members, owners, shared } => {
                 self.answer_buckets(id, members.as_ref(), owners.as_ref(), shared.as_ref());
             }
@@ -381,6 +409,7 @@ impl Engine {
                     .iter()
                     .filter_map(|(id, epoch, kind)| self.state.owned(*id, *epoch, *kind));
                 let records = shared.chain(owned).take(limits::RECORDS_SENT).collect();
+                let records = self.without_deleted(id, records, now);
                 self.put_records(id, records);
             }
             Frame::Peers(peers) => self.take_peers(id, peers, now),
@@ -434,15 +463,33 @@ impl Engine {
         }
     }
 
-    fn answer_roots(&mut self, id: StreamId, theirs: SyncRoots, now: Now) {
-        self.advance_horizon(theirs.records.horizon_ms, now);
+    fn take_roots(&mut self, id: StreamId, theirs: SyncRoots, now: Now) {
+        let horizon_ms = self.hear_horizon(theirs.records.horizon_ms, now);
+        let Some(stream) = self.streams.open.get_mut(&id) else { return };
+        stream.told.horizon_ms = horizon_ms;
+        let told = stream.told;
+        let away = self.away(told);
+        let Some(stream) = self.streams.open.get_mut(&id) else { return };
+        stream.away = away;
+        if matches!(stream.role, Role::Served) {
+            self.answer_roots(id, theirs);
+        }
+    }
+
+    fn answer_roots(&mut self, id: StreamId, theirs: SyncRoots) {
         let mine = self.sync_roots();
+        self.put_roots(id);
         let members = (mine.members != theirs.members).then(|| self.member_buckets());
         let owners = (mine.records.owners != theirs.records.owners)
             .then(|| self.state.owner_buckets().clone());
         let shared = (mine.records.shared != theirs.records.shared)
             .then(|| self.state.shared_buckets().clone());
         self.put(id, &Frame::Buckets { members, owners, shared });
+    }
+
+    fn put_roots(&mut self, id: StreamId) {
+        self.put(id, &Frame::Since(self.known_since()));
+        self.put(id, &Frame::Roots(self.sync_roots()));
     }
 
     fn answer_buckets(
@@ -485,6 +532,7 @@ impl Engine {
         let (mut records, want_shared) = self.compare_shared(&shared_buckets, &shared);
         let (owned_records, want_owned) = self.compare_owned(&owner_buckets, &owned);
         records.extend(owned_records);
+        let records = self.without_deleted(id, records, now);
         let mine = self.peers_in(&member_buckets);
         self.take_peers(id, peers, now);
         self.put_records(id, records);
@@ -581,26 +629,27 @@ impl Engine {
     /// The peer has said all.
     fn finish(&mut self, id: StreamId, now: Now) {
         let Some(stream) = self.streams.open.get(&id) else { return };
-        let (fresh, hello) = (stream.fresh, stream.hello.clone());
+        let (fresh, told, hello) = (stream.fresh, stream.told, stream.hello.clone());
         match stream.role {
             Role::Sync => {
                 self.put(id, &Frame::Done);
-                self.complete_sync(fresh, now);
+                self.complete_sync(fresh, told, now);
                 if let Some(hello) = hello {
                     self.swim.announce(hello.identity, now.mono);
                     self.drain_swim(now);
                 }
             }
-            Role::Served => self.complete_sync(fresh, now),
+            Role::Served => self.complete_sync(fresh, told, now),
             Role::Pull(_) | Role::Ask(..) | Role::Dial(..) | Role::Ping => {}
         }
         self.end_stream(id, "done", now);
     }
 
-    fn complete_sync(&mut self, fresh: usize, now: Now) {
+    fn complete_sync(&mut self, fresh: usize, told: Told, now: Now) {
         self.counters.syncs += 1;
         self.name_taken = self.name_taken.filter(|_| self.own.yielded);
         self.set_synced(now);
+        self.complete(told, now);
         if fresh > 0 {
             let delay = self.jitter(CHECK_AGAIN, CHECK_AGAIN * 2);
             self.timers.set_by(Timer::Check, now.mono + delay);

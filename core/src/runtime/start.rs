@@ -73,6 +73,7 @@ pub(super) async fn start(config: Config) -> Result<(Shared, Option<blob::Opened
         host_facts,
         start_facts: config.facts.clone(),
         hold_down: config.hold_down,
+        tombstone_age: limits::TOMBSTONE_AGE,
         broadcasts: true,
     };
     let now = clock.now();

@@ -48,7 +48,7 @@ pub use crate::engine::{
     Backlog, Command, Engine, EngineConfig, Now, Output, Reply, Resolved, Saved, StreamEvent,
     StreamId, Table, Ticket, Write, Written,
 };
-use crate::{CommandError, Event, MemberState, NodeId, NodeName, View};
+use crate::{CommandError, Event, MemberState, NodeId, NodeName, View, limits};
 
 /// What a simulation is made with.
 #[derive(Debug, Clone)]
@@ -77,6 +77,8 @@ pub struct SimConfig {
     pub broadcasts: bool,
     /// How long a node acts on for a tribe it fell out of.
     pub hold_down: Duration,
+    /// How long what was deleted is remembered.
+    pub tombstone_age: Duration,
 }
 
 impl SimConfig {
@@ -96,6 +98,7 @@ impl SimConfig {
             events: true,
             broadcasts: true,
             hold_down: Duration::from_secs(10),
+            tombstone_age: limits::TOMBSTONE_AGE,
         }
     }
 }

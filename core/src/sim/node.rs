@@ -119,6 +119,7 @@ impl Node {
             host_facts: Facts::new(),
             start_facts: self.plan.facts.clone(),
             hold_down: config.hold_down,
+            tombstone_age: config.tombstone_age,
             broadcasts: config.broadcasts,
         };
         self.life += 1;

@@ -1,3 +1,4 @@
+mod away;
 mod forget;
 mod items;
 mod scenarios;

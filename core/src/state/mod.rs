@@ -292,8 +292,8 @@ impl State {
         changes.into_iter().map(|what| Change { what, lost: None }).collect()
     }
 
-    /// After a node was forgotten: what it said up to this epoch goes.
-    fn drop_owner(&mut self, id: NodeId, epoch: u64) -> Vec<Change> {
+    /// A node was forgotten: what it said up to this epoch goes.
+    pub(crate) fn drop_owner(&mut self, id: NodeId, epoch: u64) -> Vec<Change> {
         let Some(before) = self.owners.get(&id).filter(|owner| owner.oldest_epoch() <= epoch)
         else {
             return Vec::new();
@@ -307,6 +307,15 @@ impl State {
             self.owners.insert(id, after);
         }
         changes.into_iter().map(|what| Change { what, lost: None }).collect()
+    }
+
+    /// A record that was deleted so long ago that nobody has its tombstone.
+    pub(crate) fn drop_deleted(&mut self, key: &Key) -> Vec<Change> {
+        let Some(held) = self.shared.get(key).cloned() else { return Vec::new() };
+        self.hold(Shared { body: None, ..held.to_record(key) });
+        self.drop_shared(key);
+        let gone = What::Gone(Version::Shared(key.clone(), held.stamp));
+        [What::Shared(key.clone()), gone].map(|what| Change { what, lost: None }).into()
     }
 
     fn drop_shared(&mut self, key: &Key) {
@@ -388,6 +397,12 @@ impl State {
     /// How many shared records there are.
     pub(crate) fn shared_len(&self) -> usize {
         self.shared.len()
+    }
+
+    /// How many shared records are tombstones.
+    #[cfg(feature = "sim")]
+    pub(crate) fn tombstones(&self) -> usize {
+        self.shared.values().filter(|held| held.body.is_none()).count()
     }
 
     /// Does this node hold this version or a later one?

@@ -95,6 +95,8 @@ pub(crate) enum Frame {
     Pong(Peer),
     /// Datagram sessions of members, as far as the sender knows them.
     Sessions(Vec<(SocketAddr, SessionId)>),
+    /// Before the roots: I know everything that was said, and deleted, since then. Unix milliseconds.
+    Since(u64),
 }
 
 /// Who is this?

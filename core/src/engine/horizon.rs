@@ -1,0 +1,231 @@
+//! How far back a node knows everything, and what it does when it was away for longer.
+//!
+//! Tombstones go when they are older than [`tombstone_age`](super::EngineConfig::tombstone_age). Whoever
+//! was away since before then may hold records whose deletion it can no longer hear of. When it meets a
+//! node that knows, it drops what that node lacks, instead of bringing it back. It keeps what it wrote
+//! itself and had not yet shared.
+//!
+//! A node knows only if it has known everything since before the other left: one that was installed anew
+//! meanwhile does not. Nodes of which none knows bring together what they hold.
+//!
+//! A cluster that was split for longer than that merges: each side knows everything, of itself.
+
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+use super::{Engine, Now, StreamId, timer::Timer};
+use crate::{
+    NodeId, codec, limits,
+    state::{Change, Record, Stamp, Version},
+};
+
+/// How often the horizon is looked at.
+const PERIOD: Duration = Duration::from_secs(60);
+/// A node that was away and meets only others that were, looks for one that was not for this long.
+const PATIENCE: Duration = Duration::from_secs(600);
+/// When it was complete is written to disk this often.
+const SAVE_PERIOD_MS: u64 = 600_000;
+const HOUR_MS: u64 = 3_600_000;
+
+/// Where [`Span`] is kept.
+pub(super) const SPAN_KEY: &[u8] = b"complete";
+
+/// The time a node knows everything of, in Unix milliseconds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct Span {
+    /// What was deleted since then it does not hold.
+    since_ms: u64,
+    /// It held what another node held, for the last time.
+    until_ms: u64,
+}
+
+/// What a peer says of itself in a sync.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct Told {
+    /// What was deleted since then it does not hold, if it knows.
+    pub(super) since_ms: Option<u64>,
+    /// It has no tombstone below this.
+    pub(super) horizon_ms: u64,
+}
+
+/// How far back this node knows everything.
+#[derive(Debug)]
+pub(super) struct Horizon {
+    span: Span,
+    saved: Span,
+    /// The last write of its own that others may not have.
+    written_ms: u64,
+    /// It met others that were away, for the first time.
+    merging: Option<Duration>,
+}
+
+/// A sync of one that was away with one that was not.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Away {
+    me: NodeId,
+    /// It was complete until then.
+    until_ms: u64,
+    /// The other has no tombstone below this.
+    horizon_ms: u64,
+}
+
+impl Away {
+    /// Would the other node hold this, were it not deleted?
+    fn is_deleted(&self, version: &Version) -> bool {
+        match version {
+            Version::Shared(_, stamp) => {
+                let shared = stamp.wall_ms() <= self.until_ms || stamp.node != self.me;
+                shared && *stamp < Stamp::floor(self.horizon_ms)
+            }
+            // Of a node that was forgotten: its epoch began before.
+            Version::Owned(owner, _, epoch, _) => *owner != self.me && *epoch <= self.until_ms,
+        }
+    }
+}
+
+impl Horizon {
+    /// A node that knows nothing from before now.
+    pub(super) fn new(now: Now) -> Self {
+        let span = Span { since_ms: now.wall_ms, until_ms: now.wall_ms };
+        Self { span, saved: Span { since_ms: 0, until_ms: 0 }, written_ms: 0, merging: None }
+    }
+
+    /// What it knew at its last run.
+    pub(super) fn load(&mut self, span: Span) {
+        (self.span, self.saved) = (span, span);
+    }
+
+    pub(super) fn wrote(&mut self, now: Now) {
+        self.written_ms = now.wall_ms;
+    }
+}
+
+impl Engine {
+    /// Collects tombstones older than the horizon, which follows the wall clock by the hour.
+    pub(super) fn move_horizon(&mut self, now: Now) {
+        self.timers.set(Timer::Horizon, now.mono + PERIOD);
+        self.quiet.forget(now.mono);
+        // Who knows of no other node is the whole cluster.
+        if self.state.owners().all(|(id, _)| id == self.config.id) {
+            self.horizon.span.until_ms = self.horizon.span.until_ms.max(now.wall_ms);
+        }
+        let horizon_ms = self.oldest(now.wall_ms);
+        self.advance_horizon(horizon_ms, now);
+    }
+
+    /// A member has collected its tombstones up to here. It may be a little ahead of us; never more than
+    /// the clock allows.
+    pub(super) fn hear_horizon(&mut self, horizon_ms: u64, now: Now) -> u64 {
+        let ahead = limits::STAMP_AHEAD.as_millis() as u64;
+        let horizon_ms = horizon_ms.min(self.oldest(now.wall_ms.saturating_add(ahead)));
+        self.advance_horizon(horizon_ms, now);
+        horizon_ms
+    }
+
+    /// What a sync with this peer has to drop: it knows, and this node was away.
+    pub(super) fn away(&self, peer: Told) -> Option<Away> {
+        let until_ms = self.horizon.span.until_ms;
+        let knows = peer.since_ms.is_some_and(|since_ms| since_ms <= until_ms);
+        let away = Away { me: self.config.id, until_ms, horizon_ms: peer.horizon_ms };
+        (knows && until_ms < peer.horizon_ms).then_some(away)
+    }
+
+    /// This node holds what a peer does.
+    pub(super) fn complete(&mut self, peer: Told, now: Now) {
+        let Span { since_ms, until_ms } = self.horizon.span;
+        let told = peer.since_ms.unwrap_or(u64::MAX);
+        let since_ms = if self.away(peer).is_some() {
+            told
+        } else if until_ms >= self.oldest(now.wall_ms) || self.ends_waiting(now) {
+            since_ms.min(told)
+        } else {
+            return;
+        };
+        self.horizon.merging = None;
+        self.horizon.span = Span { since_ms, until_ms: until_ms.max(now.wall_ms) };
+        self.save_span(now);
+        self.hear_horizon(peer.horizon_ms, now);
+    }
+
+    /// What this node has known everything since, in Unix milliseconds.
+    pub(super) fn known_since(&self) -> u64 {
+        self.horizon.span.since_ms
+    }
+
+    /// Nobody it met knows. Is it time to go on with what they hold together?
+    fn ends_waiting(&mut self, now: Now) -> bool {
+        let first = *self.horizon.merging.get_or_insert(now.mono);
+        let ends = now.mono >= first + PATIENCE;
+        if ends {
+            let hours = (now.wall_ms - self.horizon.span.until_ms) / HOUR_MS;
+            tracing::warn!(
+                hours,
+                "nobody was found who was there meanwhile: what was deleted then may be back"
+            );
+        }
+        ends
+    }
+
+    fn save_span(&mut self, now: Now) {
+        let Horizon { span, saved, written_ms, .. } = self.horizon;
+        let due = span.until_ms >= saved.until_ms + SAVE_PERIOD_MS
+            || written_ms >= saved.until_ms
+            || span.since_ms != saved.since_ms;
+        if due {
+            self.horizon.saved = span;
+            self.store_local(SPAN_KEY, Some(codec::encode(&span)));
+            self.persist_soon(now);
+        }
+    }
+
+    /// Collects tombstones below this, unless this node does not know everything up to there.
+    fn advance_horizon(&mut self, horizon_ms: u64, now: Now) {
+        if horizon_ms <= self.horizon.span.until_ms {
+            let removed = self.state.advance_horizon(horizon_ms);
+            self.store_removed(removed);
+            self.persist_soon(now);
+        }
+    }
+
+    /// Tombstones below this are collected. Rounded to the hour, so that all nodes agree on it.
+    fn oldest(&self, wall_ms: u64) -> u64 {
+        let oldest = wall_ms.saturating_sub(self.config.tombstone_age.as_millis() as u64);
+        oldest - oldest % HOUR_MS
+    }
+
+    /// Of what the peer lacks, drops what was deleted while this node was away. Returns the rest.
+    pub(super) fn without_deleted(
+        &mut self,
+        id: StreamId,
+        lacked: Vec<Record>,
+        now: Now,
+    ) -> Vec<Record> {
+        let Some(away) = self.streams.away_on(id) else { return lacked };
+        let (deleted, rest): (Vec<_>, Vec<_>) =
+            lacked.into_iter().partition(|record| away.is_deleted(&record.version()));
+        if !deleted.is_empty() {
+            self.counters.records_reset += deleted.len() as u64;
+            tracing::warn!(
+                records = deleted.len(),
+                "dropped what was deleted while this node was away"
+            );
+        }
+        for record in deleted {
+            let changes = match record.version() {
+                Version::Shared(key, _) => self.state.drop_deleted(&key),
+                Version::Owned(owner, _, epoch, _) => self.state.drop_owner(owner, epoch),
+            };
+            self.follow_dropped(changes, now);
+        }
+        rest
+    }
+
+    fn follow_dropped(&mut self, changes: Vec<Change>, now: Now) {
+        self.note_changes(None, &changes);
+        for change in changes {
+            self.follow(change, now);
+        }
+        self.persist_soon(now);
+    }
+}

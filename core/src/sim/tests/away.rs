@@ -1,0 +1,146 @@
+//! Nodes that were away for longer than tombstones are kept.
+
+use super::*;
+
+const HOUR: Duration = Duration::from_secs(3600);
+const AGE: Duration = HOUR;
+/// Longer than tombstones are kept, with horizons rounded to the hour.
+const LONG: Duration = Duration::from_secs(3 * 3600);
+
+fn cluster(of: u64, nodes: usize) -> Sim {
+    let config = SimConfig {
+        tombstone_age: AGE,
+        encrypted: false,
+        events: false,
+        ..SimConfig::new(seed(of), nodes)
+    };
+    let mut sim = Sim::new(config);
+    converge(&mut sim, MINUTE, "joined");
+    for name in ["stays", "goes"] {
+        create(&mut sim, 1, name);
+    }
+    converge(&mut sim, MINUTE, "written");
+    // All have compared what they hold since.
+    sim.run_for(MINUTE);
+    sim
+}
+
+fn create(sim: &mut Sim, at: usize, name: &str) {
+    sim.command(at, Command::CreateTribe { tribe: tribe(name), description: String::new() })
+        .unwrap();
+}
+
+fn delete(sim: &mut Sim, at: usize, name: &str) {
+    sim.command(at, Command::DeleteTribe { tribe: tribe(name) }).unwrap();
+}
+
+#[track_caller]
+fn check_tribes(sim: &Sim, expected: &[&str]) {
+    for at in sim.running() {
+        let view = sim.view(at);
+        let names: Vec<_> = view.tribes.keys().map(TribeName::as_str).collect();
+        assert_eq!(names, expected, "node {at}");
+    }
+}
+
+fn reset(sim: &Sim, at: usize) -> u64 {
+    let counters = sim.engine(at).unwrap().counters();
+    counters.into_iter().find(|(name, _)| *name == "tribe_records_reset_total").unwrap().1
+}
+
+#[test]
+fn what_was_deleted_while_a_node_was_away_does_not_come_back_with_it() {
+    let mut sim = cluster(70, 5);
+    sim.crash(3);
+    sim.partition([4]);
+    sim.run_for(MINUTE);
+    delete(&mut sim, 0, "goes");
+    create(&mut sim, 4, "alone");
+    sim.run_for(LONG);
+    assert_eq!(sim.engine(0).unwrap().tombstones(), 0);
+    sim.heal();
+    sim.restart(3, true);
+    converge(&mut sim, 2 * MINUTE, "back");
+    check_tribes(&sim, &["alone", "stays"]);
+    assert_eq!((reset(&sim, 0), reset(&sim, 3) > 0, reset(&sim, 4) > 0), (0, true, true));
+    sim.restart(3, true);
+    sim.run_for(LONG);
+    converge(&mut sim, MINUTE, "and later");
+    check_tribes(&sim, &["alone", "stays"]);
+}
+
+#[test]
+fn a_node_that_was_away_for_less_hears_of_the_deletion() {
+    let mut sim = cluster(71, 4);
+    sim.crash(3);
+    delete(&mut sim, 0, "goes");
+    sim.run_for(HOUR / 2);
+    sim.restart(3, true);
+    converge(&mut sim, MINUTE, "back");
+    check_tribes(&sim, &["stays"]);
+    assert_eq!(reset(&sim, 3), 0);
+}
+
+#[test]
+fn two_that_were_away_wait_for_one_that_was_not() {
+    let mut sim = cluster(72, 6);
+    sim.crash(4);
+    sim.crash(5);
+    sim.run_for(MINUTE);
+    delete(&mut sim, 0, "goes");
+    sim.run_for(LONG);
+    sim.partition([4, 5]);
+    sim.restart(4, true);
+    sim.restart(5, true);
+    sim.run_for(5 * MINUTE);
+    assert!(sim.view(4).tribes.contains_key("goes"));
+    sim.heal();
+    converge(&mut sim, 2 * MINUTE, "healed");
+    check_tribes(&sim, &["stays"]);
+}
+
+#[test]
+fn a_cluster_that_was_off_for_long_keeps_all_it_had() {
+    let mut sim = cluster(73, 4);
+    (0..4).for_each(|at| sim.crash(at));
+    sim.run_for(LONG);
+    (1..4).for_each(|at| sim.restart(at, true));
+    converge(&mut sim, MINUTE, "on again");
+    check_tribes(&sim, &["goes", "stays"]);
+    // They wait for one that was there, and then go on without.
+    sim.run_for(12 * MINUTE);
+    delete(&mut sim, 1, "goes");
+    sim.run_for(LONG);
+    assert_eq!(sim.engine(1).unwrap().tombstones(), 0);
+    sim.restart(0, true);
+    converge(&mut sim, 2 * MINUTE, "the last one too");
+    check_tribes(&sim, &["stays"]);
+}
+
+#[test]
+fn a_seed_that_was_installed_anew_does_not_make_others_drop_what_they_hold() {
+    let mut sim = cluster(74, 3);
+    (0..3).for_each(|at| sim.crash(at));
+    sim.wipe(0);
+    sim.run_for(MINUTE);
+    sim.restart(0, true);
+    sim.run_for(LONG);
+    check_tribes(&sim, &[]);
+    sim.restart(1, true);
+    sim.restart(2, true);
+    converge(&mut sim, 2 * MINUTE, "found again");
+    check_tribes(&sim, &["goes", "stays"]);
+}
+
+#[test]
+fn a_node_that_was_forgotten_does_not_come_back_with_who_was_away() {
+    let mut sim = cluster(75, 5);
+    sim.crash(3);
+    sim.crash(4);
+    sim.run_for(MINUTE);
+    sim.command(0, Command::Forget { node: node("n4") }).unwrap();
+    sim.run_for(LONG);
+    sim.restart(3, true);
+    converge(&mut sim, 2 * MINUTE, "back");
+    assert!(sim.running().all(|at| sim.view(at).member("n4").is_none()));
+}
