@@ -1,19 +1,24 @@
 //! The store of one node: an embedded database on a thread of its own.
 //!
 //! Writes someone waits for are on disk before they are confirmed; what was merely heard is grouped
-//! with them, or follows soon. The database survives `kill -9` at any moment. This module knows tables and bytes, not
-//! what they mean.
+//! with them, or follows soon. The database survives `kill -9` and the loss of power at any moment. If the disk is full or
+//! fails, whoever waits is told so, and all that is not on disk is tried again until it is. This module knows
+//! tables and bytes, not what they mean.
+
+#[cfg(test)]
+mod tests;
 
 use std::{
+    collections::BTreeMap,
     fs,
     os::unix::fs::{DirBuilderExt, PermissionsExt},
-    path::{Path, PathBuf},
+    path::Path,
     sync::mpsc,
     thread,
     time::Duration,
 };
 
-use redb::{Database, Durability, ReadableDatabase, ReadableTable, TableDefinition};
+use redb::{Database, DatabaseError, Durability, ReadableDatabase, ReadableTable, TableDefinition};
 use tokio::sync::mpsc as tokio_mpsc;
 
 use super::StartError;
@@ -41,6 +46,8 @@ const GROUP: usize = 256;
 /// What was merely heard is forced to disk once nothing came for this long; the engine hands it over in
 /// groups that are farther apart.
 const QUIET: Duration = Duration::from_millis(500);
+/// What could not be written is tried again this often.
+const RETRY: Duration = Duration::from_secs(1);
 
 /// What a data directory held when it was opened.
 pub(super) struct Opened {
@@ -100,20 +107,23 @@ pub(super) fn open(
     let failed = |reason: String| StartError::DataDir { path: path.to_owned(), reason };
     make_private(path).map_err(|error| failed(error.to_string()))?;
     let file = path.join(FILE);
-    let database = Database::builder().set_cache_size(CACHE_BYTES).create(&file).map_err(
-        |error| match error {
-            redb::DatabaseError::DatabaseAlreadyOpen => {
-                failed("another process has it open".to_owned())
-            }
-            error => failed(error.to_string()),
-        },
-    )?;
-    let read = begin(&database, &file, random_id, wall_ms);
+    let make = {
+        let file = file.clone();
+        move || Database::builder().set_cache_size(CACHE_BYTES).create(&file)
+    };
+    let database = make().map_err(|error| match error {
+        DatabaseError::DatabaseAlreadyOpen => failed("another process has it open".to_owned()),
+        error => failed(error.to_string()),
+    })?;
+    fs::set_permissions(&file, fs::Permissions::from_mode(0o600))
+        .map_err(|error| failed(error.to_string()))?;
+    let read = begin(&database, random_id, wall_ms);
     let (id, epoch, saved) = read.map_err(|error| failed(error.to_string()))?;
+    let writer = Writer::new(make, database);
     let (batches, inbox) = mpsc::channel();
     let thread = thread::Builder::new()
         .name("tribe-store".to_owned())
-        .spawn(move || run(&database, &inbox, &stored))
+        .spawn(move || run(writer, &inbox, &stored))
         .map_err(|error| failed(error.to_string()))?;
     Ok(Opened { id, epoch, saved, store: Store { batches: Some(batches), thread: Some(thread) } })
 }
@@ -129,11 +139,9 @@ pub(super) fn make_private(path: &Path) -> std::io::Result<()> {
 
 fn begin(
     database: &Database,
-    file: &PathBuf,
     random_id: u64,
     wall_ms: u64,
 ) -> Result<(NodeId, u64, Saved), redb::Error> {
-    fs::set_permissions(file, fs::Permissions::from_mode(0o600))?;
     let transaction = database.begin_write()?;
     for table in TABLES {
         transaction.open_table(definition(table))?;
@@ -171,15 +179,14 @@ fn load(database: &Database) -> Result<Saved, redb::Error> {
     Ok(Saved { entries })
 }
 
-fn run(
-    database: &Database,
+fn run<M: Fn() -> Result<Database, DatabaseError>>(
+    mut writer: Writer<M>,
     inbox: &mpsc::Receiver<Batch>,
     stored: &tokio_mpsc::UnboundedSender<Stored>,
 ) {
-    let mut forced = true;
-    let mut broken: Option<String> = None;
+    let mut upto = 0;
     loop {
-        let first = match next(inbox, forced) {
+        let first = match next(inbox, writer.waits()) {
             Ok(batch) => Some(batch),
             Err(mpsc::RecvTimeoutError::Timeout) => None,
             Err(mpsc::RecvTimeoutError::Disconnected) => break,
@@ -187,42 +194,101 @@ fn run(
         let is_quiet = first.is_none();
         let batches: Vec<Batch> =
             first.into_iter().chain(inbox.try_iter().take(GROUP - 1)).collect();
-        let upto = batches.iter().map(|batch| batch.upto).max().unwrap_or_default();
-        forced = is_quiet || batches.iter().any(|batch| batch.urgent);
-        // After a failure nothing more is confirmed: a later success would confirm what was lost.
-        if broken.is_none() {
-            broken = commit(database, &batches, forced).err().map(|error| error.to_string());
-        }
-        let outcome = broken.clone().map_or(Stored::Upto(upto), Stored::Failed);
+        upto = batches.iter().map(|batch| batch.upto).fold(upto, u64::max);
+        let urgent = is_quiet || batches.iter().any(|batch| batch.urgent);
+        let outcome = match writer.commit(batches, urgent) {
+            Ok(()) => Stored::Upto(upto),
+            // Whoever waits was told already.
+            Err(_) if is_quiet => continue,
+            Err(error) => Stored::Failed(error.to_string()),
+        };
         if stored.send(outcome).is_err() {
             tracing::trace!("nobody waits for the store any more");
         }
     }
     // What was only heard and not yet forced to disk goes there at the end.
-    if let Err(error) = commit(database, &[], true) {
+    if let Err(error) = writer.commit(Vec::new(), true) {
         tracing::warn!(%error, "the last heard records are not on disk");
     }
 }
 
-/// The next batch. With something not forced to disk it is waited for a moment only.
-fn next(inbox: &mpsc::Receiver<Batch>, forced: bool) -> Result<Batch, mpsc::RecvTimeoutError> {
-    if forced {
-        inbox.recv().map_err(|_| mpsc::RecvTimeoutError::Disconnected)
-    } else {
-        inbox.recv_timeout(QUIET)
+/// The next batch. With something that is not on disk it is waited for a moment only.
+fn next(
+    inbox: &mpsc::Receiver<Batch>,
+    wait: Option<Duration>,
+) -> Result<Batch, mpsc::RecvTimeoutError> {
+    match wait {
+        None => inbox.recv().map_err(|_| mpsc::RecvTimeoutError::Disconnected),
+        Some(wait) => inbox.recv_timeout(wait),
     }
 }
 
-fn commit(database: &Database, batches: &[Batch], urgent: bool) -> Result<(), redb::Error> {
+/// Writes to the database, and to another one if that failed: a database that failed once takes nothing more.
+struct Writer<M> {
+    make: M,
+    database: Option<Database>,
+    /// What is not surely on disk, the last value of each key.
+    unforced: BTreeMap<(Table, Vec<u8>), Option<Vec<u8>>>,
+}
+
+impl<M: Fn() -> Result<Database, DatabaseError>> Writer<M> {
+    fn new(make: M, database: Database) -> Self {
+        Self { make, database: Some(database), unforced: BTreeMap::new() }
+    }
+
+    /// How long a batch may be waited for before what is not on disk is to be forced there.
+    fn waits(&self) -> Option<Duration> {
+        match &self.database {
+            None => Some(RETRY),
+            Some(_) => (!self.unforced.is_empty()).then_some(QUIET),
+        }
+    }
+
+    /// Writes batches, after a failure with all that was not on disk before it.
+    fn commit(&mut self, batches: Vec<Batch>, urgent: bool) -> Result<(), redb::Error> {
+        let writes: Vec<Write> = batches.into_iter().flat_map(|batch| batch.writes).collect();
+        for Write { table, key, value } in &writes {
+            self.unforced.insert((*table, key.clone()), value.clone());
+        }
+        let done = match &self.database {
+            Some(database) => {
+                let entries = writes.iter().map(|write| (write.table, &write.key, &write.value));
+                commit(database, entries, urgent)
+            }
+            None => self.begin_again(),
+        };
+        match &done {
+            Ok(()) if urgent => self.unforced.clear(),
+            Ok(()) => {}
+            Err(_) => self.database = None,
+        }
+        done
+    }
+
+    fn begin_again(&mut self) -> Result<(), redb::Error> {
+        let database = (self.make)()?;
+        let entries = self.unforced.iter().map(|((table, key), value)| (*table, key, value));
+        commit(&database, entries, true)?;
+        tracing::info!("the data directory can be written to again");
+        self.unforced.clear();
+        self.database = Some(database);
+        Ok(())
+    }
+}
+
+fn commit<'a>(
+    database: &Database,
+    writes: impl Iterator<Item = (Table, &'a Vec<u8>, &'a Option<Vec<u8>>)> + Clone,
+    urgent: bool,
+) -> Result<(), redb::Error> {
     let mut transaction = database.begin_write()?;
     transaction.set_durability(if urgent { Durability::Immediate } else { Durability::None })?;
     for table in TABLES {
         let mut open = transaction.open_table(definition(table))?;
-        let writes = batches.iter().flat_map(|batch| &batch.writes);
-        for write in writes.filter(|write| write.table == table) {
-            match &write.value {
-                Some(value) => open.insert(write.key.as_slice(), value.as_slice())?,
-                None => open.remove(write.key.as_slice())?,
+        for (_, key, value) in writes.clone().filter(|(of, ..)| *of == table) {
+            match value {
+                Some(value) => open.insert(key.as_slice(), value.as_slice())?,
+                None => open.remove(key.as_slice())?,
             };
         }
     }

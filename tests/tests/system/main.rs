@@ -13,6 +13,7 @@ mod cut_off;
 mod facts;
 mod facts_of_others;
 mod fleet;
+mod full_disk;
 mod idle;
 mod keys;
 mod languages;
