@@ -1,5 +1,6 @@
 mod forget;
 mod items;
+mod keys;
 mod scenarios;
 
 use super::*;
