@@ -60,6 +60,27 @@ impl KeyId {
     }
 }
 
+impl FromStr for KeyId {
+    type Err = KeyIdError;
+
+    /// Reads an id as it is shown: eight hexadecimal digits.
+    fn from_str(text: &str) -> Result<Self, KeyIdError> {
+        let digits = text.len() == 8 && text.bytes().all(|byte| byte.is_ascii_hexdigit());
+        let number = digits.then(|| u32::from_str_radix(text, 16).ok()).flatten();
+        match number {
+            None | Some(0) => Err(KeyIdError),
+            Some(number) => Ok(Self(number.to_be_bytes())),
+        }
+    }
+}
+
+/// A text is not the fingerprint of a key. The text is the user's.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error(
+    "not the fingerprint of a key: expected eight hexadecimal digits, as `key list` shows them"
+)]
+pub struct KeyIdError;
+
 impl fmt::Display for KeyId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{:08x}", u32::from_be_bytes(self.0))
@@ -190,23 +211,28 @@ pub enum KeyChange {
 }
 
 /// The keys a node holds: the first one seals, all of them open.
+///
+/// A key that was removed opens nothing any more, but is kept for a while: who comes back with it is handed
+/// the others over a stream, and nothing else.
 #[derive(Clone)]
 pub struct Keyring {
-    // INVARIANT: fingerprints are unique. Empty only in plaintext.
+    // INVARIANT: fingerprints are unique, over both lists. Empty only in plaintext.
     keys: Vec<(KeyId, Key)>,
+    /// With the time of their removal, in Unix milliseconds.
+    retired: Vec<(KeyId, Key, u64)>,
 }
 
 impl Keyring {
     /// A keyring of one key.
     #[must_use]
     pub fn new(key: Key) -> Self {
-        Self { keys: vec![(key.id(), key)] }
+        Self { keys: vec![(key.id(), key)], retired: Vec::new() }
     }
 
     /// No encryption at all, for tests and simulation: anybody can read, and pose as a member.
     #[must_use]
     pub const fn plaintext() -> Self {
-        Self { keys: Vec::new() }
+        Self { keys: Vec::new(), retired: Vec::new() }
     }
 
     /// Reads keys, one per line; the first one seals. Empty lines and what follows a `#` are
@@ -215,7 +241,7 @@ impl Keyring {
     /// # Errors
     /// [`KeyringError`] names the line, never its content.
     pub fn from_text(text: &str) -> Result<Self, KeyringError> {
-        let mut ring = Self { keys: Vec::new() };
+        let mut ring = Self::plaintext();
         for (line, content) in (1..).zip(text.lines()) {
             let content = content.split('#').next().unwrap_or_default().trim();
             if content.is_empty() {
@@ -274,7 +300,10 @@ impl Keyring {
         match self.find(key.id()) {
             Some(known) if known.bytes() == key.bytes() => Ok(KeyChange::Already),
             Some(_) => Err(KeyringError::Repeated(key.id())),
-            None => self.push(key).map(|()| KeyChange::Done),
+            None => {
+                self.retired.retain(|(id, ..)| *id != key.id());
+                self.push(key).map(|()| KeyChange::Done)
+            }
         }
     }
 
@@ -303,6 +332,56 @@ impl Keyring {
         }
     }
 
+    /// Removes a key that does not seal, and keeps it for who comes back with it.
+    pub(crate) fn retire(&mut self, id: KeyId, removed_ms: u64) -> KeyChange {
+        let Some(key) = self.find(id).cloned() else { return KeyChange::Unknown };
+        let change = self.remove(id);
+        if change == KeyChange::Done {
+            self.retired.push((id, key, removed_ms));
+            if self.retired.len() > limits::KEYS {
+                self.retired.remove(0);
+            }
+        }
+        change
+    }
+
+    /// Takes a removed key back, should it be kept.
+    pub(crate) fn restore(&mut self, id: KeyId) -> KeyChange {
+        let Some(at) = self.retired.iter().position(|(known, ..)| *known == id) else {
+            return KeyChange::Unknown;
+        };
+        if self.keys.len() >= limits::KEYS {
+            return KeyChange::Unknown;
+        }
+        let (id, key, _) = self.retired.remove(at);
+        self.keys.push((id, key));
+        KeyChange::Done
+    }
+
+    /// Drops keys that were removed before this time. Were there any?
+    pub(crate) fn forget_retired(&mut self, before_ms: u64) -> bool {
+        let held = self.retired.len();
+        self.retired.retain(|(.., removed_ms)| *removed_ms >= before_ms);
+        self.retired.len() != held
+    }
+
+    /// The keys that were removed, and when.
+    pub(crate) fn retired(&self) -> impl Iterator<Item = (KeyId, &Key, u64)> {
+        self.retired.iter().map(|(id, key, removed_ms)| (*id, key, *removed_ms))
+    }
+
+    /// The key that a stream may be opened under: one that opens, or one that was removed and still fetches
+    /// the others.
+    pub(crate) fn admits(&self, id: KeyId) -> Option<&Key> {
+        let retired = || self.retired.iter().find(|(known, ..)| *known == id);
+        self.find(id).or_else(|| retired().map(|(_, key, _)| key))
+    }
+
+    /// May a stream be opened under this key?
+    pub(crate) fn may_open(&self, id: KeyId) -> bool {
+        self.opens(id) || self.admits(id).is_some()
+    }
+
     fn push(&mut self, key: Key) -> Result<(), KeyringError> {
         if self.keys.len() >= limits::KEYS {
             return Err(KeyringError::TooMany(limits::KEYS));
@@ -320,6 +399,64 @@ impl fmt::Debug for Keyring {
         }
         f.write_str("Keyring")?;
         f.debug_list().entries(self.ids()).finish()
+    }
+}
+
+/// A key as it travels and is stored: on streams between members and in the data directory alone.
+#[derive(Clone)]
+pub(crate) struct KeyBytes(pub(crate) Key);
+
+impl Serialize for KeyBytes {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        self.0.bytes().serialize(serializer)
+    }
+}
+
+impl<'de> Deserialize<'de> for KeyBytes {
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        <[u8; KEY_BYTES]>::deserialize(deserializer).map(|bytes| Self(Key::from_bytes(bytes)))
+    }
+}
+
+impl PartialEq for KeyBytes {
+    fn eq(&self, other: &Self) -> bool {
+        self.0.bytes() == other.0.bytes()
+    }
+}
+
+impl fmt::Debug for KeyBytes {
+    /// The fingerprint.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Debug::fmt(&self.0, f)
+    }
+}
+
+/// A keyring as it is stored.
+#[derive(Serialize, Deserialize)]
+pub(crate) struct StoredKeyring {
+    keys: Vec<KeyBytes>,
+    retired: Vec<(KeyBytes, u64)>,
+}
+
+impl StoredKeyring {
+    pub(crate) fn new(ring: &Keyring) -> Self {
+        let keys = ring.keys.iter().map(|(_, key)| KeyBytes(key.clone()));
+        let retired = ring.retired().map(|(_, key, removed)| (KeyBytes(key.clone()), removed));
+        Self { keys: keys.collect(), retired: retired.collect() }
+    }
+
+    /// The keyring; what does not fit one is left out.
+    pub(crate) fn into_ring(self) -> Keyring {
+        let mut ring = Keyring::plaintext();
+        for KeyBytes(key) in self.keys {
+            let _ = ring.install(key);
+        }
+        for (KeyBytes(key), removed_ms) in self.retired.into_iter().take(limits::KEYS) {
+            if ring.admits(key.id()).is_none() {
+                ring.retired.push((key.id(), key, removed_ms));
+            }
+        }
+        ring
     }
 }
 

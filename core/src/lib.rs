@@ -19,12 +19,13 @@ mod swim;
 mod wire;
 
 pub use engine::{
-    Acting, Caller, CommandError, DialError, Event, EventKind, Item, Member, MemberState, Offer,
-    OfferQuery, OfferedPlugin, PatternError, PluginPattern, PolicyCreated, PolicyInfo, PutOptions,
-    ServeOptions, ServicePattern, Target, Tribe, TribeMember, View, Written,
+    Acting, Caller, CommandError, DialError, Event, EventKind, Item, KeyInfo, KeyMember, KeyStatus,
+    Member, MemberState, Offer, OfferQuery, OfferedPlugin, PatternError, PluginPattern,
+    PolicyCreated, PolicyInfo, PutOptions, Rotation, ServeOptions, ServicePattern, Target, Tribe,
+    TribeMember, View, Written,
 };
 pub use fact::{Boolean, Fact, FactError, Facts, Source, Spelling, Value};
-pub use keyring::{Key, KeyChange, KeyError, KeyId, Keyring, KeyringError};
+pub use keyring::{Key, KeyChange, KeyError, KeyId, KeyIdError, Keyring, KeyringError};
 #[cfg(feature = "runtime")]
 pub use keyring::{KeyFileError, generate_key, read_key_file};
 pub use membership::Reason;
@@ -41,7 +42,7 @@ pub use policy::{
 pub use runtime::{
     BlobError, Blobs, Config, Events, Incoming, Node, Service, ServiceStream, StartError,
 };
-pub use state::Placement;
+pub use state::{KeyPhase, Placement};
 
 /// The README's Rust code compiles.
 #[cfg(all(doctest, feature = "runtime"))]

@@ -163,6 +163,10 @@ pub const SAVED_MEMBERS: usize = 64;
 
 /// Most keys of a keyring.
 pub const KEYS: usize = 16;
+/// A key that was removed is good for fetching the others for so long: who was absent comes back.
+pub const KEY_GRACE: Duration = Duration::from_secs(7 * 24 * 3600);
+/// Keys of which it is remembered that they were removed; those removed longest ago are forgotten.
+pub const KEYS_REMOVED: usize = 64;
 /// Largest key file, in bytes.
 pub const KEY_FILE_BYTES: u64 = 16 * 1024;
 /// Peers asked for their datagram session at a time.

@@ -4,11 +4,11 @@ use std::collections::BTreeSet;
 
 use bytes::Bytes;
 
-use super::{ServeOptions, Target};
+use super::{KeyStatus, ServeOptions, Target};
 use crate::{
-    BlobId, FactError, FactName, Facts, ItemKind, ItemName, NameError, NodeId, NodeName,
-    NodeStatus, ParsePolicyError, Placement, PolicyName, PolicyWarning, ServiceName, TribeName,
-    Value, state::Version,
+    BlobId, FactError, FactName, Facts, ItemKind, ItemName, Key as SealingKey, KeyId, KeyringError,
+    NameError, NodeId, NodeName, NodeStatus, ParsePolicyError, Placement, PolicyName,
+    PolicyWarning, ServiceName, TribeName, Value, state::Version,
 };
 
 /// What someone on this node wants of the cluster.
@@ -137,6 +137,24 @@ pub enum Command {
         /// The node.
         node: NodeName,
     },
+    /// Have all members hold a key: it opens what is sealed with it.
+    InstallKey(SealingKey),
+    /// Have all members seal with a key that is installed.
+    UseKey {
+        /// Its fingerprint.
+        key: KeyId,
+        /// Even if there are members that do not hold it yet.
+        force: bool,
+    },
+    /// Have no member open what is sealed with a key.
+    RemoveKey {
+        /// Its fingerprint.
+        key: KeyId,
+        /// Even if there are members that do not hold the one that seals yet.
+        force: bool,
+    },
+    /// Say how far all keys are, and ask the members what they hold: a moment later the answer may be better.
+    Keys,
     /// Say good-bye and stop.
     Leave,
 }
@@ -160,6 +178,8 @@ pub enum Reply {
     PolicyCreated(PolicyCreated),
     /// Live members that did not say in time that they hold the record.
     Missing(Vec<NodeName>),
+    /// How far the keys are.
+    Keys(KeyStatus),
     /// Done.
     Done,
 }
@@ -296,6 +316,32 @@ pub enum CommandError {
     /// Two live nodes claim this node's name, and the other one keeps it.
     #[error("the name of this node is held by live node {0}, rename one of the two")]
     NameTaken(NodeId),
+    /// The user changes keys of a cluster that has none.
+    #[error("this cluster is not encrypted, so it has no keys")]
+    Plaintext,
+    /// The user names a key that does not exist.
+    #[error("there is no key `{0}`, `key list` shows the keys there are")]
+    UnknownKey(KeyId),
+    /// The user names a key that was removed.
+    #[error("key `{0}` was removed, install another one")]
+    KeyRemoved(KeyId),
+    /// The user's key seals.
+    #[error("key `{0}` seals, use another one before it is removed")]
+    KeySeals(KeyId),
+    /// This node has heard of the key and not got it yet.
+    #[error("this node does not hold key `{0}` yet, try again in a moment")]
+    KeyNotHeld(KeyId),
+    /// There are members that are not known to hold the key that is to seal.
+    #[error("not known to hold key `{key}`: {}; wait for them, or force it", names(.nodes))]
+    KeyLacking {
+        /// The key.
+        key: KeyId,
+        /// Members without it.
+        nodes: Vec<NodeName>,
+    },
+    /// The keyring does not take the user's key.
+    #[error(transparent)]
+    Keyring(#[from] KeyringError),
     /// The store failed; the write may be lost at the next start.
     #[error("cannot write to the data directory: {0}")]
     Storage(String),
@@ -311,6 +357,17 @@ fn place(tribe: &Option<TribeName>) -> String {
     tribe
         .as_ref()
         .map_or_else(|| "on this node alone".to_owned(), |tribe| format!("in tribe `{tribe}`"))
+}
+
+/// Some names, and how many more there are.
+pub(crate) fn names(nodes: &[NodeName]) -> String {
+    const SHOWN: usize = 10;
+    let shown: Vec<String> = nodes.iter().take(SHOWN).map(|node| format!("`{node}`")).collect();
+    let more = match nodes.len().saturating_sub(SHOWN) {
+        0 => String::new(),
+        more => format!(" and {more} more"),
+    };
+    format!("{}{more}", shown.join(", "))
 }
 
 fn suggest(near: &Option<String>) -> String {

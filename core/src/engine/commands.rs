@@ -83,6 +83,10 @@ impl Engine {
                 self.wait_for(ticket, written.version, Duration::from_millis(timeout_ms), now);
                 Ok(())
             }
+            Command::InstallKey(key) => self.install_key(ticket, key, now),
+            Command::UseKey { key, force } => self.use_key(ticket, key, force, now),
+            Command::RemoveKey { key, force } => self.remove_key(ticket, key, force, now),
+            Command::Keys => self.report_keys(ticket, now),
             Command::Forget { node } => self.forget_nodes(ticket, node, now),
             Command::Leave => {
                 self.leave(ticket, now);
@@ -289,7 +293,7 @@ impl Engine {
         }
     }
 
-    fn reply_written(&mut self, ticket: Ticket, version: Version) {
+    pub(super) fn reply_written(&mut self, ticket: Ticket, version: Version) {
         let reply = Reply::Written(Written { version: version.clone() });
         self.persist(Pending {
             versions: vec![version],
@@ -344,6 +348,7 @@ impl Command {
             | Self::SetBlobs(_)
             | Self::SetStatus(_)
             | Self::Wait { .. }
+            | Self::Keys
             | Self::Leave => false,
             Self::CreateTribe { .. }
             | Self::DeleteTribe { .. }
@@ -352,6 +357,9 @@ impl Command {
             | Self::DeletePolicy { .. }
             | Self::EnablePolicy { .. }
             | Self::Forget { .. }
+            | Self::InstallKey(_)
+            | Self::UseKey { .. }
+            | Self::RemoveKey { .. }
             | Self::SetFacts { .. } => true,
         }
     }

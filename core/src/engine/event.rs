@@ -59,6 +59,13 @@ pub enum EventKind {
     Conflict,
     /// Two live nodes claim one name. Subject: the name. Body: `ids`, `keeps`.
     NameConflict,
+    /// A key opens from now on what is sealed with it. Subject: its fingerprint. Body: `by`: the node where it
+    /// was said. So for the two that follow.
+    KeyInstalled,
+    /// A key seals from now on.
+    KeyUsed,
+    /// A key opens nothing any more.
+    KeyRemoved,
     /// The first full digest sync since start is done. Subject: this node.
     Synced,
     /// This reader was too slow. Subject: empty. Body: `count` of events it missed. Read the view again.
@@ -86,6 +93,9 @@ impl EventKind {
             Self::TribeExited => "tribe-exited",
             Self::Conflict => "conflict",
             Self::NameConflict => "name-conflict",
+            Self::KeyInstalled => "key-installed",
+            Self::KeyUsed => "key-used",
+            Self::KeyRemoved => "key-removed",
             Self::Synced => "synced",
             Self::Missed => "missed",
         }

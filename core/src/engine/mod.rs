@@ -16,6 +16,7 @@ mod event;
 mod forget;
 mod horizon;
 mod items;
+mod keys;
 mod leave;
 #[cfg(feature = "sim")]
 mod observe;
@@ -26,6 +27,7 @@ mod peers;
 mod persist;
 mod ping;
 mod quiet;
+mod rotation;
 mod services;
 mod spread;
 mod sync;
@@ -57,6 +59,7 @@ pub(crate) use persist::EPOCH_KEY;
 #[cfg(feature = "runtime")]
 pub(crate) use persist::MEMBERS_KEY;
 pub(crate) use quiet::Quiet;
+pub use rotation::{KeyInfo, KeyMember, KeyStatus, Rotation};
 pub use services::{Caller, Detached, DialError, ServeOptions, Target};
 pub use view::{Acting, Item, Member, MemberState, PolicyInfo, Tribe, TribeMember, View};
 
@@ -125,6 +128,7 @@ pub struct Engine {
     seed_tries: u32,
     synced: bool,
     own: own::Own,
+    keys: keys::Keys,
     local_items: items::LocalItems,
     acting: BTreeMap<TribeName, Option<Duration>>,
     streams: sync::Streams,
@@ -165,6 +169,7 @@ impl Engine {
         let sealer = Sealer::new(config.keyring.clone(), config.cluster.clone(), rng.random());
         let mut engine = Self {
             own: own::Own::new(&config),
+            keys: keys::Keys::new(&config.keyring),
             config,
             rng,
             sealer,
@@ -236,8 +241,10 @@ impl Engine {
     /// Takes what happened to a stream.
     pub fn handle_stream(&mut self, event: StreamEvent, now: Now) {
         match event {
-            StreamEvent::Accepted(stream, from) => self.accept_stream(stream, from, now),
-            StreamEvent::Opened(stream) => self.open_stream(stream, now),
+            StreamEvent::Accepted(stream, from, key) => {
+                self.accept_stream(stream, from, key, now);
+            }
+            StreamEvent::Opened(stream, key) => self.open_stream(stream, key, now),
             StreamEvent::Message(stream, bytes) => self.handle_message(stream, &bytes, now),
             StreamEvent::Closed(stream, reason) => self.close_stream(stream, &reason, now),
             StreamEvent::Reached(stream) => self.ping_reached(stream),
@@ -260,6 +267,9 @@ impl Engine {
         }
         for (stream, answer) in done.answers {
             self.put_answer(stream, answer);
+        }
+        if let Some(keys) = done.keys {
+            self.keys_persisted(keys, now);
         }
         for version in done.versions {
             self.spread(&version, now);
@@ -362,6 +372,8 @@ impl Engine {
             Datagram::Vouch(suspect, incarnation) => {
                 self.ping(suspect, incarnation, Some(from), now);
             }
+            Datagram::AskKeys => self.answer_ask_keys(from, now),
+            Datagram::HeldKeys(keys) => self.take_held_keys(from, keys),
             Datagram::Vouched(suspect, finding) => {
                 self.swim.reported(suspect, from, finding, now.mono);
                 self.drain_swim(now);
@@ -427,6 +439,7 @@ impl Engine {
             }
             What::Node(id) => self.follow_node(id, now),
             What::Offers(id) => self.tell_offers(id),
+            What::Keys(id) => self.keys.forget_told(id),
             What::Status | What::Owned | What::Gone(_) => {}
         }
     }
@@ -448,6 +461,9 @@ impl Engine {
         };
         if let Some((id, epoch)) = key.as_forgotten() {
             self.follow_forgotten(id, epoch, now);
+        }
+        if let Some(id) = key.as_key_phase() {
+            self.follow_key(id, now);
         }
         self.tell_shared(key);
         for tribe in tribes {
@@ -487,6 +503,8 @@ impl Engine {
             Timer::Session => self.renew_session(now),
             Timer::Pings => self.expire_pings(now),
             Timer::Watch => self.watch_next(now),
+            Timer::Keys => self.fetch_keys(now),
+            Timer::TellKeys => self.publish_keys(now),
         }
     }
 
@@ -572,7 +590,12 @@ impl Engine {
                     }
                 }
                 What::Gone(gone) => self.store_gone(gone),
-                What::Node(_) | What::Facts(..) | What::Offers(_) | What::Status | What::Owned => {}
+                What::Node(_)
+                | What::Facts(..)
+                | What::Offers(_)
+                | What::Status
+                | What::Keys(_)
+                | What::Owned => {}
             }
         }
     }

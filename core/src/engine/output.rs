@@ -3,7 +3,7 @@
 use std::{net::SocketAddr, time::Duration};
 
 use super::{Caller, CommandError, Detached, DialError, Event, Reply};
-use crate::ServiceName;
+use crate::{KeyId, Keyring, ServiceName};
 
 /// The time of one turn: timers go by the monotonic clock, stamps by the wall clock.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -25,10 +25,10 @@ pub struct Ticket(pub u64);
 /// What happened to a stream.
 #[derive(Debug, Clone)]
 pub enum StreamEvent {
-    /// A peer opened one and proved that it has the key. Its id has the highest bit set.
-    Accepted(StreamId, SocketAddr),
-    /// One that the engine dialled stands.
-    Opened(StreamId),
+    /// A peer opened one and proved that it has this key. Its id has the highest bit set.
+    Accepted(StreamId, SocketAddr, KeyId),
+    /// One that the engine dialled stands, under this key.
+    Opened(StreamId, KeyId),
     /// A whole message came.
     Message(StreamId, Vec<u8>),
     /// It is over, or could not be opened.
@@ -93,6 +93,8 @@ pub enum Output {
         stream: StreamId,
         /// Where to.
         to: SocketAddr,
+        /// The key to open it with; should the peer know another one of ours, that.
+        key: KeyId,
         /// Randomness for the handshake.
         seed: [u8; 32],
         /// It may be detached: after each of its messages wait for what the engine says to it, for what
@@ -143,6 +145,8 @@ pub enum Output {
         /// What to write, in this order.
         writes: Vec<Write>,
     },
+    /// Open streams with these keys from now on, and end those of users whose key opens nothing any more.
+    Keys(Keyring),
     /// Answer a command.
     Reply(Ticket, Result<Reply, CommandError>),
     /// Tell those who listen.

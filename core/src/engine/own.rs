@@ -10,7 +10,7 @@ use crate::{
     FactError, FactName, Facts, LEVEL, NodeId, NodeStatus, Offers, Placement, Source, TribeName,
     Value, codec, limits,
     membership::Moved,
-    state::{Body, Form, Kind, NodeBody, Owned, Record, Version},
+    state::{Body, Form, KeysBody, Kind, NodeBody, Owned, Record, Version},
 };
 
 /// What this node says of itself.
@@ -25,6 +25,8 @@ pub(super) struct Own {
     /// Our offers are a record of this epoch.
     offered: bool,
     status: Option<NodeStatus>,
+    /// Our keys are a record of this epoch.
+    keyed: bool,
     /// When our status was last written.
     status_at: Option<Duration>,
     /// It said good-bye.
@@ -56,6 +58,7 @@ impl Own {
             offers: Offers::default(),
             offered: false,
             status: None,
+            keyed: false,
             status_at: None,
             left: false,
             yielded: false,
@@ -68,7 +71,9 @@ impl Own {
     fn begin_epoch(&mut self) {
         let offers = self.offered.then_some(Kind::OFFERS);
         let status = self.status_at.map(|_| Kind::STATUS);
-        self.kinds = [Kind::NODE, Kind::FACTS].into_iter().chain(offers).chain(status).collect();
+        let keys = self.keyed.then_some(Kind::KEYS);
+        let others = offers.into_iter().chain(status).chain(keys);
+        self.kinds = [Kind::NODE, Kind::FACTS].into_iter().chain(others).collect();
     }
 
     pub(super) fn epoch(&self) -> u64 {
@@ -196,6 +201,9 @@ impl Engine {
         if self.own.status_at.is_some() {
             self.publish_status(now);
         }
+        if self.own.keyed {
+            self.publish_keys(now);
+        }
     }
 
     /// Services or blobs came or went.
@@ -237,6 +245,14 @@ impl Engine {
         let Some(version) = self.write_own(Kind::STATUS, status.to_body(), now) else { return };
         self.own.status_at = Some(now.mono);
         self.persist_own(Some(version));
+    }
+
+    /// In a large cluster the digest sync carries it: all nodes get a key at one time.
+    pub(super) fn publish_own_keys(&mut self, keys: &KeysBody, now: Now) {
+        self.own.keyed = true;
+        if let Some(version) = self.write_own(Kind::KEYS, keys.to_body(), now) {
+            self.persist_own(Some(version));
+        }
     }
 
     /// Host facts were collected again.

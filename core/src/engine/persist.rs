@@ -4,10 +4,10 @@ use std::{collections::BTreeMap, time::Duration};
 
 use super::{
     Engine, Now, Output, Reply, Saved, StreamId, Table, Ticket, Write, horizon::SPAN_KEY,
-    own::is_own, timer::Timer,
+    keys::KEYRING_KEY, own::is_own, timer::Timer,
 };
 use crate::{
-    Facts, NodeId, codec, limits,
+    Facts, KeyId, NodeId, codec, limits,
     state::{Key, Kind, Record, Version},
 };
 
@@ -28,6 +28,8 @@ pub(super) struct Pending {
     pub(super) versions: Vec<Version>,
     /// What a peer asked for over a stream, and what came of it.
     pub(super) answers: Vec<(StreamId, Result<Version, String>)>,
+    /// The keys that are then on disk.
+    pub(super) keys: Option<Vec<KeyId>>,
 }
 
 /// How long what was heard waits for more.
@@ -47,6 +49,7 @@ impl Store {
             all.replies.extend(one.replies);
             all.versions.extend(one.versions);
             all.answers.extend(one.answers);
+            all.keys = one.keys.or(all.keys);
             all
         })
     }
@@ -151,6 +154,7 @@ impl Engine {
     /// Takes what was saved at the last run. What cannot be read is left out, and said.
     pub(super) fn load(&mut self, saved: Saved, now: Now) {
         let mut unread = 0_usize;
+        let mut keyring = None;
         let mut old = Vec::new();
         for (table, key, value) in saved.entries {
             match table {
@@ -176,6 +180,10 @@ impl Engine {
                     Ok(members) => self.saved_members = members,
                     Err(_) => unread += 1,
                 },
+                Table::Local if key == KEYRING_KEY => match codec::decode(&value) {
+                    Ok(stored) => keyring = Some(stored),
+                    Err(_) => unread += 1,
+                },
                 Table::Local => {
                     if let Some(Err(_)) = self.local_items.load(&key, &value) {
                         unread += 1;
@@ -187,6 +195,7 @@ impl Engine {
             tracing::warn!(unread, "some saved records cannot be read and are left out");
         }
         self.store.waiting.clear();
+        self.load_keys(keyring, now);
         for version in &old {
             self.store_gone(version);
         }

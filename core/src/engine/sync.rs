@@ -29,7 +29,7 @@ use super::{
     wait::Asked,
 };
 use crate::{
-    NodeId, ServiceName, codec, limits,
+    KeyId, NodeId, ServiceName, codec, limits,
     state::{Buckets, Key, Kind, OwnedEntry, OwnedKey, Owner, Record, SharedEntry, Version},
     wire::{
         frame::{Ask, Datagram, Entries, Frame, Hello, Refuse, SyncRoots},
@@ -64,6 +64,8 @@ pub(super) struct Streams {
 struct Stream {
     peer: SocketAddr,
     role: Role,
+    /// It was opened with this key; `None` until it is.
+    key: Option<KeyId>,
     hello: Option<Hello>,
     last_moved: Duration,
     /// It was dialled, and what the peer wants is the engine's work.
@@ -87,6 +89,8 @@ enum Role {
     Ask(NodeId, Ask),
     /// We dialled to hear whether it is there.
     Ping,
+    /// We dialled to be told these keys.
+    Keys(Vec<KeyId>),
     /// We dialled to have this node's service speak with a user of ours.
     Dial(NodeId, ServiceName),
     /// We were dialled.
@@ -98,6 +102,7 @@ impl Stream {
         Self {
             peer,
             role,
+            key: None,
             hello: None,
             last_moved: now.mono,
             working: false,
@@ -199,6 +204,15 @@ impl Engine {
         self.asks.insert(stream, asked);
     }
 
+    /// Asks for keys, unless that is under way or too many streams are open for now.
+    pub(super) fn dial_keys(&mut self, to: SocketAddr, keys: Vec<KeyId>, now: Now) {
+        let asks = |stream: &Stream| matches!(stream.role, Role::Keys(_));
+        let may = self.streams.dialled() < limits::STREAMS_DIALLED;
+        if may && !self.streams.open.values().any(asks) {
+            self.dial(to, Role::Keys(keys), now);
+        }
+    }
+
     pub(super) fn dial_ping(&mut self, of: Identity, now: Now) -> StreamId {
         self.dial(of.address, Role::Ping, now)
     }
@@ -219,8 +233,8 @@ impl Engine {
         let detachable = matches!(role, Role::Dial(..));
         self.streams.open.insert(id, Stream::new(to, role, now));
         self.timers.set_by(Timer::Idle, now.mono + IDLE_PERIOD);
-        let seed = self.rng.random();
-        self.outputs.push_back(Output::Dial { stream: id, to, seed, detachable });
+        let (seed, key) = (self.rng.random(), self.sealer.key_toward(&to));
+        self.outputs.push_back(Output::Dial { stream: id, to, key, seed, detachable });
         id
     }
 
@@ -229,11 +243,12 @@ impl Engine {
         StreamId(self.streams.made)
     }
 
-    pub(super) fn accept_stream(&mut self, id: StreamId, from: SocketAddr, now: Now) {
+    pub(super) fn accept_stream(&mut self, id: StreamId, from: SocketAddr, key: KeyId, now: Now) {
         if self.streams.served(false) >= limits::STREAMS_UNASKED {
             return self.refuse_busy(id);
         }
-        self.streams.open.insert(id, Stream::new(from, Role::Served, now));
+        let stream = Stream { key: Some(key), ..Stream::new(from, Role::Served, now) };
+        self.streams.open.insert(id, stream);
         self.timers.set_by(Timer::Idle, now.mono + IDLE_PERIOD);
     }
 
@@ -249,14 +264,20 @@ impl Engine {
         self.streams.open.remove(&id);
     }
 
-    pub(super) fn open_stream(&mut self, id: StreamId, now: Now) {
+    pub(super) fn open_stream(&mut self, id: StreamId, key: KeyId, now: Now) {
         let Some(stream) = self.streams.open.get_mut(&id) else { return };
         stream.last_moved = now.mono;
+        stream.key = Some(key);
         let role = stream.role.clone();
         self.put(id, &Frame::Hello(self.hello(now)));
+        if !self.keyring().opens(key) {
+            // The peer knows only a key that was removed. It closes once it has taken the others.
+            return self.put(id, &self.tell_all_keys());
+        }
         match role {
             Role::Sync => self.put_roots(id),
             Role::Pull(versions) => self.put(id, &Frame::Pull(versions)),
+            Role::Keys(keys) => self.put(id, &Frame::WantKeys(keys)),
             Role::Ping => {
                 if let Some(question) = self.ping_opened(id) {
                     self.put(id, &question);
@@ -285,6 +306,9 @@ impl Engine {
             return self.end_stream(id, "not understood", now);
         };
         let greeted = stream.hello.is_some();
+        if stream.key.is_some_and(|key| !self.keys.ring().opens(key)) {
+            return self.answer_removed_key(id, &frame, now);
+        }
         match frame {
             Frame::Hello(hello) if !greeted => self.greet(id, hello, now),
             Frame::Refuse(refuse) => self.refused(id, &refuse, now),
@@ -293,10 +317,48 @@ impl Engine {
         }
     }
 
+    /// Whoever holds only a key that was removed is told the others, and nothing it says counts.
+    fn answer_removed_key(&mut self, id: StreamId, frame: &Frame, now: Now) {
+        let Some(stream) = self.streams.open.get(&id) else { return };
+        let asked = matches!((&stream.role, frame), (Role::Served, Frame::Hello(_)));
+        if asked {
+            self.put(id, &Frame::Hello(self.hello(now)));
+            self.put(id, &self.tell_all_keys());
+        }
+    }
+
+    /// Streams of keys that open nothing any more are over.
+    pub(super) fn end_streams_of_removed_keys(&mut self, now: Now) {
+        let is_over = |stream: &Stream| stream.key.is_some_and(|key| !self.keyring().opens(key));
+        let over: Vec<StreamId> = self
+            .streams
+            .open
+            .iter()
+            .filter(|(_, stream)| is_over(stream))
+            .map(|(id, _)| *id)
+            .collect();
+        for id in over {
+            self.end_stream(id, "its key was removed", now);
+        }
+    }
+
+    /// Keys were taken from this stream.
+    pub(super) fn keys_taken(&mut self, id: StreamId, now: Now) {
+        let Some(stream) = self.streams.open.get(&id) else { return };
+        if !matches!(stream.role, Role::Keys(_)) {
+            // They were told because ours was removed.
+            self.end_stream(id, "told the keys", now);
+            self.call_again_soon(now);
+        }
+    }
+
     fn greet(&mut self, id: StreamId, hello: Hello, now: Now) {
         self.learn_session(hello.identity.address, hello.session, now);
         self.see_clock(hello.identity.id, hello.wall_ms, now);
         let Some(stream) = self.streams.open.get_mut(&id) else { return };
+        if let Some(key) = stream.key {
+            self.sealer.hear(hello.identity.address, key);
+        }
         stream.hello = Some(hello.clone());
         match stream.role.clone() {
             Role::Served => match self.objection(&hello) {
@@ -318,7 +380,7 @@ impl Engine {
                     self.end_stream(id, "the peer's epoch is behind", now);
                 }
             }
-            Role::Pull(_) | Role::Ping => {}
+            Role::Pull(_) | Role::Keys(_) | Role::Ping => {}
         }
     }
 
@@ -438,6 +500,12 @@ impl Engine {
                 self.ping_answered(id, peer, now);
                 self.end_stream(id, "done", now);
             }
+            Frame::WantKeys(keys) => {
+                let told = self.tell_keys(&keys);
+                self.put(id, &told);
+                self.put(id, &Frame::Done);
+            }
+            Frame::Keys(keys) => self.take_keys(id, keys, now),
             Frame::Dialled { load } => self.take_dialled(id, load, now),
             Frame::Hello(_) | Frame::Refuse(_) => self.end_stream(id, "greeted twice", now),
             Frame::Dial(_) => self.end_stream(id, "dialled too late", now),
@@ -640,7 +708,7 @@ impl Engine {
                 }
             }
             Role::Served => self.complete_sync(fresh, told, now),
-            Role::Pull(_) | Role::Ask(..) | Role::Dial(..) | Role::Ping => {}
+            Role::Pull(_) | Role::Keys(_) | Role::Ask(..) | Role::Dial(..) | Role::Ping => {}
         }
         self.end_stream(id, "done", now);
     }
@@ -675,7 +743,7 @@ impl Engine {
             Role::Ask(..) => self.ask_failed(id),
             Role::Ping => self.ping_closed(id, now),
             Role::Dial(..) => self.dial_ended(id, None, reason, now),
-            Role::Sync | Role::Served => {}
+            Role::Sync | Role::Keys(_) | Role::Served => {}
         }
     }
 

@@ -37,6 +37,10 @@ pub(super) enum Timer {
     Pings,
     /// Ask the member that we watch.
     Watch,
+    /// Ask a member for the keys that we lack.
+    Keys,
+    /// Write which keys we hold.
+    TellKeys,
 }
 
 /// When each timer is due.

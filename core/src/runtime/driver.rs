@@ -23,7 +23,7 @@ use super::{
     streams::{self, Detach, Session, StreamNews, StreamOrder},
 };
 use crate::{
-    Caller, CommandError, DialError, Event, ServeOptions, ServiceName, Target, View,
+    Caller, CommandError, DialError, Event, Keyring, ServeOptions, ServiceName, Target, View,
     engine::{
         Command, Detached, Engine, Now, Output, Quiet, Reply, Resolved, StreamEvent, StreamId,
         Ticket,
@@ -69,6 +69,7 @@ pub(super) struct Driver {
     /// Absent in a node that is alone.
     pub(super) udp: Option<UdpSocket>,
     pub(super) session: Session,
+    pub(super) keyring: watch::Sender<Keyring>,
     pub(super) news: mpsc::Receiver<StreamNews>,
     pub(super) requests: mpsc::Receiver<Request>,
     pub(super) seeds: Vec<String>,
@@ -182,7 +183,7 @@ impl Driver {
             StreamNews::Accepted(accepted) => {
                 self.desk.counts.accepted += 1;
                 self.desk.streams.insert(accepted.stream, accepted.orders);
-                let event = StreamEvent::Accepted(accepted.stream, accepted.from);
+                let event = StreamEvent::Accepted(accepted.stream, accepted.from, accepted.key);
                 self.engine.handle_stream(event, now);
             }
             StreamNews::Event(event) => {
@@ -270,9 +271,9 @@ impl Driver {
         while let Some(output) = self.engine.poll_output() {
             match output {
                 Output::Send { to, bytes } => self.send(to, &bytes),
-                Output::Dial { stream, to, seed, detachable } => {
+                Output::Dial { stream, to, key, seed, detachable } => {
                     let session = self.session.clone();
-                    let orders = streams::dial(stream, to, seed, detachable, session);
+                    let orders = streams::dial(stream, to, key, seed, detachable, session);
                     self.desk.streams.insert(stream, orders);
                 }
                 Output::Message { stream, bytes } => {
@@ -289,6 +290,9 @@ impl Driver {
                 Output::DialFailed(ticket, error) => self.dial_failed(ticket, error),
                 Output::Persist { upto, urgent, writes } => {
                     self.persist(Batch { upto, urgent, writes });
+                }
+                Output::Keys(keyring) => {
+                    self.keyring.send_replace(keyring);
                 }
                 Output::Reply(ticket, result) => replies.push((ticket, result)),
                 Output::Event(event) => events.push(event),

@@ -86,8 +86,9 @@ pub(super) async fn start(config: Config) -> Result<(Shared, Option<blob::Opened
     let (requests, inbox) = mpsc::channel(QUEUE);
     let (events, _) = broadcast::channel(limits::EVENTS);
     let (stopped_sender, stopped) = watch::channel(false);
+    let (keyring_sender, keyring) = watch::channel(engine.keyring().clone());
     let session = Session {
-        keyring: Arc::new(config.keyring.clone()),
+        keyring,
         cluster: config.cluster.clone(),
         news: news_sender,
         stopped: stopped.clone(),
@@ -101,6 +102,7 @@ pub(super) async fn start(config: Config) -> Result<(Shared, Option<blob::Opened
         clock,
         udp,
         session,
+        keyring: keyring_sender,
         news,
         requests: inbox,
         seeds,

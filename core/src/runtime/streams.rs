@@ -17,7 +17,7 @@ use super::{
     tunnel,
 };
 use crate::{
-    Caller, ClusterName, Keyring,
+    Caller, ClusterName, KeyId, Keyring,
     engine::{StreamEvent, StreamId},
     limits,
     wire::noise::{NoiseStream, StreamError},
@@ -44,6 +44,7 @@ pub(super) struct Detach {
 pub(super) struct Accepted {
     pub(super) stream: StreamId,
     pub(super) from: SocketAddr,
+    pub(super) key: KeyId,
     pub(super) orders: mpsc::UnboundedSender<StreamOrder>,
 }
 
@@ -82,7 +83,7 @@ pub(super) enum ConnectionError {
 /// What every stream needs.
 #[derive(Clone)]
 pub(super) struct Session {
-    pub(super) keyring: Arc<Keyring>,
+    pub(super) keyring: watch::Receiver<Keyring>,
     pub(super) cluster: ClusterName,
     pub(super) news: mpsc::Sender<StreamNews>,
     pub(super) stopped: watch::Receiver<bool>,
@@ -128,7 +129,8 @@ pub(super) async fn listen(listener: TcpListener, session: Session) {
             };
             drop(permit);
             let (orders, inbox) = mpsc::unbounded_channel();
-            let accepted = StreamNews::Accepted(Accepted { stream, from, orders });
+            let key = pump.noise.key();
+            let accepted = StreamNews::Accepted(Accepted { stream, from, key, orders });
             if session.news.send(accepted).await.is_ok() {
                 let reason = pump.run(stream, inbox, &session).await;
                 let closed = StreamEvent::Closed(stream, reason);
@@ -142,7 +144,7 @@ pub(super) async fn listen(listener: TcpListener, session: Session) {
 async fn greet(socket: TcpStream, session: &Session) -> Result<Pump, ConnectionError> {
     let mut seed = [0; 32];
     getrandom::fill(&mut seed).map_err(std::io::Error::other)?;
-    let noise = NoiseStream::responder(&session.keyring, &session.cluster, seed);
+    let noise = NoiseStream::responder(&session.keyring.borrow(), &session.cluster, seed);
     let mut pump = Pump::new(socket, noise);
     let proof = async {
         while !pump.noise.is_proven() {
@@ -162,6 +164,7 @@ async fn greet(socket: TcpStream, session: &Session) -> Result<Pump, ConnectionE
 pub(super) fn dial(
     stream: StreamId,
     to: SocketAddr,
+    key: KeyId,
     seed: [u8; 32],
     detachable: bool,
     session: Session,
@@ -173,11 +176,11 @@ pub(super) fn dial(
             false => None,
         };
         let connected =
-            timeout(CONNECT_TIME, connect(stream, to, seed, detachable, &session)).await;
+            timeout(CONNECT_TIME, connect(stream, to, key, seed, detachable, &session)).await;
         drop(permit);
         let reason = match connected {
             Ok(Ok(mut pump)) => {
-                let opened = StreamNews::Event(StreamEvent::Opened(stream));
+                let opened = StreamNews::Event(StreamEvent::Opened(stream, pump.noise.key()));
                 if session.news.send(opened).await.is_err() {
                     return;
                 }
@@ -199,10 +202,12 @@ pub(super) fn dial(
 }
 
 /// Opens a connection, and the session on it. A peer that has too many connections to look at closes the
-/// next ones unseen: who dials for a user tries again.
+/// next ones unseen: who dials for a user tries again. To a peer that says it has another key, which is or was
+/// one of ours, that is tried once.
 async fn connect(
     stream: StreamId,
     to: SocketAddr,
+    mut key: KeyId,
     seed: [u8; 32],
     again: bool,
     session: &Session,
@@ -212,6 +217,7 @@ async fn connect(
         let _ = session.news.send(StreamNews::Event(event)).await;
     };
     let mut seed = seed;
+    let mut other_tried = false;
     loop {
         let socket = match TcpStream::connect(to).await {
             Ok(socket) => socket,
@@ -223,10 +229,20 @@ async fn connect(
             }
         };
         tell(StreamEvent::Reached(stream)).await;
-        let noise = NoiseStream::initiator(&session.keyring, &session.cluster, seed)?;
+        let keyring = session.keyring.borrow().clone();
+        // It may be gone since the engine chose it.
+        key = if keyring.may_open(key) { key } else { keyring.sealing_id() };
+        let noise = NoiseStream::initiator_with(&keyring, key, &session.cluster, seed)?;
         let mut pump = Pump::new(socket, noise);
         match pump.establish().await {
             Ok(()) => return Ok(pump),
+            Err(ConnectionError::Noise(StreamError::UnknownKey { theirs, .. }))
+                if !other_tried && theirs != key && keyring.may_open(theirs) =>
+            {
+                (key, other_tried) = (theirs, true);
+                getrandom::fill(&mut seed).map_err(std::io::Error::other)?;
+                continue;
+            }
             Err(ConnectionError::Closed | ConnectionError::Io(_)) if again => {}
             Err(error) => return Err(error),
         }
@@ -309,7 +325,7 @@ impl Pump {
                     match order {
                         Some(StreamOrder::Message(message)) => self.send(&message).await,
                         Some(StreamOrder::Detach(detach)) => {
-                            return self.detach(*detach, session.stopped.clone()).await;
+                            return self.detach(*detach, session).await;
                         }
                         Some(StreamOrder::Close) | None => return self.close().await,
                     }
@@ -328,7 +344,7 @@ impl Pump {
     }
 
     /// Gives the stream away, and carries it until it is over.
-    async fn detach(mut self, detach: Detach, stopped: watch::Receiver<bool>) -> String {
+    async fn detach(mut self, detach: Detach, session: &Session) -> String {
         let Detach { last, peer, taker } = detach;
         if let Some(last) = last
             && let Err(error) = self.send(&last).await
@@ -339,15 +355,24 @@ impl Pump {
         if !taker.give(stream) {
             return "nobody waits for it".to_owned();
         }
+        let removed = removed(self.noise.key(), session.keyring.clone());
         let Self { socket, noise, buffer, .. } = self;
         // What is not moved away lives as long as the stream, which may be idle for long.
         drop(buffer);
-        tunnel::run(socket, noise, io, ends, stopped).await
+        let stopped = session.stopped.clone();
+        tunnel::run(socket, noise, io, ends, stopped, removed).await
     }
 
     async fn close(&mut self) -> String {
         // All was written before; whether the peer still hears the end does not matter.
         let _ = self.socket.shutdown().await;
         "closed".to_owned()
+    }
+}
+
+/// Waits until a key opens nothing any more; for ever if the loop ends before.
+async fn removed(key: KeyId, mut keyring: watch::Receiver<Keyring>) {
+    if keyring.wait_for(|ring| !ring.opens(key)).await.is_err() {
+        std::future::pending::<()>().await;
     }
 }

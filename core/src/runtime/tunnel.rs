@@ -58,6 +58,8 @@ enum TunnelError {
     Dropped,
     #[error("the node has stopped")]
     Stopped,
+    #[error("its key was removed")]
+    KeyRemoved,
     #[error("the connection is lost: {0}")]
     Io(#[from] io::Error),
     #[error(transparent)]
@@ -71,7 +73,7 @@ impl TunnelError {
             Self::Io(error) => error.kind(),
             Self::Malformed | Self::Noise(_) => io::ErrorKind::InvalidData,
             Self::Cut => io::ErrorKind::ConnectionReset,
-            Self::Dropped | Self::Stopped => io::ErrorKind::ConnectionAborted,
+            Self::Dropped | Self::Stopped | Self::KeyRemoved => io::ErrorKind::ConnectionAborted,
         }
     }
 }
@@ -95,6 +97,7 @@ pub(super) async fn run(
     io: DuplexStream,
     [user, peer]: [Arc<End>; 2],
     mut stopped: watch::Receiver<bool>,
+    key_removed: impl Future<Output = ()>,
 ) -> String {
     let (told, told_now, heard) = (AtomicBool::new(false), Notify::new(), Notify::new());
     let tunnel = Tunnel { noise: Mutex::new(noise), user, peer, told, told_now, heard };
@@ -104,6 +107,7 @@ pub(super) async fn run(
         sent = tunnel.send_all(&mut from_user, &mut writer) => sent,
         lost = tunnel.receive_all(&reader, &mut to_user) => Err(lost),
         () = tunnel.dropped() => Err(TunnelError::Dropped),
+        () = key_removed => Err(TunnelError::KeyRemoved),
         // An error means that the loop is gone.
         _ = stopped.wait_for(|stopped| *stopped) => Err(TunnelError::Stopped),
     };

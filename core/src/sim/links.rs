@@ -12,7 +12,10 @@ use std::{
 use rand::RngExt;
 
 use super::{Happening, Sim, node, trace::Marked};
-use crate::engine::{StreamEvent, StreamId};
+use crate::{
+    KeyId,
+    engine::{StreamEvent, StreamId},
+};
 
 /// The end of a stream.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -42,6 +45,7 @@ pub(super) struct Links {
 struct Link {
     dialler: End,
     acceptor: End,
+    key: KeyId,
     dialled_at: Duration,
 }
 
@@ -108,7 +112,7 @@ impl End {
 }
 
 impl Sim {
-    pub(super) fn dial(&mut self, node: usize, stream: StreamId, to: SocketAddr) {
+    pub(super) fn dial(&mut self, node: usize, stream: StreamId, to: SocketAddr, key: KeyId) {
         self.links.made += 1;
         let link = self.links.made;
         let target = self.by_address.get(&to).copied().unwrap_or(usize::MAX);
@@ -116,6 +120,7 @@ impl Sim {
         let ends = Link {
             dialler: End::new(node, stream),
             acceptor: End::new(target, accepted),
+            key,
             dialled_at: self.now,
         };
         self.links.open.insert(link, ends);
@@ -177,11 +182,24 @@ impl Sim {
                 self.schedule(may_go_on, Happening::Greeted { link });
             };
         }
+        let Some(key) = self.common_key(link, node, target) else {
+            return self.close(link, Side::Dialler, "the peer uses another key");
+        };
         self.links.by_end.insert((target, accepted), (link, Side::Acceptor));
         let mut from = node::address(node);
         from.set_port(self.rng.random_range(32768..=60999));
-        self.stream_event(target, StreamEvent::Accepted(accepted, from));
-        self.stream_event(node, StreamEvent::Opened(stream));
+        self.stream_event(target, StreamEvent::Accepted(accepted, from, key));
+        self.stream_event(node, StreamEvent::Opened(stream, key));
+    }
+
+    /// The key that a stream stands under: the one it was dialled with or, if the peer does not know that,
+    /// the one the peer names. A node may have another one since it dialled.
+    fn common_key(&self, link: u64, dialler: usize, acceptor: usize) -> Option<KeyId> {
+        let (ours, theirs) = (self.engine(dialler)?.keyring(), self.engine(acceptor)?.keyring());
+        let dialled = self.links.open.get(&link)?.key;
+        let dialled = if ours.may_open(dialled) { dialled } else { ours.sealing_id() };
+        let named = theirs.sealing_id();
+        [dialled, named].into_iter().find(|key| ours.may_open(*key) && theirs.may_open(*key))
     }
 
     /// The end that dialled, if it still cares.

@@ -48,7 +48,7 @@ pub use crate::engine::{
     Backlog, Command, Engine, EngineConfig, Now, Output, Reply, Resolved, Saved, StreamEvent,
     StreamId, Table, Ticket, Write, Written,
 };
-use crate::{CommandError, Event, MemberState, NodeId, NodeName, View, limits};
+use crate::{CommandError, Event, KeyId, MemberState, NodeId, NodeName, View, limits};
 
 /// What a simulation is made with.
 #[derive(Debug, Clone)]
@@ -475,6 +475,13 @@ impl Sim {
         roots.all(|engine| engine.roots() == first) && sees_all()
     }
 
+    /// Does every running node open with this key, and with no other?
+    #[must_use]
+    pub fn all_hold(&self, key: KeyId) -> bool {
+        let rings = self.nodes.iter().filter_map(|node| Some(node.engine.as_ref()?.keyring()));
+        rings.into_iter().all(|ring| ring.ids().eq([key]))
+    }
+
     fn clock(&self, node: usize) -> Now {
         let skew_ms = self.nodes.get(node).map_or(0, |node| node.plan.skew_ms);
         let true_ms = WALL_START_MS + self.now.as_millis() as u64;
@@ -591,7 +598,9 @@ impl Sim {
                 let from = of.address;
                 self.send(from, to, bytes);
             }
-            Output::Dial { stream, to, .. } => self.dial(node, stream, to),
+            Output::Dial { stream, to, key, .. } => self.dial(node, stream, to, key),
+            // A stream asks the engine for its keyring.
+            Output::Keys(_) => {}
             Output::Message { stream, bytes } => self.put(node, stream, Some(bytes)),
             Output::Close { stream } => self.put(node, stream, None),
             // There are no users here to speak: what the engines agreed on is closed at once.

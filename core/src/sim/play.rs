@@ -14,7 +14,7 @@ use super::{
     Backlog, Command, Latency, NodePlan, Reply, Scenario, Sim, SimConfig, Step, Ticket, Ways,
     Written,
 };
-use crate::{FactName, NodeName, TribeName, Value, limits};
+use crate::{FactName, Key, NodeName, Rotation, TribeName, Value, limits};
 
 /// What came of a scenario that ran to its end.
 #[derive(Debug, Clone)]
@@ -117,6 +117,8 @@ struct Player<'a> {
 const LOOK: Duration = Duration::from_millis(500);
 /// Between looks at who holds a record.
 const FINE: Duration = Duration::from_millis(10);
+/// Between looks at how far an exchange of keys is.
+const ROTATE_LOOK: Duration = Duration::from_millis(200);
 /// One node that several others declare down within this time is one mistake.
 const INCIDENT: Duration = Duration::from_secs(60);
 /// Trouble may be told so long after it is over.
@@ -263,6 +265,7 @@ impl<'a> Player<'a> {
                 }
                 Ok(())
             }
+            Step::Rotate { within_s, name } => self.rotate(seconds(*within_s), name),
             Step::Skew { count, ms } => {
                 for node in self.pick(*count) {
                     self.sim.set_skew_ms(node, *ms);
@@ -359,6 +362,43 @@ impl<'a> Player<'a> {
         self.measure(&format!("{name}_p50_s"), at(0.5));
         self.measure(&format!("{name}_p99_s"), at(0.99));
         self.measure(&format!("{name}_last_s"), at(1.0));
+        Ok(())
+    }
+
+    fn rotate(&mut self, within: Duration, name: &str) -> Result<(), Broken> {
+        let (from, mut begun) = (self.sim.now(), false);
+        let fresh = Key::from_bytes(self.rng.random());
+        let sealing = loop {
+            let reply = self.sim.command(0, Command::Keys);
+            let Ok(Reply::Keys(status)) = reply else {
+                return Err(Broken { what: format!("no keys: {reply:?}"), nodes: vec![0] });
+            };
+            let next = status.next(begun, true);
+            if self.sim.now() >= from + within {
+                let what = format!("not within {within:?}: the exchange of keys, at {next:?}");
+                return Err(Broken { what, nodes: vec![0] });
+            }
+            begun = true;
+            let command = match next {
+                Rotation::Done(sealing) => break sealing,
+                Rotation::Install => Command::InstallKey(fresh.clone()),
+                Rotation::Use(key) => Command::UseKey { key, force: true },
+                Rotation::Remove(key, _) => Command::RemoveKey { key, force: true },
+                Rotation::Holding(..) | Rotation::Sealing(..) | Rotation::Down(..) => {
+                    self.advance(ROTATE_LOOK)?;
+                    continue;
+                }
+            };
+            if let Err(error) = self.sim.command(0, command) {
+                return Err(Broken {
+                    what: format!("no exchange of keys: {error}"),
+                    nodes: vec![0],
+                });
+            }
+        };
+        self.measure(&format!("{name}_s"), (self.sim.now() - from).as_secs_f64());
+        self.until(within, "all hold the new key alone", |player| player.sim.all_hold(sealing))?;
+        self.measure(&format!("{name}_all_s"), (self.sim.now() - from).as_secs_f64());
         Ok(())
     }
 

@@ -174,6 +174,14 @@ pub enum Step {
         /// They still have their disk.
         with_disk: bool,
     },
+    /// The key of the cluster is exchanged from the first node, without those that are down. The time is taken
+    /// until it is done, and until no running node holds the old key: `NAME_s`, `NAME_all_s`.
+    Rotate {
+        /// It fails if it takes longer.
+        within_s: f64,
+        /// The measurement.
+        name: String,
+    },
     /// The wall clocks of some nodes are set.
     Skew {
         /// How many.

@@ -1,6 +1,7 @@
 mod away;
 mod forget;
 mod items;
+mod keys;
 mod scenarios;
 
 use super::*;

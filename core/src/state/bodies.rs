@@ -6,7 +6,7 @@ use bytes::Bytes;
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
 use super::record::{Body, Kind};
-use crate::{Facts, NodeName, NodeStatus, Offers, TribeName, codec, limits};
+use crate::{Facts, KeyId, NodeName, NodeStatus, Offers, TribeName, codec, limits};
 
 /// The version of all bodies written by this build, but for items that are put stopped.
 const VERSION: u8 = 1;
@@ -142,6 +142,50 @@ pub(crate) struct RunningBody {
 
 impl Form for RunningBody {
     const MAX_BYTES: usize = 16;
+}
+
+/// How far a key of the cluster is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum KeyPhase {
+    /// It opens what is sealed with it.
+    Installed,
+    /// It seals.
+    InUse,
+    /// It opens nothing any more.
+    Removed,
+}
+
+impl KeyPhase {
+    /// The phase as text, as in JSON.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Installed => "installed",
+            Self::InUse => "in-use",
+            Self::Removed => "removed",
+        }
+    }
+}
+
+/// What was said last of a key.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub(crate) struct KeyPhaseBody {
+    pub(crate) phase: KeyPhase,
+}
+
+impl Form for KeyPhaseBody {
+    const MAX_BYTES: usize = 16;
+}
+
+/// The fingerprints of the keys a node holds, the sealing one first.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub(crate) struct KeysBody {
+    pub(crate) keys: Vec<KeyId>,
+}
+
+impl Form for KeysBody {
+    const MAX_BYTES: usize = limits::KEYS * 4 + 16;
 }
 
 /// What a node says it is.

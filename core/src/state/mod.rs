@@ -20,16 +20,18 @@ use std::{
 
 use bytes::Bytes;
 
-pub use bodies::Placement;
 pub(crate) use bodies::{
-    EnabledBody, FloorBody, Form, ItemBody, NodeBody, PlacementBody, PolicyBody, RunningBody,
-    TribeBody,
+    EnabledBody, FloorBody, Form, ItemBody, KeyPhaseBody, KeysBody, NodeBody, PlacementBody,
+    PolicyBody, RunningBody, TribeBody,
 };
+pub use bodies::{KeyPhase, Placement};
 pub(crate) use digest::{Buckets, OwnedEntry, OwnedKey, Roots, SharedEntry, hash_of, node_hash};
 pub(crate) use record::{Body, ItemKey, Key, Kind, Owned, Record, Shared, Version};
 pub(crate) use stamp::{Clock, Stamp};
 
-use crate::{Facts, NodeId, NodeName, NodeStatus, Offers, Policy, PolicyName, TribeName, limits};
+use crate::{
+    Facts, KeyId, NodeId, NodeName, NodeStatus, Offers, Policy, PolicyName, TribeName, limits,
+};
 
 /// All records this node holds, and their reading.
 #[derive(Debug)]
@@ -63,6 +65,7 @@ pub(crate) struct Owner {
     facts: Arc<Facts>,
     offers: Arc<Offers>,
     status: Option<NodeStatus>,
+    keys: Option<KeysBody>,
 }
 
 /// The records of one epoch.
@@ -85,6 +88,8 @@ pub(crate) struct Reading {
     pub(crate) disabled: BTreeSet<PolicyName>,
     pub(crate) items: BTreeMap<TribeName, BTreeMap<ItemKey, ItemRead>>,
     pub(crate) switches: BTreeMap<TribeName, BTreeMap<ItemKey, SwitchRead>>,
+    /// What was said last of each key.
+    pub(crate) keys: BTreeMap<KeyId, KeyRead>,
     /// Nodes that are forgotten, up to these epochs.
     forgotten: BTreeMap<NodeId, BTreeSet<u64>>,
 }
@@ -105,6 +110,13 @@ pub(crate) struct ItemRead {
     pub(crate) document: Bytes,
     /// It was put stopped.
     pub(crate) stopped: bool,
+}
+
+/// What was said last of a key.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct KeyRead {
+    pub(crate) stamp: Stamp,
+    pub(crate) phase: KeyPhase,
 }
 
 /// What was said of an item: should it run?
@@ -173,6 +185,8 @@ pub(crate) enum What {
     Offers(NodeId),
     /// An owner's status.
     Status,
+    /// The keys an owner holds.
+    Keys(NodeId),
     /// An owner's record of another kind, or of an epoch that is not complete.
     Owned,
     /// This record is held no longer.
@@ -509,6 +523,11 @@ impl Owner {
         self.status.as_ref()
     }
 
+    /// The keys it says it holds, the sealing one first.
+    pub(crate) fn keys(&self) -> Option<&[KeyId]> {
+        self.keys.as_ref().map(|body| body.keys.as_slice())
+    }
+
     fn take(&mut self, record: Owned) -> Taken {
         let Owned { epoch, seq, kind, body, .. } = record;
         if epoch < self.standing {
@@ -547,10 +566,12 @@ impl Owner {
         }
         let offers = body(Kind::OFFERS).and_then(Offers::from_body).unwrap_or_default();
         let status = body(Kind::STATUS).and_then(NodeStatus::from_body);
+        let keys = body(Kind::KEYS).and_then(KeysBody::from_body);
         if offers != *self.offers {
             self.offers = Arc::new(offers);
         }
         self.status = status;
+        self.keys = keys;
     }
 
     /// What changes if these records are replaced by others.
@@ -568,6 +589,9 @@ impl Owner {
         }
         if after.status != self.status {
             changes.push(What::Status);
+        }
+        if after.keys != self.keys {
+            changes.push(What::Keys(id));
         }
         if changes.is_empty() {
             changes.push(What::Owned);
@@ -670,6 +694,19 @@ impl Reading {
                 let switch = SwitchRead { stamp: record.stamp, running };
                 read_item_into(&mut self.switches, &record.key, Some(switch));
             }
+            Kind::KEY_PHASE => {
+                if let Some(id) = record.key.as_key_phase() {
+                    let read = |body| KeyPhaseBody::from_body(body).map(|body| body.phase);
+                    match body.map_or(Some(KeyPhase::Removed), read) {
+                        Some(phase) => {
+                            self.keys.insert(id, KeyRead { stamp: record.stamp, phase });
+                        }
+                        None => {
+                            self.keys.remove(&id);
+                        }
+                    }
+                }
+            }
             Kind::FORGOTTEN => {
                 if let Some((id, epoch)) = record.key.as_forgotten() {
                     self.forgotten.entry(id).or_default().insert(epoch);
@@ -688,6 +725,11 @@ impl Reading {
                 }
             }
             Kind::ITEM_RUNNING => read_item_into(&mut self.switches, key, None),
+            Kind::KEY_PHASE => {
+                if let Some(id) = key.as_key_phase() {
+                    self.keys.remove(&id);
+                }
+            }
             Kind::FORGOTTEN => {
                 if let Some((id, epoch)) = key.as_forgotten()
                     && let Some(epochs) = self.forgotten.get_mut(&id)

@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 use siphasher::sip::SipHasher13;
 
 use super::stamp::Stamp;
-use crate::{ItemKind, ItemName, NodeId, TribeName, limits};
+use crate::{ItemKind, ItemName, KeyId, NodeId, TribeName, limits};
 
 /// The kind of a record. Numbers are never used again for something else.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -34,6 +34,8 @@ impl Kind {
     /// Shared: what a node said up to an epoch is dropped. Key: node id/epoch. It has no body, so it goes as
     /// tombstones go.
     pub(crate) const FORGOTTEN: Self = Self(8);
+    /// Shared: how far a key of the cluster is. Key: its fingerprint. Never its bytes.
+    pub(crate) const KEY_PHASE: Self = Self(9);
     /// Owned: name, address, versions.
     pub(crate) const NODE: Self = Self(64);
     /// Owned: facts.
@@ -42,6 +44,8 @@ impl Kind {
     pub(crate) const OFFERS: Self = Self(66);
     /// Owned: how far it is with the items it should have.
     pub(crate) const STATUS: Self = Self(67);
+    /// Owned: fingerprints of the keys it holds, the sealing one first.
+    pub(crate) const KEYS: Self = Self(68);
 }
 
 /// Names an item within its tribe.
@@ -86,6 +90,17 @@ impl Key {
         // One key for one fact: other spellings of the same numbers say nothing.
         (self.kind == Kind::FORGOTTEN && Self::forgotten(node, epoch) == *self)
             .then_some((node, epoch))
+    }
+
+    /// Of the phase of a key.
+    pub(crate) fn key_phase(id: KeyId) -> Self {
+        Self { kind: Kind::KEY_PHASE, name: id.to_string().into() }
+    }
+
+    /// The key whose phase it is.
+    pub(crate) fn as_key_phase(&self) -> Option<KeyId> {
+        let id = self.name.parse().ok()?;
+        (self.kind == Kind::KEY_PHASE && Self::key_phase(id) == *self).then_some(id)
     }
 
     /// The item that a key of three parts names.

@@ -9,7 +9,8 @@ use super::{
     seal::SessionId,
 };
 use crate::{
-    FactName, NodeId, NodeName, ServiceName, Value,
+    FactName, KeyId, NodeId, NodeName, ServiceName, Value,
+    keyring::KeyBytes,
     state::{Buckets, Kind, OwnedEntry, Record, Roots, SharedEntry, Version},
 };
 
@@ -48,6 +49,10 @@ pub(crate) enum Datagram {
     Watch,
     /// I am.
     Watched,
+    /// Which keys do you hold?
+    AskKeys,
+    /// I hold these, on disk if I have one; the first one seals.
+    HeldKeys(Vec<KeyId>),
 }
 
 /// The roots of all namespaces.
@@ -95,8 +100,21 @@ pub(crate) enum Frame {
     Pong(Peer),
     /// Datagram sessions of members, as far as the sender knows them.
     Sessions(Vec<(SocketAddr, SessionId)>),
+    /// Send me these keys, as far as you hold them.
+    WantKeys(Vec<KeyId>),
+    /// Keys of the cluster, each with the record of its phase.
+    Keys(Vec<ToldKey>),
     /// Before the roots: I know everything that was said, and deleted, since then. Unix milliseconds.
     Since(u64),
+}
+
+/// A key, or that there is one.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub(crate) struct ToldKey {
+    /// Of its phase.
+    pub(crate) record: Record,
+    /// `None` if it was removed, or the sender does not hold it.
+    pub(crate) key: Option<KeyBytes>,
 }
 
 /// Who is this?

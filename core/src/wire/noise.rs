@@ -178,6 +178,7 @@ impl NoiseStream {
     ///
     /// # Errors
     /// [`StreamError::Cipher`] if there is no such cipher, which is our own mistake.
+    #[cfg(test)]
     pub(crate) fn initiator(
         keyring: &Keyring,
         cluster: &ClusterName,
@@ -186,23 +187,52 @@ impl NoiseStream {
         Self::initiator_of(VERSIONS, keyring, cluster, seed)
     }
 
-    /// The end that accepted the connection. It takes any key of the keyring. The seed must be
-    /// random and never used before: only a simulation may choose it.
+    /// The same with any key of the keyring, be it one that was removed.
+    ///
+    /// # Errors
+    /// [`StreamError::UnknownKey`] if the keyring has no such key: it may be gone since it was chosen.
+    pub(crate) fn initiator_with(
+        keyring: &Keyring,
+        key: KeyId,
+        cluster: &ClusterName,
+        seed: [u8; 32],
+    ) -> Result<Self, StreamError> {
+        Self::initiator_by(VERSIONS, keyring, key, cluster, seed)
+    }
+
+    /// The end that accepted the connection. It takes any key of the keyring, and those that were removed a
+    /// while ago: what a stream of such a key may carry is not decided here. The seed must be random and never used before: only a simulation may choose it.
     pub(crate) fn responder(keyring: &Keyring, cluster: &ClusterName, seed: [u8; 32]) -> Self {
         Self::new(VERSIONS, keyring, cluster, seed)
     }
 
+    #[cfg(test)]
     fn initiator_of(
         versions: Versions,
         keyring: &Keyring,
         cluster: &ClusterName,
         seed: [u8; 32],
     ) -> Result<Self, StreamError> {
+        Self::initiator_by(versions, keyring, keyring.sealing_id(), cluster, seed)
+    }
+
+    fn initiator_by(
+        versions: Versions,
+        keyring: &Keyring,
+        key: KeyId,
+        cluster: &ClusterName,
+        seed: [u8; 32],
+    ) -> Result<Self, StreamError> {
+        // Without a key nothing would be encrypted.
+        if !keyring.may_open(key) {
+            return Err(StreamError::UnknownKey { theirs: key, ours: keyring.sealing_id() });
+        }
         let mut stream = Self::new(versions, keyring, cluster, seed);
+        stream.key = key;
         stream.output.extend([versions.oldest, versions.newest]);
         stream.output.extend(stream.key.to_bytes());
         let prologue = stream.prologue(&stream.output);
-        let mut handshake = Handshake::initiator(keyring.sealing(), &prologue, &stream.seed)?;
+        let mut handshake = Handshake::initiator(keyring.admits(key), &prologue, &stream.seed)?;
         handshake.write(&[], &mut stream.output)?;
         stream.keyring = None;
         stream.phase = Phase::Version(handshake);
@@ -305,7 +335,6 @@ impl NoiseStream {
     }
 
     /// The key of this stream, once it is established.
-    #[cfg(test)]
     pub(crate) fn key(&self) -> KeyId {
         self.key
     }
@@ -369,7 +398,7 @@ impl NoiseStream {
             return Err(StreamError::NoCommonVersion { ours, theirs });
         };
         let keyring = self.keyring.take().ok_or(StreamError::Cipher)?;
-        if !keyring.opens(key) {
+        if !keyring.may_open(key) {
             self.output.extend([REFUSED, REFUSED_KEY]);
             self.output.extend(self.key.to_bytes());
             return Err(StreamError::UnknownKey { theirs: key, ours: self.key });
@@ -377,7 +406,7 @@ impl NoiseStream {
         self.key = key;
         self.version = Some(version);
         let prologue = self.prologue(preamble);
-        Ok(Phase::Hello(Handshake::responder(keyring.find(key), &prologue, &self.seed)?))
+        Ok(Phase::Hello(Handshake::responder(keyring.admits(key), &prologue, &self.seed)?))
     }
 
     fn on_hello(&mut self, mut handshake: Handshake, hello: &[u8]) -> Result<Phase, StreamError> {

@@ -26,7 +26,7 @@ use super::{
     recent::Recent,
     window::Window,
 };
-use crate::{ClusterName, Keyring, limits};
+use crate::{ClusterName, KeyId, Keyring, limits};
 
 pub(crate) use super::datagram::{OVERHEAD_BYTES, OpenError, SessionId};
 
@@ -129,8 +129,13 @@ pub(crate) struct Sealer {
     /// A window of our present session was given up for lack of room. From then on what a
     /// stranger sent before it proved its session cannot be told from a replay.
     forgot: bool,
+    /// How many peers are remembered.
+    sessions: usize,
     /// Peers who were challenged and have not answered.
     asked: Recent<SocketAddr, Asked>,
+    /// The key each peer was last heard with, since the key that seals changed: it opens what is sealed
+    /// with that.
+    heard: Recent<SocketAddr, KeyId>,
     challenges: Allowance,
     responses: Allowance,
     counters: Counters,
@@ -155,7 +160,9 @@ impl Sealer {
             peers: Recent::new(sessions),
             windows: Recent::new(2 * sessions),
             forgot: false,
+            sessions,
             asked: Recent::new(limits::STRANGERS),
+            heard: Recent::new(sessions),
             challenges: Allowance::new(limits::CHALLENGES_PER_SECOND),
             responses: Allowance::new(limits::RESPONSES_PER_SECOND),
             counters: Counters::default(),
@@ -173,9 +180,24 @@ impl Sealer {
     }
 
     /// Uses other keys from now on.
-    #[cfg(test)]
     pub(crate) fn set_keyring(&mut self, keyring: Keyring) {
+        if self.keyring.sealing_id() != keyring.sealing_id() {
+            self.heard = Recent::new(self.sessions);
+        }
         self.keyring = keyring;
+    }
+
+    /// A peer spoke with this key, or is known to hold it and not the one that seals.
+    pub(crate) fn hear(&mut self, peer: SocketAddr, key: KeyId) {
+        if self.heard.peek(&peer) != Some(&key) {
+            self.heard.insert(peer, key);
+        }
+    }
+
+    /// The key that seals toward a peer: the first one, unless the peer is known to speak with another.
+    pub(crate) fn key_toward(&self, peer: &SocketAddr) -> KeyId {
+        let heard = self.heard.peek(peer).copied().filter(|key| self.keyring.opens(*key));
+        heard.unwrap_or_else(|| self.keyring.sealing_id())
     }
 
     /// Begins a new session, as is done now and then. What is still sealed to the old one opens
@@ -204,7 +226,7 @@ impl Sealer {
             return Sent::TooLarge;
         }
         if let Some(session) = self.peers.get(&to).copied() {
-            self.seal(Kind::Data, to, &session, plaintext, out);
+            self.seal(Kind::Data, self.key_toward(&to), to, &session, plaintext, out);
             return Sent::Sealed;
         }
         self.challenge(to, now_ms, out);
@@ -279,6 +301,7 @@ impl Sealer {
     /// Forgets what is known of this address and held for it. It is learned anew on need.
     pub(crate) fn forget(&mut self, peer: &SocketAddr) {
         self.peers.remove(peer);
+        self.heard.remove(peer);
         self.asked.remove(peer);
     }
 
@@ -322,6 +345,7 @@ impl Sealer {
         if self.knows(&from, &header.session) {
             self.accept(header)?;
             self.peers.get(&from);
+            self.hear(from, header.key);
             self.counters.delivered += 1;
             deliver.push(plaintext);
             if addressed == Addressed::Previous {
@@ -357,7 +381,7 @@ impl Sealer {
         } else if !self.responses.take(now_ms) {
             return Err(OpenError::Busy);
         }
-        self.seal(Kind::Response, from, &header.session, &token, out);
+        self.seal(Kind::Response, header.key, from, &header.session, &token, out);
         if !known {
             self.challenge_stranger(from, now_ms, out);
         }
@@ -379,6 +403,7 @@ impl Sealer {
         if asked.token != token || asked.is_expired(now_ms) {
             return Err(OpenError::UnexpectedResponse);
         }
+        self.hear(from, header.key);
         self.establish(from, header.session, Some(header.counter), now_ms, out, deliver);
         Ok(())
     }
@@ -407,7 +432,8 @@ impl Sealer {
         let Some(asked) = self.asked.remove(&peer) else { return };
         for (since_ms, plaintext) in asked.held_out {
             if is_younger(since_ms, limits::HELD_TIME, now_ms) {
-                self.seal(Kind::Data, peer, &session, &plaintext, out);
+                let key = self.key_toward(&peer);
+                self.seal(Kind::Data, key, peer, &session, &plaintext, out);
             } else {
                 self.counters.held_dropped += 1;
             }
@@ -437,8 +463,19 @@ impl Sealer {
             asked.token = random(&mut self.rng);
             asked.made_ms = now_ms;
         }
-        let token = asked.token;
-        self.seal(Kind::Challenge, peer, &SessionId::ANY, &token, out);
+        let (token, tries) = (asked.token, asked.tries);
+        asked.tries = tries.wrapping_add(1);
+        let key = self.key_asking(&peer, tries);
+        self.seal(Kind::Challenge, key, peer, &SessionId::ANY, &token, out);
+    }
+
+    /// The key that a challenge is sealed with. A stranger may hold any of ours: they take turns.
+    fn key_asking(&self, peer: &SocketAddr, tries: usize) -> KeyId {
+        if self.heard.peek(peer).is_some_and(|key| self.keyring.opens(*key)) {
+            return self.key_toward(peer);
+        }
+        let turn = tries % self.keyring.ids().len().max(1);
+        self.keyring.ids().nth(turn).unwrap_or_else(|| self.keyring.sealing_id())
     }
 
     /// Asks whoever wrote to us, if there are not too many of them. Was it asked, now or just
@@ -473,6 +510,7 @@ impl Sealer {
     fn seal(
         &mut self,
         kind: Kind,
+        key: KeyId,
         to: SocketAddr,
         receiver: &SessionId,
         plaintext: &[u8],
@@ -481,10 +519,9 @@ impl Sealer {
         // 2^64 datagrams do not fit a session, and without a fresh nonce nothing is sealed.
         let Some(counter) = self.counter.checked_add(1) else { return };
         self.counter = counter;
-        let key = self.keyring.sealing_id();
         let header = Header { kind, key, session: self.own, counter };
         let sealed = datagram::seal(&self.keyring, &self.cluster, &header, receiver, plaintext);
-        debug_assert!(sealed.is_some(), "the sealing key is in the keyring");
+        debug_assert!(sealed.is_some(), "the key is in the keyring");
         out.extend(sealed.map(|bytes| (to, bytes)));
         *match kind {
             Kind::Data => &mut self.counters.sealed,
@@ -527,6 +564,7 @@ struct Asked {
     token: [u8; TOKEN_BYTES],
     made_ms: u64,
     sent_ms: Option<u64>,
+    tries: usize,
     /// What we want to send it.
     held_out: VecDeque<(u64, Vec<u8>)>,
     /// What it sent us.
@@ -542,7 +580,7 @@ struct HeldIn {
 impl Asked {
     fn new(token: [u8; TOKEN_BYTES], now_ms: u64) -> Self {
         let (held_out, held_in) = (VecDeque::new(), Vec::new());
-        Self { token, made_ms: now_ms, sent_ms: None, held_out, held_in }
+        Self { token, made_ms: now_ms, sent_ms: None, tries: 0, held_out, held_in }
     }
 
     fn is_due(&self, now_ms: u64) -> bool {
