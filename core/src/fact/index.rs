@@ -1,128 +1,218 @@
-//! Finds facts by name, and texts in lists, by hashes that are computed once.
+//! Finds facts by name, and texts in lists, by comparing numbers.
 //!
-//! A policy knows the hash of every name it reads and of every text it looks for in a list: to judge
-//! facts it compares numbers, and text only to be sure. The index of a fact set is built when it is first asked.
+//! A policy knows the key of every name it reads and of every text it looks for. The index of a fact set is
+//! built when it is first asked; it has the keys of the names, and of each value what most comparisons
+//! need, so that these touch nothing else.
 
-use std::hash::Hasher as _;
+use siphasher::sip128::SipHasher13;
 
-use siphasher::sip::SipHasher13;
-
-use super::{Fact, Value};
+use super::{Boolean, Fact, Value};
 use crate::name::FactName;
 
 /// Lists of fewer elements are searched from the front.
 const LONG_LIST: usize = 8;
 
-/// The hash of a text. It never leaves the process.
-pub(crate) fn hash(text: &str) -> u64 {
-    let mut hasher = SipHasher13::new();
-    hasher.write(text.as_bytes());
-    hasher.finish()
+/// A text of up to 15 bytes itself, or a hash of a longer one. It never leaves the process.
+///
+/// Texts with different keys are different; texts with the same key are the same if it is the whole text.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Key {
+    low: u64,
+    /// Its highest byte is the length of the text plus one, or [`Key::HASHED`].
+    high: u64,
 }
 
-/// Where facts are in their list, and texts in those facts that are long lists.
+impl Key {
+    const HASHED: u64 = 0xFF << 56;
+    /// The key of no text.
+    const NONE: Self = Self { low: 0, high: 0 };
+
+    pub(crate) fn new(text: &str) -> Self {
+        let mut low = [0; 8];
+        let mut high = [0; 8];
+        let (front, back) = text.as_bytes().split_at(text.len().min(8));
+        match (low.get_mut(..front.len()), high.get_mut(..back.len())) {
+            (Some(low), Some(high)) if back.len() < 8 => {
+                low.copy_from_slice(front);
+                high.copy_from_slice(back);
+            }
+            _ => {
+                let hash = SipHasher13::new().hash(text.as_bytes());
+                return Self { low: hash.h1, high: hash.h2 | Self::HASHED };
+            }
+        }
+        let length = (text.len() as u64 + 1) << 56;
+        Self { low: u64::from_le_bytes(low), high: u64::from_le_bytes(high) | length }
+    }
+
+    /// Is there no other text with this key?
+    pub(crate) fn is_whole(self) -> bool {
+        self.high < Self::HASHED
+    }
+
+    /// Where to look for it first.
+    fn place(self, mask: usize) -> usize {
+        let mixed = (self.low ^ self.high.rotate_left(29)).wrapping_mul(0x9E37_79B9_7F4A_7C15);
+        (mixed >> 32) as usize & mask
+    }
+}
+
+/// Where facts are in their list, and what their values are at a glance.
 #[derive(Debug)]
 pub(crate) struct Index {
     names: Table,
     /// One for each fact, in order.
-    texts: Box<[Option<Table>]>,
+    seen: Box<[Seen]>,
+}
+
+/// A value at a glance.
+#[derive(Debug)]
+enum Seen {
+    Text(Key),
+    Int(i64),
+    Bool(Boolean),
+    /// A long list of nothing but text.
+    Texts(Box<Table>),
+    Other,
 }
 
 impl Index {
     pub(super) fn new(facts: &[(FactName, Fact)]) -> Self {
         Self {
-            names: Table::new(facts.iter().map(|(name, _)| hash(name.as_str()))),
-            texts: facts.iter().map(|(_, fact)| texts(&fact.value)).collect(),
+            names: Table::new(facts.iter().map(|(name, _)| Key::new(name.as_str()))),
+            seen: facts.iter().map(|(_, fact)| Seen::new(&fact.value)).collect(),
+        }
+    }
+
+    /// A fact has another value.
+    pub(super) fn replace(&mut self, at: usize, value: &Value) {
+        if let Some(seen) = self.seen.get_mut(at) {
+            *seen = Seen::new(value);
         }
     }
 
     pub(super) fn find<'a>(
         &'a self,
         facts: &'a [(FactName, Fact)],
-        hash: u64,
+        key: Key,
         name: &FactName,
     ) -> Option<Found<'a>> {
-        let at =
-            self.names.find(hash, |at| facts.get(at).is_some_and(|(found, _)| found == name))?;
-        let (_, fact) = facts.get(at)?;
-        Some(Found { value: &fact.value, texts: self.texts.get(at)?.as_ref() })
+        let is = |at| facts.get(at).is_some_and(|(found, _)| found == name);
+        let at = self.names.find(key, is)?;
+        let glance = match self.seen.get(at)? {
+            Seen::Text(key) => Glance::Text(*key),
+            Seen::Int(number) => Glance::Int(*number),
+            Seen::Bool(boolean) => Glance::Bool(*boolean),
+            Seen::Texts(table) => Glance::Texts(table),
+            Seen::Other => Glance::Other,
+        };
+        Some(Found { value: &facts.get(at)?.1.value, glance })
     }
 }
 
-/// The table of a list that is long and has nothing but text.
-fn texts(value: &Value) -> Option<Table> {
-    let Value::List(list) = value else { return None };
-    if list.len() < LONG_LIST {
-        return None;
+impl Seen {
+    fn new(value: &Value) -> Self {
+        match value {
+            Value::Text(text) => Self::Text(Key::new(text)),
+            Value::Int(number) => Self::Int(*number),
+            Value::Bool(boolean) => Self::Bool(*boolean),
+            Value::List(list) => {
+                Table::of_texts(list).map_or(Self::Other, |table| Self::Texts(Box::new(table)))
+            }
+            _ => Self::Other,
+        }
     }
-    let hashes: Option<Vec<u64>> = list
-        .iter()
-        .map(|value| match value {
-            Value::Text(text) => Some(hash(text)),
-            _ => None,
-        })
-        .collect();
-    Some(Table::new(hashes?.into_iter()))
 }
 
 /// The value of a fact that was found.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Found<'a> {
     pub(crate) value: &'a Value,
-    texts: Option<&'a Table>,
+    pub(crate) glance: Glance<'a>,
 }
 
-impl Found<'_> {
-    /// Is this text in the list? `None` if it has to be searched.
-    pub(crate) fn has_text(&self, hash: u64, text: &str) -> Option<bool> {
-        let Value::List(list) = self.value else { return None };
-        let is = |at| matches!(list.get(at), Some(Value::Text(found)) if **found == *text);
-        Some(self.texts?.find(hash, is).is_some())
+/// What can be said of a value without looking closely.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Glance<'a> {
+    Text(Key),
+    Int(i64),
+    Bool(Boolean),
+    /// The elements of a list.
+    Texts(&'a Table),
+    Other,
+}
+
+impl<'a> Found<'a> {
+    /// A value that no index knows.
+    pub(crate) fn new(value: &'a Value) -> Self {
+        let glance = match value {
+            Value::Int(number) => Glance::Int(*number),
+            Value::Bool(boolean) => Glance::Bool(*boolean),
+            _ => Glance::Other,
+        };
+        Self { value, glance }
+    }
+
+    /// Is this text in the list that `table` is of?
+    pub(crate) fn has_text(&self, table: &Table, key: Key, text: &str) -> bool {
+        let Value::List(list) = self.value else { return false };
+        table.find(key, |at| matches!(list.get(at), Some(Value::Text(it)) if **it == *text)).is_some()
     }
 }
 
-/// Hashes with open addressing: an entry stands at the place its hash says, or behind it.
+/// Keys with open addressing: a key stands at the place it says, or behind it.
 #[derive(Debug)]
-struct Table {
-    /// A power of two, at least one of them free.
-    entries: Box<[Entry]>,
+pub(crate) struct Table {
+    /// INVARIANT: a power of two of them, at least one of them free.
+    keys: Box<[Key]>,
+    /// What the key at the same place is the key of.
+    at: Box<[u32]>,
 }
-
-#[derive(Debug, Clone, Copy)]
-struct Entry {
-    hash: u64,
-    at: u32,
-}
-
-const FREE: u32 = u32::MAX;
 
 impl Table {
-    fn new(hashes: impl ExactSizeIterator<Item = u64>) -> Self {
-        let size = (hashes.len() * 2 + 1).next_power_of_two();
-        let mut entries = vec![Entry { hash: 0, at: FREE }; size].into_boxed_slice();
-        for (at, hash) in (0_u32..).zip(hashes) {
-            let mut place = hash as usize & (size - 1);
-            while let Some(entry) = entries.get_mut(place) {
-                if entry.at == FREE {
-                    *entry = Entry { hash, at };
-                    break;
-                }
-                place = (place + 1) & (size - 1);
-            }
+    /// The table of a list that is long, and has nothing but text.
+    fn of_texts(list: &[Value]) -> Option<Self> {
+        let is_text = |value: &Value| matches!(value, Value::Text(_));
+        if list.len() < LONG_LIST || !list.iter().all(is_text) {
+            return None;
         }
-        Self { entries }
+        Some(Self::new(list.iter().map(|value| match value {
+            Value::Text(text) => Key::new(text),
+            _ => Key::NONE,
+        })))
     }
 
-    fn find(&self, hash: u64, is: impl Fn(usize) -> bool) -> Option<usize> {
-        let mask = self.entries.len() - 1;
-        let mut place = hash as usize & mask;
-        loop {
-            let entry = self.entries.get(place)?;
-            if entry.at == FREE {
-                return None;
+    fn new(keys: impl ExactSizeIterator<Item = Key>) -> Self {
+        let size = (keys.len() * 3 / 2 + 1).next_power_of_two();
+        let mut table = Self {
+            keys: vec![Key::NONE; size].into_boxed_slice(),
+            at: vec![0; size].into_boxed_slice(),
+        };
+        for (number, key) in (0_u32..).zip(keys) {
+            let mut place = key.place(size - 1);
+            while table.keys.get(place).is_some_and(|known| *known != Key::NONE) {
+                place = (place + 1) & (size - 1);
             }
-            if entry.hash == hash && is(entry.at as usize) {
-                return Some(entry.at as usize);
+            if let (Some(free), Some(at)) = (table.keys.get_mut(place), table.at.get_mut(place)) {
+                (*free, *at) = (key, number);
+            }
+        }
+        table
+    }
+
+    /// The place of a key's text; `is` tells whether this is the text, where the key does not.
+    fn find(&self, key: Key, is: impl Fn(usize) -> bool) -> Option<usize> {
+        let mask = self.keys.len() - 1;
+        let mut place = key.place(mask);
+        loop {
+            let known = *self.keys.get(place)?;
+            if known == key {
+                let at = *self.at.get(place)? as usize;
+                if key.is_whole() || is(at) {
+                    return Some(at);
+                }
+            } else if known == Key::NONE {
+                return None;
             }
             place = (place + 1) & mask;
         }

@@ -159,6 +159,12 @@ pub(crate) enum Test {
 }
 
 impl Test {
+    /// The fact that is asked.
+    pub(crate) fn path(&self) -> &Path {
+        let (Self::Holds(path) | Self::Exists(path) | Self::Compare(path, ..)) = self;
+        path
+    }
+
     pub(crate) fn paths<'a>(&'a self, visit: &mut impl FnMut(&'a Path)) {
         match self {
             Self::Holds(path) | Self::Exists(path) => visit(path),
@@ -357,7 +363,7 @@ impl Cast {
 }
 
 /// One step into a fact.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Step {
     /// `.key` or `["key"]`; in a list, the digits of an index.
     Key(Box<str>),

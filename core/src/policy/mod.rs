@@ -26,12 +26,14 @@ mod domain;
 mod error;
 mod eval;
 mod explain;
+mod fast;
 mod literal;
 mod near;
 mod pattern;
 mod print;
 mod program;
 mod schema;
+mod set;
 mod token;
 mod version;
 mod view;
@@ -75,7 +77,7 @@ pub use self::{
     error::{Fix, ParsePolicyError, ParsePolicyErrorKind},
     eval::{UnknownReason, Verdict},
     explain::{Elements, Explanation, FactRead, Join},
-    program::PolicySet,
+    set::PolicySet,
     warn::{PolicyWarning, PolicyWarningKind},
     would::{Proposal, Would},
 };

@@ -1,34 +1,31 @@
 //! A policy in the form that is judged: its clauses, and how they are joined, in two flat lists.
 //!
-//! It means what `eval` says; the tests hold both against each other. Facts are found by the hashes of
-//! their names, the commonest comparisons need no views, and of an `&&` or `||` the cheap parts come first.
-//! A [`PolicySet`] judges what its policies have in common once.
-
-use std::{cmp::Ordering, collections::BTreeMap, ops::Not};
+//! It means what `eval` says; the tests hold both against each other. Facts are found by the keys of
+//! their names, the commonest comparisons look at a value's glance alone, and of an `&&` or `||` the cheap
+//! parts come first. `set` judges several policies together.
 
 use super::{
-    Policy,
-    ast::{Each, Expr, Op, Operand, Path, Test},
+    ast::{Expr, Op, Operand, Path, Test},
     eval::{self, UnknownReason, Verdict},
-    literal::{Literal, Number},
+    fast::Fast,
     schema::Kind,
     view::{self, Scope, View},
 };
 use crate::fact::{
-    Facts, Value,
-    index::{self, Found},
+    Facts,
+    index::{Found, Key},
 };
 
 /// A condition that was compiled.
 #[derive(Debug)]
 pub(crate) struct Program {
-    /// In the order of the tree: a join, then its parts.
     nodes: Box<[Node]>,
     atoms: Box<[Atom]>,
 }
 
+/// A part of a condition. They stand in the order of the tree: a join, then its parts.
 #[derive(Debug, Clone, Copy)]
-enum Node {
+pub(crate) enum Node {
     Everything,
     Atom(usize),
     /// The parts end before this node.
@@ -40,33 +37,60 @@ enum Node {
 
 /// What is asked of the facts at once.
 #[derive(Debug)]
-enum Atom {
-    Test { hash: u64, test: Box<Test>, fast: Fast },
-    Each(Box<Each>),
+pub(crate) struct Atom {
+    /// Of the fact's name.
+    key: Key,
+    fast: Fast,
+    asks: Box<Expr>,
 }
 
-/// A comparison that is decided at a glance if the value has the likeliest type.
-#[derive(Debug)]
-enum Fast {
-    /// A text that is, or is not, exactly this.
-    Text {
-        equal: bool,
-    },
-    /// A whole number in an order to this.
-    Int(i64),
-    /// A list of texts that has, or has not, this one.
-    Element {
-        hash: u64,
-        inside: bool,
-    },
-    None,
+/// A verdict as a number: of parts joined by `&&` the least decides.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct Truth(u8);
+
+impl Truth {
+    const FALSE: Self = Self(0);
+    const TRUE: Self = Self(5);
+
+    #[inline]
+    pub(crate) fn new(verdict: Verdict) -> Self {
+        Self(match verdict {
+            Verdict::False => 0,
+            Verdict::Unknown(UnknownReason::Missing) => 1,
+            Verdict::Unknown(UnknownReason::Kind) => 2,
+            Verdict::Unknown(UnknownReason::Unordered) => 3,
+            Verdict::Unknown(UnknownReason::Limit) => 4,
+            Verdict::True => 5,
+        })
+    }
+
+    #[inline]
+    pub(crate) fn verdict(self) -> Verdict {
+        match self.0 {
+            0 => Verdict::False,
+            1 => Verdict::Unknown(UnknownReason::Missing),
+            2 => Verdict::Unknown(UnknownReason::Kind),
+            3 => Verdict::Unknown(UnknownReason::Unordered),
+            4 => Verdict::Unknown(UnknownReason::Limit),
+            _ => Verdict::True,
+        }
+    }
+
+    #[inline]
+    fn negated_if(self, negated: bool) -> Self {
+        match self {
+            Self::FALSE if negated => Self::TRUE,
+            Self::TRUE if negated => Self::FALSE,
+            same => same,
+        }
+    }
 }
 
 impl Program {
     pub(crate) fn new(expr: &Expr) -> Self {
         let (mut nodes, mut atoms) = (Vec::new(), Vec::new());
         add(expr, &mut nodes, &mut |part| {
-            atoms.extend(Atom::of(part));
+            atoms.push(Atom::new(part));
             atoms.len() - 1
         });
         Self { nodes: nodes.into(), atoms: atoms.into() }
@@ -74,104 +98,65 @@ impl Program {
 
     pub(crate) fn evaluate(&self, facts: &Facts) -> Verdict {
         let mut judge = |atom: usize| match self.atoms.get(atom) {
-            Some(atom) => atom.judge(facts),
-            None => Verdict::False,
+            Some(atom) => Truth::new(atom.judge(facts)),
+            None => Truth::FALSE,
         };
-        node(&self.nodes, 0, &mut judge).0
-    }
-}
-
-/// Policies that are judged together: what several of them ask is asked once.
-///
-/// ```
-/// use tribe::{Facts, Policy, PolicySet, Source, Verdict};
-///
-/// let policies = ["{{a}} == 1 && {{b}} == 2", "{{a}} == 1 && {{b}} == 3"];
-/// let set = PolicySet::new(policies.map(|text| Policy::parse(text).unwrap()).iter());
-/// let facts = serde_json::json!({"a": 1, "b": 3});
-/// let facts = Facts::from_json(facts.as_object().unwrap(), Source::Start)?;
-/// assert_eq!(set.evaluate(&facts), [Verdict::False, Verdict::True]);
-/// # Ok::<(), tribe::FactError>(())
-/// ```
-#[derive(Debug)]
-pub struct PolicySet {
-    nodes: Vec<Node>,
-    atoms: Vec<Atom>,
-    /// Where each policy begins among the nodes.
-    roots: Vec<usize>,
-}
-
-impl PolicySet {
-    /// Compiles policies together.
-    pub fn new<'a>(policies: impl IntoIterator<Item = &'a Policy>) -> Self {
-        let (mut nodes, mut atoms, mut roots) = (Vec::new(), Vec::new(), Vec::new());
-        let mut known: BTreeMap<String, usize> = BTreeMap::new();
-        for policy in policies {
-            roots.push(nodes.len());
-            add(&policy.0.tree, &mut nodes, &mut |part| {
-                *known.entry(part.to_string()).or_insert_with(|| {
-                    atoms.extend(Atom::of(part));
-                    atoms.len() - 1
-                })
-            });
-        }
-        Self { nodes, atoms, roots }
-    }
-
-    /// What each policy says of the facts of a node, in the order they were given.
-    #[must_use]
-    pub fn evaluate(&self, facts: &Facts) -> Vec<Verdict> {
-        let mut known: Vec<Option<Verdict>> = vec![None; self.atoms.len()];
-        let mut judge = |atom: usize| {
-            let (Some(known), Some(atom)) = (known.get_mut(atom), self.atoms.get(atom)) else {
-                return Verdict::False;
-            };
-            *known.get_or_insert_with(|| atom.judge(facts))
-        };
-        self.roots.iter().map(|root| node(&self.nodes, *root, &mut judge).0).collect()
+        node(&self.nodes, 0, &mut judge).0.verdict()
     }
 }
 
 /// The verdict of a node, and the node behind it.
-fn node(nodes: &[Node], at: usize, judge: &mut impl FnMut(usize) -> Verdict) -> (Verdict, usize) {
+#[inline]
+pub(crate) fn node(
+    nodes: &[Node],
+    at: usize,
+    judge: &mut impl FnMut(usize) -> Truth,
+) -> (Truth, usize) {
     match nodes.get(at) {
         Some(Node::Atom(atom)) => (judge(*atom), at + 1),
-        Some(Node::And(end)) => (join(nodes, at + 1, *end, judge, Verdict::False), *end),
-        Some(Node::Or(end)) => (join(nodes, at + 1, *end, judge, Verdict::True), *end),
+        Some(Node::And(end)) => (join(nodes, at + 1, *end, judge, false), *end),
+        Some(Node::Or(end)) => (join(nodes, at + 1, *end, judge, true), *end),
         Some(Node::Not) => {
-            let (verdict, next) = node(nodes, at + 1, judge);
-            (verdict.not(), next)
+            let (truth, next) = inner(nodes, at + 1, judge);
+            (truth.negated_if(true), next)
         }
-        Some(Node::Everything) => (Verdict::True, at + 1),
-        None => (Verdict::False, at + 1),
+        Some(Node::Everything) => (Truth::TRUE, at + 1),
+        None => (Truth::FALSE, at + 1),
     }
 }
 
-/// The parts up to a node, of which one that is `decisive` decides.
+/// The same where it is not worth another copy of the code.
+#[inline(never)]
+fn inner(nodes: &[Node], at: usize, judge: &mut impl FnMut(usize) -> Truth) -> (Truth, usize) {
+    node(nodes, at, judge)
+}
+
+/// The parts up to a node: `a || b` is `not (not a && not b)`.
+#[inline]
 fn join(
     nodes: &[Node],
     mut at: usize,
     end: usize,
-    judge: &mut impl FnMut(usize) -> Verdict,
-    decisive: Verdict,
-) -> Verdict {
-    let mut unknown: Option<UnknownReason> = None;
+    judge: &mut impl FnMut(usize) -> Truth,
+    or: bool,
+) -> Truth {
+    let mut so_far = Truth::TRUE;
     while at < end {
-        let (verdict, next) = node(nodes, at, judge);
-        match verdict {
-            Verdict::Unknown(reason) => {
-                unknown = Some(unknown.map_or(reason, |known| known.min(reason)));
-            }
-            verdict if verdict == decisive => return decisive,
-            _ => {}
+        let (truth, next) = match nodes.get(at) {
+            Some(Node::Atom(atom)) => (judge(*atom), at + 1),
+            _ => inner(nodes, at, judge),
+        };
+        so_far = so_far.min(truth.negated_if(or));
+        if so_far == Truth::FALSE {
+            break;
         }
         at = next;
     }
-    unknown.map_or(decisive.not(), Verdict::Unknown)
+    so_far.negated_if(or)
 }
 
 /// Adds the nodes of a condition; `intern` gives the number of the atom that asks what a part asks.
-fn add(expr: &Expr, nodes: &mut Vec<Node>, intern: &mut impl FnMut(&Expr) -> usize) {
+pub(crate) fn add(expr: &Expr, nodes: &mut Vec<Node>, intern: &mut impl FnMut(&Expr) -> usize) {
     let at = nodes.len();
     match expr {
         Expr::Everything => nodes.push(Node::Everything),
@@ -213,97 +198,72 @@ fn cost(expr: &Expr) -> usize {
 }
 
 impl Atom {
-    /// What a part asks, if it is a leaf.
-    fn of(part: &Expr) -> Option<Self> {
-        match part {
-            Expr::Clause(clause) => Some(Self::new(&clause.test)),
-            Expr::Each(each) => Some(Self::Each(each.clone())),
+    /// Of a leaf.
+    pub(crate) fn new(part: &Expr) -> Self {
+        let (path, fast) = match part {
+            Expr::Clause(clause) => (Some(clause.test.path()), Fast::new(&clause.test)),
+            Expr::Each(each) => (Some(&each.over), Fast::None),
+            _ => (None, Fast::None),
+        };
+        let key = Key::new(path.map_or("", |path| path.name.as_str()));
+        Self { key, fast, asks: Box::new(part.clone()) }
+    }
+
+    /// The fact that it reads first, or the part of one. A quantifier finds what it reads by itself.
+    pub(crate) fn path(&self) -> Option<&Path> {
+        match &*self.asks {
+            Expr::Clause(clause) => Some(clause.test.path()),
             _ => None,
         }
     }
 
-    fn new(test: &Test) -> Self {
-        let (Test::Holds(path) | Test::Exists(path) | Test::Compare(path, ..)) = test;
-        let fast = match test {
-            Test::Compare(path, op, Operand::One(literal)) => Fast::new(path, *op, literal),
-            _ => Fast::None,
+    #[inline]
+    pub(crate) fn judge(&self, facts: &Facts) -> Verdict {
+        self.judge_found(facts, self.find(facts))
+    }
+
+    /// The value at the path, before it is seen as any type.
+    #[inline]
+    pub(crate) fn find<'a>(&self, facts: &'a Facts) -> Option<Found<'a>> {
+        let path = self.path()?;
+        let found = facts.find(self.key, &path.name)?;
+        if path.steps.is_empty() {
+            return Some(found);
+        }
+        Some(Found::new(view::within(path, found.value)?))
+    }
+
+    /// The verdict, once the value at its path is found.
+    #[inline]
+    pub(crate) fn judge_found(&self, facts: &Facts, found: Option<Found<'_>>) -> Verdict {
+        match found.and_then(|found| self.fast.judge(found)) {
+            Some(verdict) => verdict.into(),
+            None => self.judge_closely(facts, found),
+        }
+    }
+
+    #[inline(never)]
+    fn judge_closely(&self, facts: &Facts, found: Option<Found<'_>>) -> Verdict {
+        let test = match &*self.asks {
+            Expr::Clause(clause) => &clause.test,
+            Expr::Each(each) => return eval::quantified(each, &Scope::new(facts)),
+            // There are no other leaves.
+            _ => return Verdict::False,
         };
-        Self::Test { hash: index::hash(path.name.as_str()), test: Box::new(test.clone()), fast }
-    }
-
-    fn judge(&self, facts: &Facts) -> Verdict {
-        let (hash, test, fast) = match self {
-            Self::Test { hash, test, fast } => (*hash, &**test, fast),
-            Self::Each(each) => return eval::quantified(each, &Scope::new(facts)),
+        if let Test::Exists(_) = test {
+            return found.is_some().into();
+        }
+        let path = test.path();
+        let value = found.and_then(|found| view::primary(path, found.value));
+        let Some(view) = value.map(|value| View::at(path, value)) else {
+            return Verdict::Unknown(UnknownReason::Missing);
         };
-        let (Test::Holds(path) | Test::Exists(path) | Test::Compare(path, ..)) = test;
-        let found = facts.find(hash, &path.name);
-        let value = found.and_then(|found| view::within(path, found.value));
-        match test {
-            Test::Exists(_) => value.is_some().into(),
-            Test::Holds(_) => match value.and_then(|value| view::primary(path, value)) {
-                None => Verdict::Unknown(UnknownReason::Missing),
-                Some(Value::Bool(boolean)) if path.cast.is_none() => boolean.value.into(),
-                Some(_) => Verdict::Unknown(UnknownReason::Kind),
-            },
-            Test::Compare(_, op, operand) => {
-                let (Some(found), Some(value)) = (found, value) else {
-                    return Verdict::Unknown(UnknownReason::Missing);
-                };
-                if let Some(verdict) = fast.judge(found, value, *op, operand) {
-                    return verdict.into();
-                }
-                match view::primary(path, value) {
-                    None => Verdict::Unknown(UnknownReason::Missing),
-                    Some(value) => {
-                        let view = View::at(path, value);
-                        eval::compare(path, &view, *op, operand, &Scope::new(facts))
-                    }
-                }
+        match (test, view) {
+            (Test::Compare(_, op, operand), view) => {
+                eval::compare(path, &view, *op, operand, &Scope::new(facts))
             }
-        }
-    }
-}
-
-impl Fast {
-    fn new(path: &Path, op: Op, literal: &Literal) -> Self {
-        if path.cast.is_some() || path.primary.is_some() {
-            return Self::None;
-        }
-        match (op, path.kind) {
-            (Op::Eq | Op::Ne, None | Some(Kind::Text)) if literal.boolean.is_none() => {
-                Self::Text { equal: op == Op::Eq }
-            }
-            (Op::Lt | Op::Le | Op::Gt | Op::Ge, None | Some(Kind::Int | Kind::Bytes)) => {
-                match literal.quantity() {
-                    Some(Number::Int(number)) => Self::Int(number),
-                    _ => Self::None,
-                }
-            }
-            (Op::Contains | Op::NotContains, None | Some(Kind::List))
-                if literal.boolean.is_none() && path.steps.is_empty() =>
-            {
-                Self::Element { hash: index::hash(&literal.text), inside: op == Op::Contains }
-            }
-            _ => Self::None,
-        }
-    }
-
-    /// `None`: the value is of another type, and has to be looked at closely.
-    fn judge(&self, found: Found<'_>, value: &Value, op: Op, operand: &Operand) -> Option<bool> {
-        let Operand::One(literal) = operand else { return None };
-        match (self, value) {
-            (Self::Text { equal }, Value::Text(text)) => Some((*text == literal.text) == *equal),
-            (Self::Int(number), Value::Int(value)) => Some(match (op, value.cmp(number)) {
-                (Op::Lt, ordering) => ordering == Ordering::Less,
-                (Op::Le, ordering) => ordering != Ordering::Greater,
-                (Op::Gt, ordering) => ordering == Ordering::Greater,
-                (_, ordering) => ordering != Ordering::Less,
-            }),
-            (Self::Element { hash, inside }, Value::List(_)) => {
-                Some(found.has_text(*hash, &literal.text)? == *inside)
-            }
-            _ => None,
+            (_, View::Bool(boolean)) => boolean.value.into(),
+            _ => Verdict::Unknown(UnknownReason::Kind),
         }
     }
 }

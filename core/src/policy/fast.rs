@@ -1,0 +1,151 @@
+//! Comparisons that are decided at a glance, if the value has the likeliest type.
+//!
+//! Invariant: what is decided here is what `view` would say.
+
+use std::cmp::Ordering;
+
+use super::{
+    ast::{Op, Operand, Test},
+    literal::{Literal, Number},
+    schema::Kind,
+};
+use crate::fact::{
+    Boolean, Value,
+    index::{Found, Glance, Key},
+};
+
+/// What to look for.
+#[derive(Debug)]
+pub(crate) enum Fast {
+    /// `{{flag}}`
+    Holds,
+    /// `exists({{fact}})`
+    Exists,
+    /// `==` and `!=`
+    Equals { literal: Known, equal: bool },
+    /// A whole number in an order to this.
+    Order { number: i64, op: Op },
+    /// `in` a list of values
+    OneOf { literals: Box<[Known]>, inside: bool },
+    /// A list of texts that has, or has not, this one.
+    Element { key: Key, text: Box<str>, inside: bool },
+    None,
+}
+
+/// A literal, ready to be compared.
+#[derive(Debug)]
+pub(crate) struct Known {
+    key: Key,
+    text: Box<str>,
+    number: Option<i64>,
+    boolean: Option<bool>,
+    quoted: bool,
+}
+
+impl Fast {
+    pub(crate) fn new(test: &Test) -> Self {
+        let path = test.path();
+        // What these see depends on more than the type of the value.
+        let special = matches!(path.kind, Some(Kind::Version | Kind::Ip));
+        if path.cast.is_some() || path.primary.is_some() || special {
+            return match test {
+                Test::Exists(_) => Self::Exists,
+                _ => Self::None,
+            };
+        }
+        match test {
+            Test::Holds(_) => Self::Holds,
+            Test::Exists(_) => Self::Exists,
+            Test::Compare(_, op, Operand::One(literal)) => Self::compare(*op, literal),
+            Test::Compare(_, op @ (Op::In | Op::NotIn), Operand::List(literals)) => {
+                let literals = literals.iter().map(Known::new).collect();
+                Self::OneOf { literals, inside: *op == Op::In }
+            }
+            Test::Compare(..) => Self::None,
+        }
+    }
+
+    fn compare(op: Op, literal: &Literal) -> Self {
+        match (op, literal.quantity()) {
+            (Op::Eq | Op::Ne, _) => {
+                Self::Equals { literal: Known::new(literal), equal: op == Op::Eq }
+            }
+            (Op::Lt | Op::Le | Op::Gt | Op::Ge, Some(Number::Int(number))) => {
+                Self::Order { number, op }
+            }
+            (Op::Contains | Op::NotContains, _) if literal.boolean.is_none() => Self::Element {
+                key: Key::new(&literal.text),
+                text: literal.text.clone(),
+                inside: op == Op::Contains,
+            },
+            _ => Self::None,
+        }
+    }
+
+    /// `None`: the value is of another type, and has to be looked at closely.
+    #[inline]
+    pub(crate) fn judge(&self, found: Found<'_>) -> Option<bool> {
+        match (self, found.glance) {
+            (Self::Equals { literal, equal }, _) => Some(literal.is(found)? == *equal),
+            (Self::Order { number, op }, Glance::Int(value)) => Some(match (op, value.cmp(number)) {
+                (Op::Lt, ordering) => ordering == Ordering::Less,
+                (Op::Le, ordering) => ordering != Ordering::Greater,
+                (Op::Gt, ordering) => ordering == Ordering::Greater,
+                (_, ordering) => ordering != Ordering::Less,
+            }),
+            (Self::Element { key, text, inside }, Glance::Texts(table)) => {
+                Some(found.has_text(table, *key, text) == *inside)
+            }
+            (Self::Holds, Glance::Bool(boolean)) => Some(boolean.value),
+            (Self::Exists, _) => Some(true),
+            (Self::OneOf { literals, inside }, Glance::Text(_) | Glance::Int(_)) => {
+                Self::one_of(literals, found).map(|found| found == *inside)
+            }
+            _ => None,
+        }
+    }
+
+    fn one_of(literals: &[Known], found: Found<'_>) -> Option<bool> {
+        for literal in literals {
+            if literal.is(found)? {
+                return Some(true);
+            }
+        }
+        Some(false)
+    }
+}
+
+impl Known {
+    fn new(literal: &Literal) -> Self {
+        let number = match literal.quantity() {
+            Some(Number::Int(number)) => Some(number),
+            _ => None,
+        };
+        Self {
+            key: Key::new(&literal.text),
+            text: literal.text.clone(),
+            number,
+            boolean: literal.boolean,
+            quoted: literal.quoted,
+        }
+    }
+
+    /// Is the value what the literal means here?
+    #[inline]
+    fn is(&self, found: Found<'_>) -> Option<bool> {
+        match found.glance {
+            // A boolean is compared with text whatever the case of its letters.
+            Glance::Text(_) if self.boolean.is_some() => None,
+            Glance::Text(key) if key.is_whole() || key != self.key => Some(key == self.key),
+            Glance::Text(_) => match found.value {
+                Value::Text(text) => Some(*text == self.text),
+                _ => None,
+            },
+            Glance::Int(value) => Some(value == self.number?),
+            // Quotes mean the spelling.
+            Glance::Bool(_) if self.quoted => None,
+            Glance::Bool(Boolean { value, .. }) => Some(self.boolean == Some(value)),
+            Glance::Texts(_) | Glance::Other => None,
+        }
+    }
+}
