@@ -5,7 +5,7 @@
 //! starts with the variable of a quantifier around it is bound to it.
 //! Trees are equal whatever their spans.
 
-use std::ops::Range;
+use std::{ops::Range, sync::Arc};
 
 use serde::Serialize;
 
@@ -51,8 +51,8 @@ pub(crate) enum Expr {
     Or(Vec<Expr>),
     And(Vec<Expr>),
     Not(Box<Expr>),
-    Clause(Clause),
-    Each(Box<Each>),
+    Clause(Arc<Clause>),
+    Each(Arc<Each>),
 }
 
 impl Expr {

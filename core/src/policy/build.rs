@@ -1,5 +1,7 @@
 //! Builds the tree from what the grammar found, and refuses what is not the language with a hint.
 
+use std::sync::Arc;
+
 use super::{
     ast::{Cast, Clause, Each, Expr, Op, Operand, Path, Quantifier, Span, Test},
     caret, check,
@@ -143,7 +145,7 @@ pub(crate) fn condition(text: &str, chain: Chain<'_>) -> Result<Expr, Problem> {
             let span = first.span().to(second.span());
             let (left, right) = (value(text, first)?, value(text, second)?);
             let test = comparison(text, left, op, right)?;
-            Ok(Expr::Clause(Clause { test, span }))
+            Ok(Expr::Clause(Clause { test, span }.into()))
         }
         (Some((_, second)), Some((_, third))) => {
             let span = first.span().to(third.span());
@@ -182,7 +184,7 @@ fn lone(text: &str, word: Word<'_>) -> Result<Expr, Problem> {
         Word::List(..) => return refuse("compare a fact with it: `{{fact}} in […]`".into()),
         Word::Regex(..) => return refuse("try it on a fact: `{{fact}} matches /…/`".into()),
     };
-    Ok(Expr::Clause(Clause { test, span }))
+    Ok(Expr::Clause(Clause { test, span }.into()))
 }
 
 /// A hint for a word that may have been meant as a fact.
@@ -269,7 +271,7 @@ pub(crate) fn each<'s>(
     let mut weight = 0_usize;
     body.clauses(&mut |clause| weight = weight.saturating_add(steps(&clause.test)));
     let each = Each { quantifier, variable, over, body, weight, span };
-    Ok(Item::Group(span, Expr::Each(Box::new(each))))
+    Ok(Item::Group(span, Expr::Each(each.into())))
 }
 
 /// What judging one clause costs, against comparing two values.
@@ -302,6 +304,7 @@ fn bind(
         }
         Expr::Not(inner) => bind(text, inner, variable, depth, over),
         Expr::Clause(clause) => {
+            let clause = Arc::make_mut(clause);
             match &mut clause.test {
                 Test::Holds(path) | Test::Exists(path) => bind_path(path),
                 Test::Compare(left, _, right) => {
@@ -321,6 +324,7 @@ fn bind(
             })
         }
         Expr::Each(inner) => {
+            let inner = Arc::make_mut(inner);
             let max = limits::POLICY_QUANTIFIERS;
             if depth + 1 >= max {
                 let kind = Kind::TooLarge { what: "quantifiers inside each other", max };

@@ -28,7 +28,7 @@ pub(crate) enum Fast {
     /// `in` a list of values
     OneOf { literals: Box<[Known]>, inside: bool },
     /// A list of texts that has, or has not, this one.
-    Element { key: Key, text: Box<str>, inside: bool },
+    Element { literal: Known, inside: bool },
     None,
 }
 
@@ -36,7 +36,8 @@ pub(crate) enum Fast {
 #[derive(Debug)]
 pub(crate) struct Known {
     key: Key,
-    text: Box<str>,
+    /// The text, if it is longer than a key.
+    long: Box<str>,
     number: Option<i64>,
     boolean: Option<bool>,
     quoted: bool,
@@ -73,11 +74,9 @@ impl Fast {
             (Op::Lt | Op::Le | Op::Gt | Op::Ge, Some(Number::Int(number))) => {
                 Self::Order { number, op }
             }
-            (Op::Contains | Op::NotContains, _) if literal.boolean.is_none() => Self::Element {
-                key: Key::new(&literal.text),
-                text: literal.text.clone(),
-                inside: op == Op::Contains,
-            },
+            (Op::Contains | Op::NotContains, _) if literal.boolean.is_none() => {
+                Self::Element { literal: Known::new(literal), inside: op == Op::Contains }
+            }
             _ => Self::None,
         }
     }
@@ -93,8 +92,8 @@ impl Fast {
                 (Op::Gt, ordering) => ordering == Ordering::Greater,
                 (_, ordering) => ordering != Ordering::Less,
             }),
-            (Self::Element { key, text, inside }, Glance::Texts(table)) => {
-                Some(found.has_text(table, *key, text) == *inside)
+            (Self::Element { literal, inside }, Glance::Texts(table)) => {
+                Some(found.has_text(table, literal.key, &literal.long) == *inside)
             }
             (Self::Holds, Glance::Bool(boolean)) => Some(boolean.value),
             (Self::Exists, _) => Some(true),
@@ -121,9 +120,10 @@ impl Known {
             Some(Number::Int(number)) => Some(number),
             _ => None,
         };
+        let key = Key::new(&literal.text);
         Self {
-            key: Key::new(&literal.text),
-            text: literal.text.clone(),
+            key,
+            long: if key.is_whole() { Box::default() } else { literal.text.clone() },
             number,
             boolean: literal.boolean,
             quoted: literal.quoted,
@@ -138,7 +138,7 @@ impl Known {
             Glance::Text(_) if self.boolean.is_some() => None,
             Glance::Text(key) if key.is_whole() || key != self.key => Some(key == self.key),
             Glance::Text(_) => match found.value {
-                Value::Text(text) => Some(*text == self.text),
+                Value::Text(text) => Some(*text == self.long),
                 _ => None,
             },
             Glance::Int(value) => Some(value == self.number?),

@@ -64,7 +64,7 @@ mod hostile;
 mod tests;
 
 use std::{
-    fmt::{self, Debug, Display, Formatter},
+    fmt::{self, Debug, Display, Formatter, Write as _},
     hash::{Hash, Hasher},
     str::FromStr,
     sync::Arc,
@@ -179,7 +179,8 @@ fn parse(text: &str) -> Result<Policy, Problem> {
     let tree = grammar::PolicyParser::new()
         .parse(text, tokens.into_iter().map(Ok))
         .map_err(|error| syntax(text, error))?;
-    let canonical = tree.to_string();
+    let mut canonical = String::with_capacity(text.len() + 16);
+    let _ = write!(canonical, "{tree}");
     if canonical.len() > limits::POLICY_BYTES {
         let kind = ParsePolicyErrorKind::TooLarge {
             what: "bytes in canonical form",

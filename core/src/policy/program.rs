@@ -4,8 +4,10 @@
 //! their names, the commonest comparisons look at a value's glance alone, and of an `&&` or `||` the cheap
 //! parts come first. `set` judges several policies together.
 
+use std::sync::Arc;
+
 use super::{
-    ast::{Expr, Op, Operand, Path, Test},
+    ast::{Clause, Each, Expr, Op, Operand, Path, Test},
     eval::{self, UnknownReason, Verdict},
     fast::Fast,
     schema::Kind,
@@ -41,7 +43,13 @@ pub(crate) struct Atom {
     /// Of the fact's name.
     key: Key,
     fast: Fast,
-    asks: Box<Expr>,
+    asks: Asks,
+}
+
+#[derive(Debug)]
+enum Asks {
+    Test(Arc<Clause>),
+    Each(Arc<Each>),
 }
 
 /// A verdict as a number: of parts joined by `&&` the least decides.
@@ -90,7 +98,7 @@ impl Program {
     pub(crate) fn new(expr: &Expr) -> Self {
         let (mut nodes, mut atoms) = (Vec::new(), Vec::new());
         add(expr, &mut nodes, &mut |part| {
-            atoms.push(Atom::new(part));
+            atoms.extend(Atom::new(part));
             atoms.len() - 1
         });
         Self { nodes: nodes.into(), atoms: atoms.into() }
@@ -198,22 +206,23 @@ fn cost(expr: &Expr) -> usize {
 }
 
 impl Atom {
-    /// Of a leaf.
-    pub(crate) fn new(part: &Expr) -> Self {
-        let (path, fast) = match part {
-            Expr::Clause(clause) => (Some(clause.test.path()), Fast::new(&clause.test)),
-            Expr::Each(each) => (Some(&each.over), Fast::None),
-            _ => (None, Fast::None),
+    /// Of a part, if it is a leaf.
+    pub(crate) fn new(part: &Expr) -> Option<Self> {
+        let (path, fast, asks) = match part {
+            Expr::Clause(clause) => {
+                (clause.test.path(), Fast::new(&clause.test), Asks::Test(Arc::clone(clause)))
+            }
+            Expr::Each(each) => (&each.over, Fast::None, Asks::Each(Arc::clone(each))),
+            _ => return None,
         };
-        let key = Key::new(path.map_or("", |path| path.name.as_str()));
-        Self { key, fast, asks: Box::new(part.clone()) }
+        Some(Self { key: Key::new(path.name.as_str()), fast, asks })
     }
 
     /// The fact that it reads first, or the part of one. A quantifier finds what it reads by itself.
     pub(crate) fn path(&self) -> Option<&Path> {
-        match &*self.asks {
-            Expr::Clause(clause) => Some(clause.test.path()),
-            _ => None,
+        match &self.asks {
+            Asks::Test(clause) => Some(clause.test.path()),
+            Asks::Each(_) => None,
         }
     }
 
@@ -244,11 +253,9 @@ impl Atom {
 
     #[inline(never)]
     fn judge_closely(&self, facts: &Facts, found: Option<Found<'_>>) -> Verdict {
-        let test = match &*self.asks {
-            Expr::Clause(clause) => &clause.test,
-            Expr::Each(each) => return eval::quantified(each, &Scope::new(facts)),
-            // There are no other leaves.
-            _ => return Verdict::False,
+        let test = match &self.asks {
+            Asks::Test(clause) => &clause.test,
+            Asks::Each(each) => return eval::quantified(each, &Scope::new(facts)),
         };
         if let Test::Exists(_) = test {
             return found.is_some().into();

@@ -61,10 +61,11 @@ impl PolicySet {
         let mut places: BTreeMap<Option<(FactName, Vec<Step>)>, usize> = BTreeMap::new();
         let mut readers: BTreeMap<FactName, Vec<usize>> = BTreeMap::new();
         let mut ask = |part: &Expr| {
-            let atom = Atom::new(part);
-            let count = places.len();
-            let place = atom.path().map(|path| (path.name.clone(), path.steps.clone()));
-            atoms.push(Asked { place: *places.entry(place).or_insert(count), atom });
+            if let Some(atom) = Atom::new(part) {
+                let count = places.len();
+                let place = atom.path().map(|path| (path.name.clone(), path.steps.clone()));
+                atoms.push(Asked { place: *places.entry(place).or_insert(count), atom });
+            }
             atoms.len() - 1
         };
         for policy in policies {

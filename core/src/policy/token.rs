@@ -48,7 +48,7 @@ pub(crate) fn tokens(text: &str) -> Result<Vec<(u32, Token<'_>, u32)>, Problem> 
     if text.len() > limits::POLICY_BYTES {
         return Err(lexer.too_large("bytes", limits::POLICY_BYTES));
     }
-    let mut tokens = Vec::new();
+    let mut tokens = Vec::with_capacity(text.len() / 4 + 1);
     loop {
         lexer.skip_blank();
         let Some(c) = lexer.peek() else { return Ok(tokens) };
