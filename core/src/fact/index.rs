@@ -51,9 +51,11 @@ impl Key {
     }
 
     /// Where to look for it first.
+    #[inline]
     fn place(self, mask: usize) -> usize {
-        let mixed = (self.low ^ self.high.rotate_left(29)).wrapping_mul(0x9E37_79B9_7F4A_7C15);
-        (mixed >> 32) as usize & mask
+        let product = u128::from(self.low ^ 0x9E37_79B9_7F4A_7C15)
+            .wrapping_mul(u128::from(self.high ^ 0xD6E8_FEB8_6659_FD93));
+        ((product >> 64) as u64 ^ product as u64) as usize & mask
     }
 }
 
