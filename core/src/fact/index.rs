@@ -155,10 +155,15 @@ impl<'a> Found<'a> {
         Self { value, glance }
     }
 
-    /// Is this text in the list that `table` is of?
-    pub(crate) fn has_text(&self, table: &Table, key: Key, text: &str) -> bool {
+    /// Is the text with this key in the list that `table` is of?
+    pub(crate) fn has_text<'t>(
+        &self,
+        table: &Table,
+        key: Key,
+        text: impl Fn() -> &'t str,
+    ) -> bool {
         let Value::List(list) = self.value else { return false };
-        table.find(key, |at| matches!(list.get(at), Some(Value::Text(it)) if **it == *text)).is_some()
+        table.find(key, |at| matches!(list.get(at), Some(Value::Text(it)) if **it == *text())).is_some()
     }
 }
 

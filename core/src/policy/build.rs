@@ -16,13 +16,27 @@ use crate::{fact, limits, name::FactName};
 /// Values with operators between them: a comparison if there are two.
 pub(crate) struct Chain<'s> {
     pub(crate) first: Item<'s>,
-    pub(crate) rest: Vec<(Op, Item<'s>)>,
+    pub(crate) second: Option<(Op, Item<'s>)>,
+    /// One too many.
+    pub(crate) third: Option<Item<'s>>,
 }
 
 /// What may stand beside an operator. A value is one word; more are a mistake.
 pub(crate) enum Item<'s> {
     Group(Span, Expr),
-    Words(Vec<Word<'s>>),
+    Words(Words<'s>),
+}
+
+/// Words in a row.
+pub(crate) struct Words<'s> {
+    pub(crate) first: Word<'s>,
+    pub(crate) more: Vec<Word<'s>>,
+}
+
+impl Words<'_> {
+    fn span(&self) -> Span {
+        self.first.span().to(self.more.last().unwrap_or(&self.first).span())
+    }
 }
 
 /// A value as it was written.
@@ -32,8 +46,8 @@ pub(crate) enum Word<'s> {
     Quoted(Span, Box<str>),
     /// The source, and does it ignore case?
     Regex(Span, &'s str, bool),
-    List(Span, Vec<Vec<Word<'s>>>),
-    Call(Span, &'s str, Vec<Vec<Word<'s>>>),
+    List(Span, Vec<Words<'s>>),
+    Call(Span, &'s str, Vec<Words<'s>>),
 }
 
 impl Word<'_> {
@@ -62,15 +76,8 @@ impl Item<'_> {
     fn span(&self) -> Span {
         match self {
             Self::Group(span, _) => *span,
-            Self::Words(words) => words_span(words),
+            Self::Words(words) => words.span(),
         }
-    }
-}
-
-fn words_span(words: &[Word<'_>]) -> Span {
-    match (words.first(), words.last()) {
-        (Some(first), Some(last)) => first.span().to(last.span()),
-        _ => Span::new(0, 0),
     }
 }
 
@@ -80,36 +87,49 @@ fn written(text: &str, span: Span) -> String {
     words.collect::<Vec<_>>().join(" ").chars().map(caret::shown).collect()
 }
 
-pub(crate) fn or(text: &str, span: Span, parts: Vec<Expr>) -> Result<Expr, Problem> {
+pub(crate) fn or(text: &str, span: Span, first: Expr, rest: Vec<Expr>) -> Result<Expr, Problem> {
     let merge = |part| match part {
-        Expr::Or(inner) => inner,
-        part => vec![part],
+        Expr::Or(inner) => Ok(inner),
+        part => Err(part),
     };
-    join(text, span, parts, merge, Expr::Or)
+    join(text, span, first, rest, merge, Expr::Or)
 }
 
-pub(crate) fn and(text: &str, span: Span, parts: Vec<Expr>) -> Result<Expr, Problem> {
+pub(crate) fn and(
+    text: &str,
+    span: Span,
+    first: Expr,
+    rest: Vec<Expr>,
+) -> Result<Expr, Problem> {
     let merge = |part| match part {
-        Expr::And(inner) => inner,
-        part => vec![part],
+        Expr::And(inner) => Ok(inner),
+        part => Err(part),
     };
-    join(text, span, parts, merge, Expr::And)
+    join(text, span, first, rest, merge, Expr::And)
 }
 
 fn join(
     text: &str,
     span: Span,
-    mut parts: Vec<Expr>,
-    merge: impl Fn(Expr) -> Vec<Expr>,
+    first: Expr,
+    rest: Vec<Expr>,
+    merge: impl Fn(Expr) -> Result<Vec<Expr>, Expr>,
     wrap: impl Fn(Vec<Expr>) -> Expr,
 ) -> Result<Expr, Problem> {
-    if parts.len() > 1 {
-        return match parts.contains(&Expr::Everything) {
-            true => Err(constant(text, span)),
-            false => Ok(wrap(parts.into_iter().flat_map(merge).collect())),
-        };
+    if rest.is_empty() {
+        return Ok(first);
     }
-    parts.pop().ok_or_else(|| Problem::new(Kind::Empty, span))
+    let mut parts = Vec::with_capacity(rest.len() + 1);
+    for part in std::iter::once(first).chain(rest) {
+        if part == Expr::Everything {
+            return Err(constant(text, span));
+        }
+        match merge(part) {
+            Ok(inner) => parts.extend(inner),
+            Err(part) => parts.push(part),
+        }
+    }
+    Ok(wrap(parts))
 }
 
 fn constant(text: &str, span: Span) -> Problem {
@@ -118,7 +138,7 @@ fn constant(text: &str, span: Span) -> Problem {
 }
 
 pub(crate) fn not(text: &str, not: Span, chain: Chain<'_>) -> Result<Expr, Problem> {
-    if let Some((op, right)) = chain.rest.first() {
+    if let Some((op, right)) = &chain.second {
         let (left, right) = (written(text, chain.first.span()), written(text, right.span()));
         let (opposite, op) = (op.negated().as_str(), op.as_str());
         let help = format!("write `{left} {opposite} {right}` or `not ({left} {op} {right})`");
@@ -134,9 +154,8 @@ pub(crate) fn not(text: &str, not: Span, chain: Chain<'_>) -> Result<Expr, Probl
 }
 
 pub(crate) fn condition(text: &str, chain: Chain<'_>) -> Result<Expr, Problem> {
-    let Chain { first, rest } = chain;
-    let mut rest = rest.into_iter();
-    match (rest.next(), rest.next()) {
+    let Chain { first, second, third } = chain;
+    match (second, third) {
         (None, _) => match first {
             Item::Group(_, inner) => Ok(inner),
             Item::Words(words) => lone(text, one(text, words)?),
@@ -147,7 +166,7 @@ pub(crate) fn condition(text: &str, chain: Chain<'_>) -> Result<Expr, Problem> {
             let test = comparison(text, left, op, right)?;
             Ok(Expr::Clause(Clause { test, span }.into()))
         }
-        (Some((_, second)), Some((_, third))) => {
+        (Some((_, second)), Some(third)) => {
             let span = first.span().to(third.span());
             let (second, help) = (written(text, second.span()), "join two comparisons with `&&`");
             let help = if second.is_empty() {
@@ -200,7 +219,7 @@ fn call(
     text: &str,
     span: Span,
     name: &str,
-    arguments: Vec<Vec<Word<'_>>>,
+    arguments: Vec<Words<'_>>,
 ) -> Result<Test, Problem> {
     let shown = || written(text, span);
     match name {
@@ -231,7 +250,7 @@ fn argument(
     text: &str,
     span: Span,
     name: &str,
-    mut arguments: Vec<Vec<Word<'_>>>,
+    mut arguments: Vec<Words<'_>>,
 ) -> Result<Path, Problem> {
     let refuse = || Problem::new(Kind::Argument(name.into()), span);
     let (Some(argument), true) = (arguments.pop(), arguments.is_empty()) else {
@@ -370,16 +389,14 @@ fn value<'s>(text: &str, item: Item<'s>) -> Result<Word<'s>, Problem> {
 }
 
 /// The only word, where one belongs.
-fn one<'s>(text: &str, mut words: Vec<Word<'s>>) -> Result<Word<'s>, Problem> {
-    if words.len() > 1 {
-        return Err(several(text, &words));
-    }
-    words.pop().ok_or_else(|| Problem::new(Kind::Empty, Span::new(0, 0)))
+fn one<'s>(text: &str, words: Words<'s>) -> Result<Word<'s>, Problem> {
+    if words.more.is_empty() { Ok(words.first) } else { Err(several(text, &words)) }
 }
 
 /// What is wrong with several words in a row.
-fn several(text: &str, words: &[Word<'_>]) -> Problem {
-    let misspelled = words.iter().find_map(|word| match word {
+fn several(text: &str, words: &Words<'_>) -> Problem {
+    let each = || std::iter::once(&words.first).chain(&words.more);
+    let misspelled = each().find_map(|word| match word {
         Word::Bare(span, word) => Some((*span, *word, operator_meant(word)?)),
         _ => None,
     });
@@ -388,8 +405,8 @@ fn several(text: &str, words: &[Word<'_>]) -> Problem {
             .help(format!("use `{operator}`"))
             .replace(operator);
     }
-    let span = words_span(words);
-    let plain: Option<Vec<&str>> = words.iter().map(Word::content).collect();
+    let span = words.span();
+    let plain: Option<Vec<&str>> = each().map(Word::content).collect();
     if let Some(plain) = plain {
         let shown = plain.join(" ");
         let quoted = Literal::quoted(&shown, span).to_string();
@@ -397,7 +414,7 @@ fn several(text: &str, words: &[Word<'_>]) -> Problem {
             .help(format!("quote the value: `{quoted}`"))
             .replace(&quoted);
     }
-    let second = words.get(1).map_or(span, Word::span);
+    let second = words.more.first().map_or(span, Word::span);
     Problem::new(Kind::MissingOperator(written(text, second).into()), second)
         .help("put an operator such as `==` or `&&` before it")
 }
@@ -492,7 +509,7 @@ fn operand(text: &str, word: Word<'_>) -> Result<Operand, Problem> {
     })
 }
 
-fn list(text: &str, span: Span, items: Vec<Vec<Word<'_>>>) -> Result<Vec<Literal>, Problem> {
+fn list(text: &str, span: Span, items: Vec<Words<'_>>) -> Result<Vec<Literal>, Problem> {
     if items.len() > limits::POLICY_LIST {
         let kind = Kind::TooLarge { what: "elements of a list", max: limits::POLICY_LIST };
         return Err(Problem::new(kind, span));

@@ -10,7 +10,7 @@ use super::{
     schema::Kind,
 };
 use crate::fact::{
-    Boolean, Value,
+    Boolean,
     index::{Found, Glance, Key},
 };
 
@@ -36,8 +36,6 @@ pub(crate) enum Fast {
 #[derive(Debug)]
 pub(crate) struct Known {
     key: Key,
-    /// The text, if it is longer than a key.
-    long: Box<str>,
     number: Option<i64>,
     boolean: Option<bool>,
     quoted: bool,
@@ -81,11 +79,21 @@ impl Fast {
         }
     }
 
-    /// `None`: the value is of another type, and has to be looked at closely.
+    /// Is this asked of a value without looking closely at most of them?
+    pub(crate) fn is_cheap(&self) -> bool {
+        match self {
+            Self::OneOf { literals, .. } => literals.len() <= 4,
+            Self::None => false,
+            _ => true,
+        }
+    }
+
+    /// `None`: the value is of another type, and has to be looked at closely. `text` is that of the
+    /// literal, which is seldom needed.
     #[inline]
-    pub(crate) fn judge(&self, found: Found<'_>) -> Option<bool> {
+    pub(crate) fn judge<'a>(&self, found: Found<'_>, text: impl Fn() -> &'a str) -> Option<bool> {
         match (self, found.glance) {
-            (Self::Equals { literal, equal }, _) => Some(literal.is(found)? == *equal),
+            (Self::Equals { literal, equal }, glance) => Some(literal.is(glance)? == *equal),
             (Self::Order { number, op }, Glance::Int(value)) => Some(match (op, value.cmp(number)) {
                 (Op::Lt, ordering) => ordering == Ordering::Less,
                 (Op::Le, ordering) => ordering != Ordering::Greater,
@@ -93,25 +101,25 @@ impl Fast {
                 (_, ordering) => ordering != Ordering::Less,
             }),
             (Self::Element { literal, inside }, Glance::Texts(table)) => {
-                Some(found.has_text(table, literal.key, &literal.long) == *inside)
+                Some(found.has_text(table, literal.key, text) == *inside)
             }
             (Self::Holds, Glance::Bool(boolean)) => Some(boolean.value),
             (Self::Exists, _) => Some(true),
-            (Self::OneOf { literals, inside }, Glance::Text(_) | Glance::Int(_)) => {
-                Self::one_of(literals, found).map(|found| found == *inside)
+            (Self::OneOf { literals, inside }, glance @ (Glance::Text(_) | Glance::Int(_))) => {
+                one_of(literals, glance).map(|found| found == *inside)
             }
             _ => None,
         }
     }
+}
 
-    fn one_of(literals: &[Known], found: Found<'_>) -> Option<bool> {
-        for literal in literals {
-            if literal.is(found)? {
-                return Some(true);
-            }
+fn one_of(literals: &[Known], glance: Glance<'_>) -> Option<bool> {
+    for literal in literals {
+        if literal.is(glance)? {
+            return Some(true);
         }
-        Some(false)
     }
+    Some(false)
 }
 
 impl Known {
@@ -120,10 +128,8 @@ impl Known {
             Some(Number::Int(number)) => Some(number),
             _ => None,
         };
-        let key = Key::new(&literal.text);
         Self {
-            key,
-            long: if key.is_whole() { Box::default() } else { literal.text.clone() },
+            key: Key::new(&literal.text),
             number,
             boolean: literal.boolean,
             quoted: literal.quoted,
@@ -132,15 +138,12 @@ impl Known {
 
     /// Is the value what the literal means here?
     #[inline]
-    fn is(&self, found: Found<'_>) -> Option<bool> {
-        match found.glance {
+    fn is(&self, glance: Glance<'_>) -> Option<bool> {
+        match glance {
             // A boolean is compared with text whatever the case of its letters.
             Glance::Text(_) if self.boolean.is_some() => None,
             Glance::Text(key) if key.is_whole() || key != self.key => Some(key == self.key),
-            Glance::Text(_) => match found.value {
-                Value::Text(text) => Some(*text == self.long),
-                _ => None,
-            },
+            Glance::Text(_) => None,
             Glance::Int(value) => Some(value == self.number?),
             // Quotes mean the spelling.
             Glance::Bool(_) if self.quoted => None,

@@ -29,10 +29,10 @@ pub(crate) struct Program {
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum Node {
     Everything,
-    Atom(usize),
+    Atom(u32),
     /// The parts end before this node.
-    And(usize),
-    Or(usize),
+    And(u32),
+    Or(u32),
     /// Of the next node.
     Not,
 }
@@ -58,7 +58,9 @@ pub(crate) struct Truth(u8);
 
 impl Truth {
     const FALSE: Self = Self(0);
-    const TRUE: Self = Self(5);
+    pub(crate) const TRUE: Self = Self(5);
+    /// Nobody has asked yet.
+    pub(crate) const LATER: Self = Self(6);
 
     #[inline]
     pub(crate) fn new(verdict: Verdict) -> Self {
@@ -85,7 +87,7 @@ impl Truth {
     }
 
     #[inline]
-    fn negated_if(self, negated: bool) -> Self {
+    pub(crate) fn negated_if(self, negated: bool) -> Self {
         match self {
             Self::FALSE if negated => Self::TRUE,
             Self::TRUE if negated => Self::FALSE,
@@ -99,13 +101,13 @@ impl Program {
         let (mut nodes, mut atoms) = (Vec::new(), Vec::new());
         add(expr, &mut nodes, &mut |part| {
             atoms.extend(Atom::new(part));
-            atoms.len() - 1
+            number(atoms.len() - 1)
         });
         Self { nodes: nodes.into(), atoms: atoms.into() }
     }
 
     pub(crate) fn evaluate(&self, facts: &Facts) -> Verdict {
-        let mut judge = |atom: usize| match self.atoms.get(atom) {
+        let mut judge = |atom: u32| match self.atoms.get(atom as usize) {
             Some(atom) => Truth::new(atom.judge(facts)),
             None => Truth::FALSE,
         };
@@ -113,17 +115,23 @@ impl Program {
     }
 }
 
+/// A policy has no more than [`limits::POLICY_TOKENS`](crate::limits::POLICY_TOKENS) nodes, and a set of
+/// them fits in memory.
+pub(crate) fn number(at: usize) -> u32 {
+    u32::try_from(at).unwrap_or(u32::MAX)
+}
+
 /// The verdict of a node, and the node behind it.
 #[inline]
 pub(crate) fn node(
     nodes: &[Node],
     at: usize,
-    judge: &mut impl FnMut(usize) -> Truth,
+    judge: &mut impl FnMut(u32) -> Truth,
 ) -> (Truth, usize) {
     match nodes.get(at) {
         Some(Node::Atom(atom)) => (judge(*atom), at + 1),
-        Some(Node::And(end)) => (join(nodes, at + 1, *end, judge, false), *end),
-        Some(Node::Or(end)) => (join(nodes, at + 1, *end, judge, true), *end),
+        Some(Node::And(end)) => (join(nodes, at + 1, *end as usize, judge, false), *end as usize),
+        Some(Node::Or(end)) => (join(nodes, at + 1, *end as usize, judge, true), *end as usize),
         Some(Node::Not) => {
             let (truth, next) = inner(nodes, at + 1, judge);
             (truth.negated_if(true), next)
@@ -135,7 +143,7 @@ pub(crate) fn node(
 
 /// The same where it is not worth another copy of the code.
 #[inline(never)]
-fn inner(nodes: &[Node], at: usize, judge: &mut impl FnMut(usize) -> Truth) -> (Truth, usize) {
+fn inner(nodes: &[Node], at: usize, judge: &mut impl FnMut(u32) -> Truth) -> (Truth, usize) {
     node(nodes, at, judge)
 }
 
@@ -145,7 +153,7 @@ fn join(
     nodes: &[Node],
     mut at: usize,
     end: usize,
-    judge: &mut impl FnMut(usize) -> Truth,
+    judge: &mut impl FnMut(u32) -> Truth,
     or: bool,
 ) -> Truth {
     let mut so_far = Truth::TRUE;
@@ -164,7 +172,7 @@ fn join(
 }
 
 /// Adds the nodes of a condition; `intern` gives the number of the atom that asks what a part asks.
-pub(crate) fn add(expr: &Expr, nodes: &mut Vec<Node>, intern: &mut impl FnMut(&Expr) -> usize) {
+pub(crate) fn add(expr: &Expr, nodes: &mut Vec<Node>, intern: &mut impl FnMut(&Expr) -> u32) {
     let at = nodes.len();
     match expr {
         Expr::Everything => nodes.push(Node::Everything),
@@ -173,7 +181,7 @@ pub(crate) fn add(expr: &Expr, nodes: &mut Vec<Node>, intern: &mut impl FnMut(&E
             let mut parts: Vec<&Expr> = parts.iter().collect();
             parts.sort_by_key(|part| cost(part));
             parts.into_iter().for_each(|part| add(part, nodes, intern));
-            let end = nodes.len();
+            let end = number(nodes.len());
             if let Some(node) = nodes.get_mut(at) {
                 *node = if matches!(expr, Expr::And(_)) { Node::And(end) } else { Node::Or(end) };
             }
@@ -226,6 +234,21 @@ impl Atom {
         }
     }
 
+    /// Of the literal it compares with.
+    fn text(&self) -> &str {
+        match &self.asks {
+            Asks::Test(clause) => match &clause.test {
+                Test::Compare(_, _, Operand::One(literal)) => &literal.text,
+                _ => "",
+            },
+            Asks::Each(_) => "",
+        }
+    }
+
+    pub(crate) fn is_cheap(&self) -> bool {
+        self.fast.is_cheap()
+    }
+
     #[inline]
     pub(crate) fn judge(&self, facts: &Facts) -> Verdict {
         self.judge_found(facts, self.find(facts))
@@ -245,7 +268,7 @@ impl Atom {
     /// The verdict, once the value at its path is found.
     #[inline]
     pub(crate) fn judge_found(&self, facts: &Facts, found: Option<Found<'_>>) -> Verdict {
-        match found.and_then(|found| self.fast.judge(found)) {
+        match found.and_then(|found| self.fast.judge(found, || self.text())) {
             Some(verdict) => verdict.into(),
             None => self.judge_closely(facts, found),
         }

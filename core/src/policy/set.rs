@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 
 use super::{
     Policy,
-    ast::{Expr, Step},
+    ast::Step,
     eval::Verdict,
     program::{self, Atom, Node, Truth},
 };
@@ -26,66 +26,102 @@ use crate::{
 /// assert_eq!(set.evaluate(&facts), [Verdict::False, Verdict::True]);
 /// # Ok::<(), tribe::FactError>(())
 /// ```
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub struct PolicySet {
+    policies: Vec<Form>,
     nodes: Vec<Node>,
+    /// The parts of plain policies.
+    parts: Vec<u32>,
     atoms: Vec<Asked>,
-    /// Where each policy begins among the nodes.
-    roots: Vec<usize>,
     /// How many places in the facts are read.
     places: usize,
     /// The policies that read a fact.
     readers: BTreeMap<FactName, Vec<usize>>,
 }
 
+/// How a policy is judged.
+#[derive(Debug, Clone, Copy)]
+enum Form {
+    /// By all its parts, which are cheap; `or` joins them, or `and`.
+    Plain { start: u32, end: u32, or: bool },
+    /// From this node on.
+    Tree(u32),
+}
+
 /// A question, and the number of the place in the facts that it is asked of.
 #[derive(Debug)]
 struct Asked {
     atom: Atom,
-    place: usize,
+    place: u32,
 }
 
 /// What is known of one set of facts.
 struct Judge<'a> {
     set: &'a PolicySet,
     facts: &'a Facts,
-    truths: Vec<Option<Truth>>,
+    truths: Vec<Truth>,
     found: Vec<Option<Option<Found<'a>>>>,
 }
 
 impl PolicySet {
     /// Compiles policies together.
     pub fn new<'a>(policies: impl IntoIterator<Item = &'a Policy>) -> Self {
-        let (mut nodes, mut atoms, mut roots) = (Vec::new(), Vec::new(), Vec::new());
-        let mut known: BTreeMap<String, usize> = BTreeMap::new();
-        let mut places: BTreeMap<Option<(FactName, Vec<Step>)>, usize> = BTreeMap::new();
-        let mut readers: BTreeMap<FactName, Vec<usize>> = BTreeMap::new();
-        let mut ask = |part: &Expr| {
-            if let Some(atom) = Atom::new(part) {
-                let count = places.len();
-                let place = atom.path().map(|path| (path.name.clone(), path.steps.clone()));
-                atoms.push(Asked { place: *places.entry(place).or_insert(count), atom });
-            }
-            atoms.len() - 1
-        };
+        let mut set = Self::default();
+        let mut known: BTreeMap<String, u32> = BTreeMap::new();
+        let mut places: BTreeMap<Option<(FactName, Vec<Step>)>, u32> = BTreeMap::new();
         for policy in policies {
             for fact in policy.reads() {
-                readers.entry(fact.clone()).or_default().push(roots.len());
+                set.readers.entry(fact.clone()).or_default().push(set.policies.len());
             }
-            roots.push(nodes.len());
-            program::add(&policy.0.tree, &mut nodes, &mut |part| {
-                *known.entry(part.to_string()).or_insert_with(|| ask(part))
+            let root = set.nodes.len();
+            program::add(&policy.0.tree, &mut set.nodes, &mut |part| {
+                *known.entry(part.to_string()).or_insert_with(|| {
+                    if let Some(atom) = Atom::new(part) {
+                        let count = program::number(places.len());
+                        let place = atom.path().map(|path| (path.name.clone(), path.steps.clone()));
+                        let place = *places.entry(place).or_insert(count);
+                        set.atoms.push(Asked { place, atom });
+                    }
+                    program::number(set.atoms.len() - 1)
+                })
             });
+            let form = set.plain(root).unwrap_or(Form::Tree(program::number(root)));
+            set.policies.push(form);
         }
-        let places = places.len();
-        Self { nodes, atoms, roots, places, readers }
+        Self { places: places.len(), ..set }
+    }
+
+    /// The form of the last policy, if it is plain.
+    fn plain(&mut self, root: usize) -> Option<Form> {
+        let (or, nodes) = match self.nodes.get(root..)? {
+            [Node::And(_), parts @ ..] => (false, parts),
+            [Node::Or(_), parts @ ..] => (true, parts),
+            nodes => (false, nodes),
+        };
+        let parts: Option<Vec<u32>> = nodes
+            .iter()
+            .map(|node| match node {
+                Node::Atom(at) if self.atoms.get(*at as usize)?.atom.is_cheap() => Some(*at),
+                _ => None,
+            })
+            .collect();
+        let start = program::number(self.parts.len());
+        self.parts.extend(parts?);
+        self.nodes.truncate(root);
+        Some(Form::Plain { start, end: program::number(self.parts.len()), or })
     }
 
     /// What each policy says of the facts of a node, in the order they were given.
     #[must_use]
     pub fn evaluate(&self, facts: &Facts) -> Vec<Verdict> {
         let mut judge = Judge::new(self, facts);
-        self.roots.iter().map(|root| judge.policy(*root)).collect()
+        // Asking all at once costs less than finding out each time whether there is a need to.
+        for (number, asked) in (0..).zip(&self.atoms) {
+            if asked.atom.is_cheap() {
+                judge.ask(number);
+            }
+        }
+        self.policies.iter().map(|form| judge.policy(*form)).collect()
     }
 
     /// Brings verdicts up to date after some facts changed: only the policies that read one of them are
@@ -110,9 +146,9 @@ impl PolicySet {
     ) {
         let mut judge = Judge::new(self, facts);
         for policy in changed.into_iter().filter_map(|fact| self.readers.get(fact)).flatten() {
-            if let (Some(root), Some(verdict)) = (self.roots.get(*policy), verdicts.get_mut(*policy))
-            {
-                *verdict = judge.policy(*root);
+            let form = self.policies.get(*policy);
+            if let (Some(form), Some(verdict)) = (form, verdicts.get_mut(*policy)) {
+                *verdict = judge.policy(*form);
             }
         }
     }
@@ -120,33 +156,49 @@ impl PolicySet {
 
 impl<'a> Judge<'a> {
     fn new(set: &'a PolicySet, facts: &'a Facts) -> Self {
-        Self { set, facts, truths: vec![None; set.atoms.len()], found: vec![None; set.places] }
-    }
-
-    fn policy(&mut self, root: usize) -> Verdict {
-        let set = self.set;
-        program::node(&set.nodes, root, &mut |atom| self.truth(atom)).0.verdict()
+        let truths = vec![Truth::LATER; set.atoms.len()];
+        Self { set, facts, truths, found: vec![None; set.places] }
     }
 
     #[inline]
-    fn truth(&mut self, atom: usize) -> Truth {
-        match self.truths.get(atom) {
-            Some(Some(truth)) => *truth,
+    fn policy(&mut self, form: Form) -> Verdict {
+        let set = self.set;
+        match form {
+            Form::Plain { start, end, or } => {
+                let parts = set.parts.get(start as usize..end as usize).unwrap_or_default();
+                let least = parts.iter().fold(Truth::TRUE, |so_far, atom| {
+                    so_far.min(self.truth(*atom).negated_if(or))
+                });
+                least.negated_if(or).verdict()
+            }
+            Form::Tree(root) => {
+                let mut judge = |atom| self.truth(atom);
+                program::node(&set.nodes, root as usize, &mut judge).0.verdict()
+            }
+        }
+    }
+
+    #[inline]
+    fn truth(&mut self, atom: u32) -> Truth {
+        match self.truths.get(atom as usize) {
+            Some(truth) if *truth != Truth::LATER => *truth,
             _ => self.ask(atom),
         }
     }
 
-    fn ask(&mut self, number: usize) -> Truth {
+    #[inline]
+    fn ask(&mut self, number: u32) -> Truth {
+        let number = number as usize;
         let Some(Asked { atom, place }) = self.set.atoms.get(number) else {
             return Truth::new(Verdict::False);
         };
-        let found = match self.found.get_mut(*place) {
+        let found = match self.found.get_mut(*place as usize) {
             Some(found) => *found.get_or_insert_with(|| atom.find(self.facts)),
             None => None,
         };
         let truth = Truth::new(atom.judge_found(self.facts, found));
         if let Some(known) = self.truths.get_mut(number) {
-            *known = Some(truth);
+            *known = truth;
         }
         truth
     }

@@ -1473,8 +1473,14 @@ fn any_expr() -> impl Strategy<Value = Expr> {
         let quantifier =
             prop::sample::select(vec![Quantifier::Any, Quantifier::All, Quantifier::None]);
         prop_oneof![
-            3 => parts().prop_map(|parts| build::and("", NOWHERE, parts).unwrap()),
-            3 => parts().prop_map(|parts| build::or("", NOWHERE, parts).unwrap()),
+            3 => parts().prop_map(|mut parts| {
+                let first = parts.remove(0);
+                build::and("", NOWHERE, first, parts).unwrap()
+            }),
+            3 => parts().prop_map(|mut parts| {
+                let first = parts.remove(0);
+                build::or("", NOWHERE, first, parts).unwrap()
+            }),
             2 => inner.clone().prop_map(|inner| Expr::Not(Box::new(inner))),
             2 => (quantifier, plain_path(), "[a-f]", inner.clone()).prop_filter_map(
                 "bound",

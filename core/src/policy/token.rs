@@ -2,6 +2,8 @@
 //!
 //! The limits on bytes, tokens and nesting are kept here, before anything is built.
 
+use std::borrow::Cow;
+
 use super::{
     ast::{Op, Path, Quantifier, Span, Step},
     caret,
@@ -432,16 +434,16 @@ impl<'s> Lexer<'s> {
         self.eat_while(|c| matches!(c, ' ' | '\t' | '\r' | '\n'));
     }
 
-    fn fact_name(&mut self, start: usize) -> Result<Box<str>, Problem> {
+    fn fact_name(&mut self, start: usize) -> Result<Cow<'s, str>, Problem> {
         if self.rest().starts_with('[') {
             return match self.step(start)? {
-                Some(Step::Key(name)) => Ok(name),
+                Some(Step::Key(name)) => Ok(Cow::Owned(name.into())),
                 _ => Err(self.bad_reference(start)),
             };
         }
         let name = self.eat_while(in_name);
         if is_name(name) {
-            return Ok(name.into());
+            return Ok(Cow::Borrowed(name));
         }
         self.at -= name.len();
         Err(self.bad_reference(start))
