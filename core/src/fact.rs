@@ -523,8 +523,13 @@ impl Facts {
         Some(fact)
     }
 
-    /// A fact by its name and the key of it.
-    pub(crate) fn find(&self, key: index::Key, name: &FactName) -> Option<index::Found<'_>> {
+    /// A fact by the key of its name, and its name if need be.
+    #[inline]
+    pub(crate) fn find<'a>(
+        &'a self,
+        key: index::Key,
+        name: impl Fn() -> Option<&'a FactName>,
+    ) -> Option<index::Found<'a>> {
         self.index.get_or_init(|| index::Index::new(&self.facts)).find(&self.facts, key, name)
     }
 
@@ -714,7 +719,9 @@ mod tests {
         assert_eq!(facts.len(), 100);
         assert!(facts.iter().map(|(name, _)| name).is_sorted());
         let find = |facts: &Facts, name: &str| {
-            let found = facts.find(index::Key::new(name), &FactName::parse(name).unwrap());
+            let found = facts.find(index::Key::new(name), || {
+                facts.facts.iter().map(|(n, _)| n).find(|n| n.as_str() == name)
+            });
             let found = found.map(|found| found.value.clone());
             assert_eq!(found, facts.get(name).map(|fact| fact.value.clone()), "{name}");
             found

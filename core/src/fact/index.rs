@@ -69,7 +69,7 @@ pub(crate) struct Index {
 
 /// A value at a glance.
 #[derive(Debug)]
-enum Seen {
+pub(crate) enum Seen {
     Text(Key),
     Int(i64),
     Bool(Boolean),
@@ -93,26 +93,29 @@ impl Index {
         }
     }
 
+    #[inline]
     pub(super) fn find<'a>(
         &'a self,
         facts: &'a [(FactName, Fact)],
         key: Key,
-        name: &FactName,
+        name: impl Fn() -> Option<&'a FactName>,
     ) -> Option<Found<'a>> {
-        let is = |at| facts.get(at).is_some_and(|(found, _)| found == name);
+        let is = |at| facts.get(at).map(|(found, _)| found) == name();
         let at = self.names.find(key, is)?;
-        let glance = match self.seen.get(at)? {
-            Seen::Text(key) => Glance::Text(*key),
-            Seen::Int(number) => Glance::Int(*number),
-            Seen::Bool(boolean) => Glance::Bool(*boolean),
-            Seen::Texts(table) => Glance::Texts(table),
-            Seen::Other => Glance::Other,
-        };
-        Some(Found { value: &facts.get(at)?.1.value, glance })
+        Some(Found { value: &facts.get(at)?.1.value, seen: Some(self.seen.get(at)?) })
     }
 }
 
 impl Seen {
+    /// Of a value that is looked at once: nothing is worth a key.
+    pub(crate) fn of(value: &Value) -> Self {
+        match value {
+            Value::Int(number) => Self::Int(*number),
+            Value::Bool(boolean) => Self::Bool(*boolean),
+            _ => Self::Other,
+        }
+    }
+
     fn new(value: &Value) -> Self {
         match value {
             Value::Text(text) => Self::Text(Key::new(text)),
@@ -130,40 +133,17 @@ impl Seen {
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Found<'a> {
     pub(crate) value: &'a Value,
-    pub(crate) glance: Glance<'a>,
+    /// The index knows no parts of facts.
+    pub(crate) seen: Option<&'a Seen>,
 }
 
-/// What can be said of a value without looking closely.
-#[derive(Debug, Clone, Copy)]
-pub(crate) enum Glance<'a> {
-    Text(Key),
-    Int(i64),
-    Bool(Boolean),
-    /// The elements of a list.
-    Texts(&'a Table),
-    Other,
-}
-
-impl<'a> Found<'a> {
-    /// A value that no index knows.
-    pub(crate) fn new(value: &'a Value) -> Self {
-        let glance = match value {
-            Value::Int(number) => Glance::Int(*number),
-            Value::Bool(boolean) => Glance::Bool(*boolean),
-            _ => Glance::Other,
-        };
-        Self { value, glance }
-    }
-
+impl Found<'_> {
     /// Is the text with this key in the list that `table` is of?
-    pub(crate) fn has_text<'t>(
-        &self,
-        table: &Table,
-        key: Key,
-        text: impl Fn() -> &'t str,
-    ) -> bool {
+    pub(crate) fn has_text<'t>(&self, table: &Table, key: Key, text: impl Fn() -> &'t str) -> bool {
         let Value::List(list) = self.value else { return false };
-        table.find(key, |at| matches!(list.get(at), Some(Value::Text(it)) if **it == *text())).is_some()
+        table
+            .find(key, |at| matches!(list.get(at), Some(Value::Text(it)) if **it == *text()))
+            .is_some()
     }
 }
 
@@ -208,6 +188,7 @@ impl Table {
     }
 
     /// The place of a key's text; `is` tells whether this is the text, where the key does not.
+    #[inline]
     fn find(&self, key: Key, is: impl Fn(usize) -> bool) -> Option<usize> {
         let mask = self.keys.len() - 1;
         let mut place = key.place(mask);

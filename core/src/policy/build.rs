@@ -95,12 +95,7 @@ pub(crate) fn or(text: &str, span: Span, first: Expr, rest: Vec<Expr>) -> Result
     join(text, span, first, rest, merge, Expr::Or)
 }
 
-pub(crate) fn and(
-    text: &str,
-    span: Span,
-    first: Expr,
-    rest: Vec<Expr>,
-) -> Result<Expr, Problem> {
+pub(crate) fn and(text: &str, span: Span, first: Expr, rest: Vec<Expr>) -> Result<Expr, Problem> {
     let merge = |part| match part {
         Expr::And(inner) => Ok(inner),
         part => Err(part),
@@ -215,12 +210,7 @@ fn reference_hint(word: &str) -> String {
 }
 
 /// A function that is a condition.
-fn call(
-    text: &str,
-    span: Span,
-    name: &str,
-    arguments: Vec<Words<'_>>,
-) -> Result<Test, Problem> {
+fn call(text: &str, span: Span, name: &str, arguments: Vec<Words<'_>>) -> Result<Test, Problem> {
     let shown = || written(text, span);
     match name {
         "exists" => Ok(Test::Exists(argument(text, span, name, arguments)?)),

@@ -11,7 +11,7 @@ use super::{
 };
 use crate::fact::{
     Boolean,
-    index::{Found, Glance, Key},
+    index::{Found, Key, Seen},
 };
 
 /// What to look for.
@@ -22,13 +22,25 @@ pub(crate) enum Fast {
     /// `exists({{fact}})`
     Exists,
     /// `==` and `!=`
-    Equals { literal: Known, equal: bool },
+    Equals {
+        literal: Known,
+        equal: bool,
+    },
     /// A whole number in an order to this.
-    Order { number: i64, op: Op },
+    Order {
+        number: i64,
+        op: Op,
+    },
     /// `in` a list of values
-    OneOf { literals: Box<[Known]>, inside: bool },
+    OneOf {
+        literals: Box<[Known]>,
+        inside: bool,
+    },
     /// A list of texts that has, or has not, this one.
-    Element { literal: Known, inside: bool },
+    Element {
+        literal: Known,
+        inside: bool,
+    },
     None,
 }
 
@@ -92,30 +104,38 @@ impl Fast {
     /// literal, which is seldom needed.
     #[inline]
     pub(crate) fn judge<'a>(&self, found: Found<'_>, text: impl Fn() -> &'a str) -> Option<bool> {
-        match (self, found.glance) {
-            (Self::Equals { literal, equal }, glance) => Some(literal.is(glance)? == *equal),
-            (Self::Order { number, op }, Glance::Int(value)) => Some(match (op, value.cmp(number)) {
+        let nested;
+        let seen = match found.seen {
+            Some(seen) => seen,
+            None => {
+                nested = Seen::of(found.value);
+                &nested
+            }
+        };
+        match (self, seen) {
+            (Self::Equals { literal, equal }, seen) => Some(literal.is(seen)? == *equal),
+            (Self::Order { number, op }, Seen::Int(value)) => Some(match (op, value.cmp(number)) {
                 (Op::Lt, ordering) => ordering == Ordering::Less,
                 (Op::Le, ordering) => ordering != Ordering::Greater,
                 (Op::Gt, ordering) => ordering == Ordering::Greater,
                 (_, ordering) => ordering != Ordering::Less,
             }),
-            (Self::Element { literal, inside }, Glance::Texts(table)) => {
+            (Self::Element { literal, inside }, Seen::Texts(table)) => {
                 Some(found.has_text(table, literal.key, text) == *inside)
             }
-            (Self::Holds, Glance::Bool(boolean)) => Some(boolean.value),
+            (Self::Holds, Seen::Bool(boolean)) => Some(boolean.value),
             (Self::Exists, _) => Some(true),
-            (Self::OneOf { literals, inside }, glance @ (Glance::Text(_) | Glance::Int(_))) => {
-                one_of(literals, glance).map(|found| found == *inside)
+            (Self::OneOf { literals, inside }, seen @ (Seen::Text(_) | Seen::Int(_))) => {
+                one_of(literals, seen).map(|found| found == *inside)
             }
             _ => None,
         }
     }
 }
 
-fn one_of(literals: &[Known], glance: Glance<'_>) -> Option<bool> {
+fn one_of(literals: &[Known], seen: &Seen) -> Option<bool> {
     for literal in literals {
-        if literal.is(glance)? {
+        if literal.is(seen)? {
             return Some(true);
         }
     }
@@ -138,17 +158,17 @@ impl Known {
 
     /// Is the value what the literal means here?
     #[inline]
-    fn is(&self, glance: Glance<'_>) -> Option<bool> {
-        match glance {
+    fn is(&self, seen: &Seen) -> Option<bool> {
+        match seen {
             // A boolean is compared with text whatever the case of its letters.
-            Glance::Text(_) if self.boolean.is_some() => None,
-            Glance::Text(key) if key.is_whole() || key != self.key => Some(key == self.key),
-            Glance::Text(_) => None,
-            Glance::Int(value) => Some(value == self.number?),
+            Seen::Text(_) if self.boolean.is_some() => None,
+            Seen::Text(key) if key.is_whole() || *key != self.key => Some(*key == self.key),
+            Seen::Text(_) => None,
+            Seen::Int(value) => Some(*value == self.number?),
             // Quotes mean the spelling.
-            Glance::Bool(_) if self.quoted => None,
-            Glance::Bool(Boolean { value, .. }) => Some(self.boolean == Some(value)),
-            Glance::Texts(_) | Glance::Other => None,
+            Seen::Bool(_) if self.quoted => None,
+            Seen::Bool(Boolean { value, .. }) => Some(self.boolean == Some(*value)),
+            Seen::Texts(_) | Seen::Other => None,
         }
     }
 }

@@ -42,6 +42,8 @@ pub(crate) enum Node {
 pub(crate) struct Atom {
     /// Of the fact's name.
     key: Key,
+    /// Is the fact itself asked, and not a part of it?
+    whole: bool,
     fast: Fast,
     asks: Asks,
 }
@@ -223,7 +225,7 @@ impl Atom {
             Expr::Each(each) => (&each.over, Fast::None, Asks::Each(Arc::clone(each))),
             _ => return None,
         };
-        Some(Self { key: Key::new(path.name.as_str()), fast, asks })
+        Some(Self { key: Key::new(path.name.as_str()), whole: path.steps.is_empty(), fast, asks })
     }
 
     /// The fact that it reads first, or the part of one. A quantifier finds what it reads by itself.
@@ -256,13 +258,12 @@ impl Atom {
 
     /// The value at the path, before it is seen as any type.
     #[inline]
-    pub(crate) fn find<'a>(&self, facts: &'a Facts) -> Option<Found<'a>> {
-        let path = self.path()?;
-        let found = facts.find(self.key, &path.name)?;
-        if path.steps.is_empty() {
+    pub(crate) fn find<'a>(&'a self, facts: &'a Facts) -> Option<Found<'a>> {
+        let found = facts.find(self.key, || Some(&self.path()?.name))?;
+        if self.whole {
             return Some(found);
         }
-        Some(Found::new(view::within(path, found.value)?))
+        Some(Found { value: view::within(self.path()?, found.value)?, seen: None })
     }
 
     /// The verdict, once the value at its path is found.

@@ -166,9 +166,9 @@ impl<'a> Judge<'a> {
         match form {
             Form::Plain { start, end, or } => {
                 let parts = set.parts.get(start as usize..end as usize).unwrap_or_default();
-                let least = parts.iter().fold(Truth::TRUE, |so_far, atom| {
-                    so_far.min(self.truth(*atom).negated_if(or))
-                });
+                let least = parts
+                    .iter()
+                    .fold(Truth::TRUE, |so_far, atom| so_far.min(self.truth(*atom).negated_if(or)));
                 least.negated_if(or).verdict()
             }
             Form::Tree(root) => {
