@@ -50,45 +50,45 @@ impl Key {
         self.high < Self::HASHED
     }
 
-    /// Where to look for it first.
+    /// Where among so many places to look for it first.
     #[inline]
-    fn place(self, mask: usize) -> usize {
+    fn place(self, size: usize) -> usize {
         let product = u128::from(self.low ^ 0x9E37_79B9_7F4A_7C15)
             .wrapping_mul(u128::from(self.high ^ 0xD6E8_FEB8_6659_FD93));
-        ((product >> 64) as u64 ^ product as u64) as usize & mask
+        let mixed = (product >> 64) as u64 ^ product as u64;
+        (u128::from(mixed).wrapping_mul(size as u128) >> 64) as usize
     }
 }
 
 /// Where facts are in their list, and what their values are at a glance.
 #[derive(Debug)]
-pub(crate) struct Index {
-    names: Table,
-    /// One for each fact, in order.
-    seen: Box<[Seen]>,
-}
+pub(crate) struct Index(Table<(u32, Seen)>);
 
 /// A value at a glance.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(crate) enum Seen {
     Text(Key),
     Int(i64),
     Bool(Boolean),
-    /// A long list of nothing but text.
-    Texts(Box<Table>),
+    /// A long list of nothing but text, each with its place.
+    Texts(Box<Table<u32>>),
+    #[default]
     Other,
 }
 
 impl Index {
     pub(super) fn new(facts: &[(FactName, Fact)]) -> Self {
-        Self {
-            names: Table::new(facts.iter().map(|(name, _)| Key::new(name.as_str()))),
-            seen: facts.iter().map(|(_, fact)| Seen::new(&fact.value)).collect(),
-        }
+        let facts = (0..).zip(facts);
+        Self(Table::new(
+            facts.map(|(at, (name, fact))| (Key::new(name.as_str()), (at, Seen::new(&fact.value)))),
+        ))
     }
 
     /// A fact has another value.
     pub(super) fn replace(&mut self, at: usize, value: &Value) {
-        if let Some(seen) = self.seen.get_mut(at) {
+        if let Some((_, (_, seen))) =
+            self.0.entries.iter_mut().find(|(key, (of, _))| *key != Key::NONE && *of as usize == at)
+        {
             *seen = Seen::new(value);
         }
     }
@@ -100,9 +100,10 @@ impl Index {
         key: Key,
         name: impl Fn() -> Option<&'a FactName>,
     ) -> Option<Found<'a>> {
-        let is = |at| facts.get(at).map(|(found, _)| found) == name();
-        let at = self.names.find(key, is)?;
-        Some(Found { value: &facts.get(at)?.1.value, seen: Some(self.seen.get(at)?) })
+        let (at, seen) = self
+            .0
+            .find(key, |(at, _)| facts.get(*at as usize).map(|(found, _)| found) == name())?;
+        Some(Found { value: &facts.get(*at as usize)?.1.value, seen: Some(seen) })
     }
 }
 
@@ -122,7 +123,7 @@ impl Seen {
             Value::Int(number) => Self::Int(*number),
             Value::Bool(boolean) => Self::Bool(*boolean),
             Value::List(list) => {
-                Table::of_texts(list).map_or(Self::Other, |table| Self::Texts(Box::new(table)))
+                texts(list).map_or(Self::Other, |table| Self::Texts(Box::new(table)))
             }
             _ => Self::Other,
         }
@@ -139,70 +140,75 @@ pub(crate) struct Found<'a> {
 
 impl Found<'_> {
     /// Is the text with this key in the list that `table` is of?
-    pub(crate) fn has_text<'t>(&self, table: &Table, key: Key, text: impl Fn() -> &'t str) -> bool {
-        let Value::List(list) = self.value else { return false };
-        table
-            .find(key, |at| matches!(list.get(at), Some(Value::Text(it)) if **it == *text()))
-            .is_some()
+    #[inline]
+    pub(crate) fn has_text<'t>(
+        &self,
+        table: &Table<u32>,
+        key: Key,
+        text: impl Fn() -> &'t str,
+    ) -> bool {
+        let is = |at: &u32| match self.value {
+            Value::List(list) => {
+                matches!(list.get(*at as usize), Some(Value::Text(it)) if **it == *text())
+            }
+            _ => false,
+        };
+        table.find(key, is).is_some()
     }
+}
+
+/// The table of a list that is long, and has nothing but text.
+fn texts(list: &[Value]) -> Option<Table<u32>> {
+    let is_text = |value: &Value| matches!(value, Value::Text(_));
+    if list.len() < LONG_LIST || !list.iter().all(is_text) {
+        return None;
+    }
+    Some(Table::new((0..).zip(list).map(|(at, value)| match value {
+        Value::Text(text) => (Key::new(text), at),
+        _ => (Key::NONE, at),
+    })))
 }
 
 /// Keys with open addressing: a key stands at the place it says, or behind it.
 #[derive(Debug)]
-pub(crate) struct Table {
-    /// INVARIANT: a power of two of them, at least one of them free.
-    keys: Box<[Key]>,
-    /// What the key at the same place is the key of.
-    at: Box<[u32]>,
+pub(crate) struct Table<T> {
+    /// INVARIANT: at least one of them is free: it has the key of no text.
+    entries: Box<[(Key, T)]>,
 }
 
-impl Table {
-    /// The table of a list that is long, and has nothing but text.
-    fn of_texts(list: &[Value]) -> Option<Self> {
-        let is_text = |value: &Value| matches!(value, Value::Text(_));
-        if list.len() < LONG_LIST || !list.iter().all(is_text) {
-            return None;
-        }
-        Some(Self::new(list.iter().map(|value| match value {
-            Value::Text(text) => Key::new(text),
-            _ => Key::NONE,
-        })))
-    }
-
-    fn new(keys: impl ExactSizeIterator<Item = Key>) -> Self {
-        let size = (keys.len() * 3 / 2 + 1).next_power_of_two();
-        let mut table = Self {
-            keys: vec![Key::NONE; size].into_boxed_slice(),
-            at: vec![0; size].into_boxed_slice(),
-        };
-        for (number, key) in (0_u32..).zip(keys) {
-            let mut place = key.place(size - 1);
-            while table.keys.get(place).is_some_and(|known| *known != Key::NONE) {
-                place = (place + 1) & (size - 1);
+impl<T: Default> Table<T> {
+    fn new(pairs: impl Iterator<Item = (Key, T)>) -> Self {
+        let pairs: Vec<(Key, T)> = pairs.collect();
+        let size = pairs.len() + pairs.len() / 3 + 1;
+        let mut entries: Box<[(Key, T)]> = (0..size).map(|_| (Key::NONE, T::default())).collect();
+        for (key, value) in pairs {
+            let mut place = key.place(size);
+            while entries.get(place).is_some_and(|(known, _)| *known != Key::NONE) {
+                place = if place + 1 == size { 0 } else { place + 1 };
             }
-            if let (Some(free), Some(at)) = (table.keys.get_mut(place), table.at.get_mut(place)) {
-                (*free, *at) = (key, number);
+            if let Some(free) = entries.get_mut(place) {
+                *free = (key, value);
             }
         }
-        table
+        Self { entries }
     }
+}
 
-    /// The place of a key's text; `is` tells whether this is the text, where the key does not.
+impl<T> Table<T> {
+    /// What stands with a key; `is` tells whether its text is meant, where the key does not.
     #[inline]
-    fn find(&self, key: Key, is: impl Fn(usize) -> bool) -> Option<usize> {
-        let mask = self.keys.len() - 1;
-        let mut place = key.place(mask);
+    fn find(&self, key: Key, is: impl Fn(&T) -> bool) -> Option<&T> {
+        let mut place = key.place(self.entries.len());
         loop {
-            let known = *self.keys.get(place)?;
-            if known == key {
-                let at = *self.at.get(place)? as usize;
-                if key.is_whole() || is(at) {
-                    return Some(at);
+            let (known, value) = self.entries.get(place)?;
+            if *known == key {
+                if key.is_whole() || is(value) {
+                    return Some(value);
                 }
-            } else if known == Key::NONE {
+            } else if *known == Key::NONE {
                 return None;
             }
-            place = (place + 1) & mask;
+            place = if place + 1 == self.entries.len() { 0 } else { place + 1 };
         }
     }
 }

@@ -17,8 +17,8 @@ use crate::{fact, limits, name::FactName};
 pub(crate) struct Chain<'s> {
     pub(crate) first: Item<'s>,
     pub(crate) second: Option<(Op, Item<'s>)>,
-    /// One too many.
-    pub(crate) third: Option<Item<'s>>,
+    /// Where one too many is.
+    pub(crate) third: Option<Span>,
 }
 
 /// What may stand beside an operator. A value is one word; more are a mistake.
@@ -41,13 +41,20 @@ impl Words<'_> {
 
 /// A value as it was written.
 pub(crate) enum Word<'s> {
-    Fact(Path),
+    Fact(Box<Path>),
     Bare(Span, &'s str),
     Quoted(Span, Box<str>),
     /// The source, and does it ignore case?
     Regex(Span, &'s str, bool),
     List(Span, Vec<Words<'s>>),
-    Call(Span, &'s str, Vec<Words<'s>>),
+    Call(Box<Call<'s>>),
+}
+
+/// `name(…)`
+pub(crate) struct Call<'s> {
+    pub(crate) span: Span,
+    pub(crate) name: &'s str,
+    pub(crate) arguments: Vec<Words<'s>>,
 }
 
 impl Word<'_> {
@@ -57,8 +64,8 @@ impl Word<'_> {
             Self::Bare(span, _)
             | Self::Quoted(span, _)
             | Self::Regex(span, ..)
-            | Self::List(span, _)
-            | Self::Call(span, ..) => *span,
+            | Self::List(span, _) => *span,
+            Self::Call(call) => call.span,
         }
     }
 
@@ -73,7 +80,7 @@ impl Word<'_> {
 }
 
 impl Item<'_> {
-    fn span(&self) -> Span {
+    pub(crate) fn span(&self) -> Span {
         match self {
             Self::Group(span, _) => *span,
             Self::Words(words) => words.span(),
@@ -162,7 +169,7 @@ pub(crate) fn condition(text: &str, chain: Chain<'_>) -> Result<Expr, Problem> {
             Ok(Expr::Clause(Clause { test, span }.into()))
         }
         (Some((_, second)), Some(third)) => {
-            let span = first.span().to(third.span());
+            let span = first.span().to(third);
             let (second, help) = (written(text, second.span()), "join two comparisons with `&&`");
             let help = if second.is_empty() {
                 help.into()
@@ -182,9 +189,9 @@ fn lone(text: &str, word: Word<'_>) -> Result<Expr, Problem> {
         Err(Problem::new(Kind::NotACondition(shown.as_str().into()), span).help(help))
     };
     let test = match word {
-        Word::Fact(path) if path.kind.is_none_or(|kind| kind == check::BOOL) => Test::Holds(path),
+        Word::Fact(path) if path.kind.is_none_or(|kind| kind == check::BOOL) => Test::Holds(*path),
         Word::Fact(_) => return refuse(format!("compare it: `{shown} == …`")),
-        Word::Call(_, name, arguments) => call(text, span, name, arguments)?,
+        Word::Call(call) => condition_of(text, *call)?,
         Word::Bare(_, word) => match Literal::bare(word, span)?.boolean {
             Some(true) => return Ok(Expr::Everything),
             Some(false) => {
@@ -210,7 +217,8 @@ fn reference_hint(word: &str) -> String {
 }
 
 /// A function that is a condition.
-fn call(text: &str, span: Span, name: &str, arguments: Vec<Words<'_>>) -> Result<Test, Problem> {
+fn condition_of(text: &str, call: Call<'_>) -> Result<Test, Problem> {
+    let Call { span, name, arguments } = call;
     let shown = || written(text, span);
     match name {
         "exists" => Ok(Test::Exists(argument(text, span, name, arguments)?)),
@@ -247,7 +255,7 @@ fn argument(
         return Err(refuse().help(format!("write `{name}({{{{fact}}}})`")));
     };
     match one(text, argument)? {
-        Word::Fact(path) => Ok(path),
+        Word::Fact(path) => Ok(*path),
         Word::Bare(_, word) => {
             Err(refuse().help(format!("did you mean `{name}({{{{{word}}}}})`?")))
         }
@@ -364,12 +372,15 @@ fn value<'s>(text: &str, item: Item<'s>) -> Result<Word<'s>, Problem> {
     match item {
         Item::Group(span, _) => refuse(span),
         Item::Words(words) => match one(text, words)? {
-            Word::Call(span, name, arguments) => match cast(name) {
+            Word::Call(call) => match cast(call.name) {
                 Some(cast) => {
-                    Ok(Word::Fact(argument(text, span, name, arguments)?.cast(cast, span)))
+                    let Call { span, name, arguments } = *call;
+                    let path = argument(text, span, name, arguments)?.cast(cast, span);
+                    Ok(Word::Fact(path.into()))
                 }
                 None => {
-                    call(text, span, name, arguments)?;
+                    let span = call.span;
+                    condition_of(text, *call)?;
                     refuse(span)
                 }
             },
@@ -435,13 +446,13 @@ fn comparison(text: &str, left: Word<'_>, op: Op, right: Word<'_>) -> Result<Tes
     let span = left.span().to(right.span());
     let needs = |needs| Problem::new(Kind::Operand { operator: op.as_str(), needs }, span);
     let (path, op, operand) = match (op.flipped(), left, right) {
-        (None, Word::Fact(left), right) => (left, op, pattern(text, op, right)?),
+        (None, Word::Fact(left), right) => (*left, op, pattern(text, op, right)?),
         (None, ..) => return Err(needs("a fact on its left and a pattern on its right")),
         (Some(_), Word::Regex(..), _) | (Some(_), _, Word::Regex(..)) => {
             return Err(needs("a value").help("use `matches`, or quote the value if it is text"));
         }
-        (_, Word::Fact(left), right) => (left, op, operand(text, right)?),
-        (Some(flipped), left, Word::Fact(right)) => (right, flipped, operand(text, left)?),
+        (_, Word::Fact(left), right) => (*left, op, operand(text, right)?),
+        (Some(flipped), left, Word::Fact(right)) => (*right, flipped, operand(text, left)?),
         (_, left, right) => return Err(literals(text, span, &left, &right)),
     };
     check::comparison(&path, op, &operand, span)?;
@@ -493,7 +504,7 @@ fn literals(text: &str, span: Span, left: &Word<'_>, right: &Word<'_>) -> Proble
 
 fn operand(text: &str, word: Word<'_>) -> Result<Operand, Problem> {
     Ok(match word {
-        Word::Fact(path) => Operand::Fact(path),
+        Word::Fact(path) => Operand::Fact(*path),
         Word::List(span, items) => Operand::List(list(text, span, items)?),
         word => Operand::One(literal(text, word)?),
     })

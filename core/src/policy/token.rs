@@ -14,7 +14,7 @@ use crate::{limits, name::FactName};
 /// The least part of a policy that has a meaning.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) enum Token<'s> {
-    Fact(Path),
+    Fact(Box<Path>),
     /// A word without quotes.
     Atom(&'s str),
     /// The content of a quoted text.
@@ -425,7 +425,7 @@ impl<'s> Lexer<'s> {
         }
         self.skip_space();
         if self.eat("}}") {
-            return Ok(Token::Fact(Path::new(name, steps, self.since(start))));
+            return Ok(Token::Fact(Path::new(name, steps, self.since(start)).into()));
         }
         Err(self.bad_reference(start))
     }
