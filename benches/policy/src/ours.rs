@@ -1,8 +1,8 @@
 //! What only we can be asked, and our numbers alone.
 
-use std::hint::black_box;
+use std::{hint::black_box, sync::Arc};
 
-use tribe::{Facts, Policy, PolicySet, Source};
+use tribe::{FactColumns, FactName, Facts, Policy, PolicySet, Source, Value, Verdict};
 
 use crate::{
     measure::{Case, Group, case},
@@ -84,12 +84,74 @@ fn sets() -> Vec<Case> {
     ]
 }
 
+const NODES: usize = 10_000;
+
+/// Nodes of four sizes of memory; half of them have other processors.
+fn nodes() -> Vec<Arc<Facts>> {
+    let node = |at: usize| {
+        let mut json = questions::facts();
+        json["hostname"] = format!("web-{at}").into();
+        json["memtotal"] = (16_000_000_000 * (at as u64 % 4 + 1)).into();
+        if at % 2 == 0 {
+            json["processor_features"][69] = "avx512f".into();
+        }
+        Arc::new(Facts::from_json(json.as_object().unwrap(), Source::Host).unwrap())
+    };
+    (0..NODES).map(node).collect()
+}
+
+fn columns(nodes: &[Arc<Facts>]) -> FactColumns {
+    let mut columns = FactColumns::default();
+    nodes.iter().enumerate().for_each(|(row, facts)| columns.set(row, Arc::clone(facts)));
+    columns
+}
+
+/// A change of a fact, and what the policies say then.
+fn change(name: &'static str, fact: &str, values: [i64; 2]) -> Case {
+    let set = PolicySet::new(&policies(&questions::mixed()));
+    let (mut facts, fact) = (new_facts(), FactName::parse(fact).unwrap());
+    let mut verdicts = set.evaluate(&facts);
+    let mut at = 0;
+    case(name, 1, move || {
+        at = 1 - at;
+        facts.insert(fact.clone(), Value::from(values[at]), Source::Host);
+        set.update(&facts, [&fact], &mut verdicts);
+        verdicts.len()
+    })
+}
+
 fn changes() -> Vec<Case> {
-    let nodes: Vec<Facts> = (0..10_000).map(|_| new_facts()).collect();
-    let policy = policy(&four());
-    vec![case("one policy on 10,000 nodes", 1, move || {
-        nodes.iter().filter(|facts| policy.evaluate(facts).is_satisfied()).count()
-    })]
+    let all = nodes();
+    let new = policies(&[four(), questions::four("Ubuntu", true, 40_000_000_000, "avx512f")]);
+    let satisfied =
+        |verdicts: Vec<Verdict>| verdicts.iter().filter(|verdict| verdict.is_satisfied()).count();
+    let (mut table, asked, mut at) = (columns(&all), new.clone(), 0);
+    let in_columns = case("one new policy on 10,000 nodes, in columns", 1, move || {
+        at = 1 - at;
+        satisfied(table.evaluate(&asked[at]))
+    });
+    let (rows, asked) = (all.clone(), new[0].clone());
+    let first = case("the same, and the four columns are made", 1, move || {
+        satisfied(columns(&rows).evaluate(&asked))
+    });
+    let (mut table, row, asked) = (columns(&all), Arc::clone(&all[0]), new[0].clone());
+    let _ = table.evaluate(&asked);
+    let node = case("a node's facts change in four columns", 1, move || {
+        table.set(5_000, Arc::clone(&row));
+        1
+    });
+    let asked = new[0].clone();
+    let by_node = case("one policy on 10,000 nodes, node by node", 1, move || {
+        all.iter().filter(|facts| asked.evaluate(facts).is_satisfied()).count()
+    });
+    vec![
+        change("a fact that 191 of 1,000 policies read changes", "rack", [7, 8]),
+        change("a fact that no policy reads changes", "other_fact_50", [7, 8]),
+        in_columns,
+        first,
+        node,
+        by_node,
+    ]
 }
 
 fn reading() -> Vec<Case> {

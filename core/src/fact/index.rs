@@ -45,6 +45,11 @@ impl Key {
         Self { low: u64::from_le_bytes(low), high: u64::from_le_bytes(high) | length }
     }
 
+    /// Both halves.
+    pub(crate) fn bits(self) -> (u64, u64) {
+        (self.low, self.high)
+    }
+
     /// Is there no other text with this key?
     pub(crate) fn is_whole(self) -> bool {
         self.high < Self::HASHED

@@ -11,7 +11,7 @@ use super::{
 };
 use crate::fact::{
     Boolean,
-    index::{Found, Key, Seen},
+    index::{Key, Seen, Table},
 };
 
 /// What to look for.
@@ -100,18 +100,14 @@ impl Fast {
         }
     }
 
-    /// `None`: the value is of another type, and has to be looked at closely. `text` is that of the
-    /// literal, which is seldom needed.
+    /// `None`: the value is of another type, and has to be looked at closely. `has` tells whether a text
+    /// is in the list that was seen.
     #[inline]
-    pub(crate) fn judge<'a>(&self, found: Found<'_>, text: impl Fn() -> &'a str) -> Option<bool> {
-        let nested;
-        let seen = match found.seen {
-            Some(seen) => seen,
-            None => {
-                nested = Seen::of(found.value);
-                &nested
-            }
-        };
+    pub(crate) fn judge(
+        &self,
+        seen: &Seen,
+        has: impl Fn(&Table<u32>, Key) -> bool,
+    ) -> Option<bool> {
         match (self, seen) {
             (Self::Equals { literal, equal }, seen) => Some(literal.is(seen)? == *equal),
             (Self::Order { number, op }, Seen::Int(value)) => Some(match (op, value.cmp(number)) {
@@ -121,7 +117,7 @@ impl Fast {
                 (_, ordering) => ordering != Ordering::Less,
             }),
             (Self::Element { literal, inside }, Seen::Texts(table)) => {
-                Some(found.has_text(table, literal.key, text) == *inside)
+                Some(has(table, literal.key) == *inside)
             }
             (Self::Holds, Seen::Bool(boolean)) => Some(boolean.value),
             (Self::Exists, _) => Some(true),

@@ -22,6 +22,7 @@ mod ast;
 mod build;
 mod caret;
 mod check;
+mod columns;
 mod domain;
 mod error;
 mod eval;
@@ -74,6 +75,7 @@ use lalrpop_util::ParseError;
 
 pub use self::{
     ast::Span,
+    columns::FactColumns,
     error::{Fix, ParsePolicyError, ParsePolicyErrorKind},
     eval::{UnknownReason, Verdict},
     explain::{Elements, Explanation, FactRead, Join},

@@ -15,7 +15,7 @@ use super::{
 };
 use crate::fact::{
     Facts,
-    index::{Found, Key},
+    index::{Found, Key, Seen},
 };
 
 /// A condition that was compiled.
@@ -59,7 +59,7 @@ enum Asks {
 pub(crate) struct Truth(u8);
 
 impl Truth {
-    const FALSE: Self = Self(0);
+    pub(crate) const FALSE: Self = Self(0);
     pub(crate) const TRUE: Self = Self(5);
     /// Nobody has asked yet.
     pub(crate) const LATER: Self = Self(6);
@@ -107,12 +107,23 @@ impl Program {
         Self { nodes: nodes.into(), atoms: atoms.into() }
     }
 
+    /// What is asked, each by its number.
+    pub(crate) fn atoms(&self) -> &[Atom] {
+        &self.atoms
+    }
+
+    /// The verdict, if this is what the atoms say.
+    #[inline]
+    pub(crate) fn verdict(&self, judge: &mut impl FnMut(u32) -> Truth) -> Verdict {
+        node(&self.nodes, 0, judge).0.verdict()
+    }
+
     pub(crate) fn evaluate(&self, facts: &Facts) -> Verdict {
         let mut judge = |atom: u32| match self.atoms.get(atom as usize) {
             Some(atom) => Truth::new(atom.judge(facts)),
             None => Truth::FALSE,
         };
-        node(&self.nodes, 0, &mut judge).0.verdict()
+        self.verdict(&mut judge)
     }
 }
 
@@ -246,6 +257,20 @@ impl Atom {
         }
     }
 
+    /// Does the value at the path decide, and nothing beside it?
+    pub(crate) fn is_local(&self) -> bool {
+        match &self.asks {
+            Asks::Test(clause) => !matches!(clause.test, Test::Compare(_, _, Operand::Fact(_))),
+            Asks::Each(_) => false,
+        }
+    }
+
+    /// The verdict on a value of which no more is at hand than what is seen, if that is enough.
+    #[inline]
+    pub(crate) fn judge_seen(&self, seen: &Seen) -> Option<bool> {
+        self.fast.judge(seen, |_, _| false)
+    }
+
     pub(crate) fn is_cheap(&self) -> bool {
         self.fast.is_cheap()
     }
@@ -268,7 +293,14 @@ impl Atom {
     /// The verdict, once the value at its path is found.
     #[inline]
     pub(crate) fn judge_found(&self, facts: &Facts, found: Option<Found<'_>>) -> Verdict {
-        match found.and_then(|found| self.fast.judge(found, || self.text())) {
+        let judge = |found: Found<'_>| {
+            let has = |table: &_, key| found.has_text(table, key, || self.text());
+            match found.seen {
+                Some(seen) => self.fast.judge(seen, has),
+                None => self.fast.judge(&Seen::of(found.value), has),
+            }
+        };
+        match found.and_then(judge) {
             Some(verdict) => verdict.into(),
             None => self.judge_closely(facts, found),
         }

@@ -148,6 +148,12 @@ impl PolicySet {
         for policy in changed.into_iter().filter_map(|fact| self.readers.get(fact)).flatten() {
             let form = self.policies.get(*policy);
             if let (Some(form), Some(verdict)) = (form, verdicts.get_mut(*policy)) {
+                if let Form::Plain { start, end, .. } = *form {
+                    let parts = self.parts.get(start as usize..end as usize).unwrap_or_default();
+                    parts.iter().for_each(|atom| {
+                        let _ = judge.truth(*atom);
+                    });
+                }
                 *verdict = judge.policy(*form);
             }
         }
@@ -160,16 +166,25 @@ impl<'a> Judge<'a> {
         Self { set, facts, truths, found: vec![None; set.places] }
     }
 
+    /// The verdict of a policy; the parts of a plain one have been asked.
     #[inline]
     fn policy(&mut self, form: Form) -> Verdict {
         let set = self.set;
         match form {
             Form::Plain { start, end, or } => {
+                let truth = |atom: &u32| match self.truths.get(*atom as usize) {
+                    Some(truth) => *truth,
+                    None => Truth::FALSE,
+                };
                 let parts = set.parts.get(start as usize..end as usize).unwrap_or_default();
-                let least = parts
-                    .iter()
-                    .fold(Truth::TRUE, |so_far, atom| so_far.min(self.truth(*atom).negated_if(or)));
-                least.negated_if(or).verdict()
+                let parts = parts.iter().map(truth);
+                if or {
+                    let least =
+                        parts.map(|truth| truth.negated_if(true)).fold(Truth::TRUE, Truth::min);
+                    least.negated_if(true).verdict()
+                } else {
+                    parts.fold(Truth::TRUE, Truth::min).verdict()
+                }
             }
             Form::Tree(root) => {
                 let mut judge = |atom| self.truth(atom);

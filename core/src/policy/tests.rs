@@ -1378,6 +1378,7 @@ fn what_is_seen_at_a_glance_is_what_is_meant() {
     // The others are refused for what their facts are known to be.
     assert!(policies.len() > texts.len() / 3, "{} of {}", policies.len(), texts.len());
     let set = PolicySet::new(&policies);
+    let mut columns = FactColumns::default();
     for value in values {
         let mut facts = Facts::new();
         for name in policies.iter().flat_map(Policy::reads) {
@@ -1388,6 +1389,8 @@ fn what_is_seen_at_a_glance_is_what_is_meant() {
             let meant = eval::evaluate(&policy.0.tree, &Scope::new(&facts));
             assert_eq!(policy.evaluate(&facts), meant, "{policy}, {value:?}");
             assert_eq!(verdict, meant, "{policy}, {value:?} in a set");
+            columns.set(0, Arc::new(facts.clone()));
+            assert_eq!(columns.evaluate(policy), [meant], "{policy}, {value:?} in a column");
         }
     }
 }
@@ -1643,6 +1646,26 @@ proptest! {
         let twice: Vec<Policy> = policies.iter().chain(&policies).cloned().collect();
         let alone: Vec<Verdict> = twice.iter().map(|policy| policy.evaluate(&facts)).collect();
         prop_assert_eq!(PolicySet::new(&twice).evaluate(&facts), alone);
+    }
+
+    #[test]
+    fn columns_say_what_their_rows_say(
+        trees in prop::collection::vec(any_expr(), 1..5),
+        nodes in prop::collection::vec(any_facts(), 1..6),
+        changed in any_facts(),
+    ) {
+        let mut nodes: Vec<Arc<Facts>> = nodes.into_iter().map(Arc::new).collect();
+        let mut columns = FactColumns::default();
+        for (row, facts) in nodes.iter().enumerate().rev() {
+            columns.set(row, Arc::clone(facts));
+        }
+        for tree in &trees {
+            let policy = Policy::parse(&tree.to_string()).unwrap();
+            let one_by_one: Vec<_> = nodes.iter().map(|facts| policy.evaluate(facts)).collect();
+            prop_assert_eq!(columns.evaluate(&policy), one_by_one, "{}", policy);
+            nodes[0] = Arc::new(changed.clone());
+            columns.set(0, Arc::clone(&nodes[0]));
+        }
     }
 
     #[test]
