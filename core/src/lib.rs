@@ -35,7 +35,8 @@ pub use name::{
 pub use offer::{NodeStatus, Offers};
 pub use policy::{
     Elements, Explanation, FactColumns, LEVEL, ParsePolicyError, ParsePolicyErrorKind, Policy,
-    PolicySet, PolicyWarning, PolicyWarningKind, Proposal, UnknownReason, Verdict, Would,
+    PolicySet, PolicyWarning, PolicyWarningKind, Proposal, SetVerdicts, UnknownReason, Verdict,
+    Would,
 };
 #[cfg(feature = "runtime")]
 pub use runtime::{

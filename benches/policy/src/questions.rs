@@ -115,11 +115,6 @@ pub fn mixed() -> Vec<Ask> {
 }
 
 impl Ask {
-    fn join(parts: &[Self], word: &str, text: impl Fn(&Self) -> String) -> String {
-        let parts: Vec<String> = parts.iter().map(text).collect();
-        format!("({})", parts.join(word))
-    }
-
     pub fn ours(&self) -> String {
         match self {
             Text(fact, true, value) => format!("{{{{{fact}}}}} == {value}"),
@@ -138,6 +133,11 @@ impl Ask {
 /// The languages of the others.
 #[cfg(feature = "peers")]
 impl Ask {
+    fn join(parts: &[Self], word: &str, text: impl Fn(&Self) -> String) -> String {
+        let parts: Vec<String> = parts.iter().map(text).collect();
+        format!("({})", parts.join(word))
+    }
+
     fn list(values: &[String]) -> String {
         values.iter().map(|value| format!("{value:?}")).collect::<Vec<_>>().join(", ")
     }

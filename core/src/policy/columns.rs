@@ -141,7 +141,9 @@ impl Cell {
                     Self::Seen(Seen::Text(Key::new(text)))
                 }
                 value => {
-                    let hash = Blake2s256::digest(codec::encode(value));
+                    let mut hasher = Blake2s256::new();
+                    feed(value, &mut hasher);
+                    let hash = hasher.finalize();
                     let half = |at: usize| {
                         let bytes = hash.iter().skip(at).take(8);
                         bytes.fold(0, |number, byte| number << 8 | u64::from(*byte))
@@ -149,6 +151,37 @@ impl Cell {
                     Self::Hashed(half(0), half(8))
                 }
             },
+        }
+    }
+}
+
+/// Hashes a value: different values feed different bytes.
+fn feed(value: &Value, hasher: &mut Blake2s256) {
+    let mut tagged = |tag: u8, length: usize| {
+        hasher.update([tag]);
+        hasher.update((length as u64).to_le_bytes());
+    };
+    match value {
+        Value::Text(text) => {
+            tagged(1, text.len());
+            hasher.update(text.as_bytes());
+        }
+        Value::List(list) => {
+            tagged(2, list.len());
+            list.iter().for_each(|value| feed(value, hasher));
+        }
+        Value::Map(map) => {
+            tagged(3, map.len());
+            for (key, value) in map {
+                hasher.update((key.len() as u64).to_le_bytes());
+                hasher.update(key.as_bytes());
+                feed(value, hasher);
+            }
+        }
+        small => {
+            let bytes = codec::encode(small);
+            tagged(4, bytes.len());
+            hasher.update(bytes);
         }
     }
 }

@@ -79,7 +79,7 @@ pub use self::{
     error::{Fix, ParsePolicyError, ParsePolicyErrorKind},
     eval::{UnknownReason, Verdict},
     explain::{Elements, Explanation, FactRead, Join},
-    set::PolicySet,
+    set::{PolicySet, SetVerdicts},
     warn::{PolicyWarning, PolicyWarningKind},
     would::{Proposal, Would},
 };

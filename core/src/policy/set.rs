@@ -35,8 +35,29 @@ pub struct PolicySet {
     atoms: Vec<Asked>,
     /// How many places in the facts are read.
     places: usize,
-    /// The policies that read a fact.
-    readers: BTreeMap<FactName, Vec<usize>>,
+    readers: BTreeMap<FactName, Readers>,
+}
+
+/// Those who read a fact.
+#[derive(Debug, Default)]
+struct Readers {
+    policies: Vec<usize>,
+    atoms: Vec<u32>,
+}
+
+/// What each policy of a set says of the facts of a node, and how to keep it up to date.
+#[derive(Debug, Clone)]
+pub struct SetVerdicts {
+    verdicts: Vec<Verdict>,
+    truths: Vec<Truth>,
+}
+
+impl SetVerdicts {
+    /// In the order of the policies.
+    #[must_use]
+    pub fn as_slice(&self) -> &[Verdict] {
+        &self.verdicts
+    }
 }
 
 /// How a policy is judged.
@@ -59,7 +80,7 @@ struct Asked {
 struct Judge<'a> {
     set: &'a PolicySet,
     facts: &'a Facts,
-    truths: Vec<Truth>,
+    truths: &'a mut [Truth],
     found: Vec<Option<Option<Found<'a>>>>,
 }
 
@@ -71,7 +92,7 @@ impl PolicySet {
         let mut places: BTreeMap<Option<(FactName, Vec<Step>)>, u32> = BTreeMap::new();
         for policy in policies {
             for fact in policy.reads() {
-                set.readers.entry(fact.clone()).or_default().push(set.policies.len());
+                set.readers.entry(fact.clone()).or_default().policies.push(set.policies.len());
             }
             let root = set.nodes.len();
             program::add(&policy.0.tree, &mut set.nodes, &mut |part| {
@@ -80,6 +101,13 @@ impl PolicySet {
                         let count = program::number(places.len());
                         let place = atom.path().map(|path| (path.name.clone(), path.steps.clone()));
                         let place = *places.entry(place).or_insert(count);
+                        let number = program::number(set.atoms.len());
+                        part.paths(&mut |path| {
+                            if path.variable.is_none() {
+                                let readers = set.readers.entry(path.name.clone()).or_default();
+                                readers.atoms.push(number);
+                            }
+                        });
                         set.atoms.push(Asked { place, atom });
                     }
                     program::number(set.atoms.len() - 1)
@@ -114,46 +142,60 @@ impl PolicySet {
     /// What each policy says of the facts of a node, in the order they were given.
     #[must_use]
     pub fn evaluate(&self, facts: &Facts) -> Vec<Verdict> {
-        let mut judge = Judge::new(self, facts);
+        self.judge(facts).verdicts
+    }
+
+    /// The same, to be kept up to date.
+    #[must_use]
+    pub fn judge(&self, facts: &Facts) -> SetVerdicts {
+        let mut truths = vec![Truth::LATER; self.atoms.len()];
+        let mut judge = Judge::new(self, facts, &mut truths);
         // Asking all at once costs less than finding out each time whether there is a need to.
         for (number, asked) in (0..).zip(&self.atoms) {
             if asked.atom.is_cheap() {
                 judge.ask(number);
             }
         }
-        self.policies.iter().map(|form| judge.policy(*form)).collect()
+        let verdicts = self.policies.iter().map(|form| judge.policy(*form)).collect();
+        SetVerdicts { verdicts, truths }
     }
 
-    /// Brings verdicts up to date after some facts changed: only the policies that read one of them are
-    /// judged again.
+    /// Brings verdicts up to date after some facts changed: only what reads one of them is judged again.
     ///
     /// ```
     /// # use tribe::{FactName, Facts, Policy, PolicySet, Source, Value, Verdict};
     /// let policies = ["{{a}} == 1", "{{b}} == 1"].map(|text| Policy::parse(text).unwrap());
     /// let set = PolicySet::new(&policies);
     /// let (mut facts, a) = (Facts::new(), FactName::parse("a")?);
-    /// let mut verdicts = set.evaluate(&facts);
+    /// let mut verdicts = set.judge(&facts);
     /// facts.insert(a.clone(), Value::from(1), Source::Runtime);
     /// set.update(&facts, [&a], &mut verdicts);
-    /// assert_eq!(verdicts, set.evaluate(&facts));
+    /// assert_eq!(verdicts.as_slice(), set.evaluate(&facts));
     /// # Ok::<(), tribe::NameError>(())
     /// ```
     pub fn update<'a>(
         &self,
         facts: &Facts,
         changed: impl IntoIterator<Item = &'a FactName>,
-        verdicts: &mut [Verdict],
+        verdicts: &mut SetVerdicts,
     ) {
-        let mut judge = Judge::new(self, facts);
-        for policy in changed.into_iter().filter_map(|fact| self.readers.get(fact)).flatten() {
+        let SetVerdicts { verdicts, truths } = verdicts;
+        let changed = changed.into_iter().filter_map(|fact| self.readers.get(fact));
+        let readers: Vec<&Readers> = changed.collect();
+        for atom in readers.iter().flat_map(|readers| &readers.atoms) {
+            if let Some(truth) = truths.get_mut(*atom as usize) {
+                *truth = Truth::LATER;
+            }
+        }
+        let mut judge = Judge::new(self, facts, truths);
+        for atom in readers.iter().flat_map(|readers| &readers.atoms) {
+            if self.atoms.get(*atom as usize).is_some_and(|asked| asked.atom.is_cheap()) {
+                judge.ask(*atom);
+            }
+        }
+        for policy in readers.iter().flat_map(|readers| &readers.policies) {
             let form = self.policies.get(*policy);
             if let (Some(form), Some(verdict)) = (form, verdicts.get_mut(*policy)) {
-                if let Form::Plain { start, end, .. } = *form {
-                    let parts = self.parts.get(start as usize..end as usize).unwrap_or_default();
-                    parts.iter().for_each(|atom| {
-                        let _ = judge.truth(*atom);
-                    });
-                }
                 *verdict = judge.policy(*form);
             }
         }
@@ -161,8 +203,7 @@ impl PolicySet {
 }
 
 impl<'a> Judge<'a> {
-    fn new(set: &'a PolicySet, facts: &'a Facts) -> Self {
-        let truths = vec![Truth::LATER; set.atoms.len()];
+    fn new(set: &'a PolicySet, facts: &'a Facts, truths: &'a mut [Truth]) -> Self {
         Self { set, facts, truths, found: vec![None; set.places] }
     }
 

@@ -1675,9 +1675,11 @@ proptest! {
     ) {
         let parsed = trees.iter().map(|tree| Policy::parse(&tree.to_string()));
         let set = PolicySet::new(&parsed.collect::<Result<Vec<_>, _>>().unwrap());
-        let mut verdicts = set.evaluate(&before);
-        set.update(&after, before.changed(&after), &mut verdicts);
-        prop_assert_eq!(verdicts, set.evaluate(&after));
+        let mut verdicts = set.judge(&before);
+        for (before, after) in [(&before, &after), (&after, &before)] {
+            set.update(after, before.changed(after), &mut verdicts);
+            prop_assert_eq!(verdicts.as_slice(), set.evaluate(after));
+        }
     }
 
     /// What is said to be never true is not true, and what is always true is true or unknown.
