@@ -2,7 +2,8 @@
 //!
 //! Text → tokens (`token`) → tree (`grammar`, built by `build`, checked against the built-in facts
 //! by `check`) → program (`program`) → verdict. What a tree means is told plainly by `eval`, and with
-//! reasons by `explain`. This module must not know nodes, tribes or where facts come from.
+//! reasons by `explain`; `set` asks many policies of one node, `columns` one policy of many nodes.
+//! This module must not know nodes, tribes or where facts come from.
 //!
 //! Invariant: a [`Policy`] has been parsed; its canonical text fits [`limits::POLICY_BYTES`] and parses to an
 //! equal policy. Nothing in a text can make it panic, and a fact's value is never read as policy.

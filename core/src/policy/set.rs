@@ -54,7 +54,6 @@ pub struct SetVerdicts {
 
 impl SetVerdicts {
     /// In the order of the policies.
-    #[must_use]
     pub fn as_slice(&self) -> &[Verdict] {
         &self.verdicts
     }
