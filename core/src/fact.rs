@@ -523,14 +523,14 @@ impl Facts {
         Some(fact)
     }
 
-    /// A fact by the key of its name, and its name if need be.
+    /// A fact by its name as it is looked for, and in full if need be.
     #[inline]
     pub(crate) fn find<'a>(
         &'a self,
-        key: index::Key,
-        name: impl Fn() -> Option<&'a FactName>,
+        name: index::Probe,
+        full: impl Fn() -> Option<&'a FactName>,
     ) -> Option<index::Found<'a>> {
-        self.index.get_or_init(|| index::Index::new(&self.facts)).find(&self.facts, key, name)
+        self.index.get_or_init(|| index::Index::new(&self.facts)).find(&self.facts, name, full)
     }
 
     /// All facts, by name.
@@ -719,7 +719,7 @@ mod tests {
         assert_eq!(facts.len(), 100);
         assert!(facts.iter().map(|(name, _)| name).is_sorted());
         let find = |facts: &Facts, name: &str| {
-            let found = facts.find(index::Key::new(name), || {
+            let found = facts.find(index::Probe::new(name), || {
                 facts.facts.iter().map(|(n, _)| n).find(|n| n.as_str() == name)
             });
             let found = found.map(|found| found.value.clone());

@@ -54,14 +54,31 @@ impl Key {
     pub(crate) fn is_whole(self) -> bool {
         self.high < Self::HASHED
     }
+}
+
+/// A key to look for.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Probe {
+    key: Key,
+    /// Says where to look first: the key, well mixed.
+    mixed: u64,
+}
+
+impl Probe {
+    pub(crate) fn new(text: &str) -> Self {
+        Self::of(Key::new(text))
+    }
+
+    fn of(key: Key) -> Self {
+        let product = u128::from(key.low ^ 0x9E37_79B9_7F4A_7C15)
+            .wrapping_mul(u128::from(key.high ^ 0xD6E8_FEB8_6659_FD93));
+        Self { key, mixed: (product >> 64) as u64 ^ product as u64 }
+    }
 
     /// Where among so many places to look for it first.
     #[inline]
     fn place(self, size: usize) -> usize {
-        let product = u128::from(self.low ^ 0x9E37_79B9_7F4A_7C15)
-            .wrapping_mul(u128::from(self.high ^ 0xD6E8_FEB8_6659_FD93));
-        let mixed = (product >> 64) as u64 ^ product as u64;
-        (u128::from(mixed).wrapping_mul(size as u128) >> 64) as usize
+        (u128::from(self.mixed).wrapping_mul(size as u128) >> 64) as usize
     }
 }
 
@@ -102,12 +119,12 @@ impl Index {
     pub(super) fn find<'a>(
         &'a self,
         facts: &'a [(FactName, Fact)],
-        key: Key,
+        probe: Probe,
         name: impl Fn() -> Option<&'a FactName>,
     ) -> Option<Found<'a>> {
         let (at, seen) = self
             .0
-            .find(key, |(at, _)| facts.get(*at as usize).map(|(found, _)| found) == name())?;
+            .find(probe, |(at, _)| facts.get(*at as usize).map(|(found, _)| found) == name())?;
         Some(Found { value: &facts.get(*at as usize)?.1.value, seen: Some(seen) })
     }
 }
@@ -149,7 +166,7 @@ impl Found<'_> {
     pub(crate) fn has_text<'t>(
         &self,
         table: &Table<u32>,
-        key: Key,
+        probe: Probe,
         text: impl Fn() -> &'t str,
     ) -> bool {
         let is = |at: &u32| match self.value {
@@ -158,7 +175,7 @@ impl Found<'_> {
             }
             _ => false,
         };
-        table.find(key, is).is_some()
+        table.find(probe, is).is_some()
     }
 }
 
@@ -187,7 +204,7 @@ impl<T: Default> Table<T> {
         let size = pairs.len() + pairs.len() / 3 + 1;
         let mut entries: Box<[(Key, T)]> = (0..size).map(|_| (Key::NONE, T::default())).collect();
         for (key, value) in pairs {
-            let mut place = key.place(size);
+            let mut place = Probe::of(key).place(size);
             while entries.get(place).is_some_and(|(known, _)| *known != Key::NONE) {
                 place = if place + 1 == size { 0 } else { place + 1 };
             }
@@ -202,8 +219,9 @@ impl<T: Default> Table<T> {
 impl<T> Table<T> {
     /// What stands with a key; `is` tells whether its text is meant, where the key does not.
     #[inline]
-    fn find(&self, key: Key, is: impl Fn(&T) -> bool) -> Option<&T> {
-        let mut place = key.place(self.entries.len());
+    fn find(&self, probe: Probe, is: impl Fn(&T) -> bool) -> Option<&T> {
+        let key = probe.key;
+        let mut place = probe.place(self.entries.len());
         loop {
             let (known, value) = self.entries.get(place)?;
             if *known == key {

@@ -11,7 +11,7 @@ use super::{
 };
 use crate::fact::{
     Boolean,
-    index::{Key, Seen, Table},
+    index::{Key, Probe, Seen, Table},
 };
 
 /// What to look for.
@@ -38,7 +38,7 @@ pub(crate) enum Fast {
     },
     /// A list of texts that has, or has not, this one.
     Element {
-        literal: Known,
+        text: Probe,
         inside: bool,
     },
     None,
@@ -85,7 +85,7 @@ impl Fast {
                 Self::Order { number, op }
             }
             (Op::Contains | Op::NotContains, _) if literal.boolean.is_none() => {
-                Self::Element { literal: Known::new(literal), inside: op == Op::Contains }
+                Self::Element { text: Probe::new(&literal.text), inside: op == Op::Contains }
             }
             _ => Self::None,
         }
@@ -106,7 +106,7 @@ impl Fast {
     pub(crate) fn judge(
         &self,
         seen: &Seen,
-        has: impl Fn(&Table<u32>, Key) -> bool,
+        has: impl Fn(&Table<u32>, Probe) -> bool,
     ) -> Option<bool> {
         match (self, seen) {
             (Self::Equals { literal, equal }, seen) => Some(literal.is(seen)? == *equal),
@@ -116,8 +116,8 @@ impl Fast {
                 (Op::Gt, ordering) => ordering == Ordering::Greater,
                 (_, ordering) => ordering != Ordering::Less,
             }),
-            (Self::Element { literal, inside }, Seen::Texts(table)) => {
-                Some(has(table, literal.key) == *inside)
+            (Self::Element { text, inside }, Seen::Texts(table)) => {
+                Some(has(table, *text) == *inside)
             }
             (Self::Holds, Seen::Bool(boolean)) => Some(boolean.value),
             (Self::Exists, _) => Some(true),

@@ -15,7 +15,7 @@ use super::{
 };
 use crate::fact::{
     Facts,
-    index::{Found, Key, Seen},
+    index::{Found, Probe, Seen},
 };
 
 /// A condition that was compiled.
@@ -41,7 +41,7 @@ pub(crate) enum Node {
 #[derive(Debug)]
 pub(crate) struct Atom {
     /// Of the fact's name.
-    key: Key,
+    name: Probe,
     /// Is the fact itself asked, and not a part of it?
     whole: bool,
     fast: Fast,
@@ -235,7 +235,12 @@ impl Atom {
             Expr::Each(each) => (&each.over, Fast::None, Asks::Each(Arc::clone(each))),
             _ => return None,
         };
-        Some(Self { key: Key::new(path.name.as_str()), whole: path.steps.is_empty(), fast, asks })
+        Some(Self {
+            name: Probe::new(path.name.as_str()),
+            whole: path.steps.is_empty(),
+            fast,
+            asks,
+        })
     }
 
     /// The fact that it reads first, or the part of one. A quantifier finds what it reads by itself.
@@ -283,7 +288,7 @@ impl Atom {
     /// The value at the path, before it is seen as any type.
     #[inline]
     pub(crate) fn find<'a>(&'a self, facts: &'a Facts) -> Option<Found<'a>> {
-        let found = facts.find(self.key, || Some(&self.path()?.name))?;
+        let found = facts.find(self.name, || Some(&self.path()?.name))?;
         if self.whole {
             return Some(found);
         }
@@ -294,11 +299,16 @@ impl Atom {
     #[inline]
     pub(crate) fn judge_found(&self, facts: &Facts, found: Option<Found<'_>>) -> Verdict {
         let judge = |found: Found<'_>| {
-            let has = |table: &_, key| found.has_text(table, key, || self.text());
-            match found.seen {
-                Some(seen) => self.fast.judge(seen, has),
-                None => self.fast.judge(&Seen::of(found.value), has),
-            }
+            let has = |table: &_, probe| found.has_text(table, probe, || self.text());
+            let nested;
+            let seen = match found.seen {
+                Some(seen) => seen,
+                None => {
+                    nested = Seen::of(found.value);
+                    &nested
+                }
+            };
+            self.fast.judge(seen, has)
         };
         match found.and_then(judge) {
             Some(verdict) => verdict.into(),
