@@ -491,16 +491,21 @@ impl Facts {
 
     /// Adds or replaces one fact.
     pub fn insert(&mut self, name: FactName, value: Value, source: Source) {
-        self.index = OnceLock::new();
         let place = self.place(name.as_str());
         let fact = Fact { value, source };
         match place {
             Ok(at) => {
+                if let Some(index) = self.index.get_mut() {
+                    index.replace(at, &fact.value);
+                }
                 if let Some((_, old)) = self.facts.get_mut(at) {
                     *old = fact;
                 }
             }
-            Err(at) => self.facts.insert(at, (name, fact)),
+            Err(at) => {
+                self.index = OnceLock::new();
+                self.facts.insert(at, (name, fact));
+            }
         }
     }
 
@@ -518,9 +523,14 @@ impl Facts {
         Some(fact)
     }
 
-    /// A fact by its name and the hash of it.
-    pub(crate) fn find(&self, hash: u64, name: &FactName) -> Option<index::Found<'_>> {
-        self.index.get_or_init(|| index::Index::new(&self.facts)).find(&self.facts, hash, name)
+    /// A fact by its name as it is looked for, and in full if need be.
+    #[inline]
+    pub(crate) fn find<'a>(
+        &'a self,
+        name: index::Probe,
+        full: impl Fn() -> Option<&'a FactName>,
+    ) -> Option<index::Found<'a>> {
+        self.index.get_or_init(|| index::Index::new(&self.facts)).find(&self.facts, name, full)
     }
 
     /// All facts, by name.
@@ -700,7 +710,7 @@ mod tests {
     }
 
     #[test]
-    fn facts_are_found_by_hash_as_by_name() {
+    fn facts_are_found_by_key_as_by_name() {
         let mut facts = Facts::new();
         for at in (0..200).rev() {
             let name = FactName::parse(&format!("f{}", at % 100)).unwrap();
@@ -709,7 +719,9 @@ mod tests {
         assert_eq!(facts.len(), 100);
         assert!(facts.iter().map(|(name, _)| name).is_sorted());
         let find = |facts: &Facts, name: &str| {
-            let found = facts.find(index::hash(name), &FactName::parse(name).unwrap());
+            let found = facts.find(index::Probe::new(name), || {
+                facts.facts.iter().map(|(n, _)| n).find(|n| n.as_str() == name)
+            });
             let found = found.map(|found| found.value.clone());
             assert_eq!(found, facts.get(name).map(|fact| fact.value.clone()), "{name}");
             found
@@ -720,6 +732,11 @@ mod tests {
         assert_eq!(find(&facts, "f7"), None);
         facts.insert(FactName::parse("f7").unwrap(), Value::from("x"), Source::Runtime);
         assert_eq!(find(&facts, "f7"), Some(Value::from("x")));
+        let long = "a_name_that_is_longer_than_a_key";
+        facts.insert(FactName::parse(long).unwrap(), Value::from(1), Source::Runtime);
+        assert_eq!(find(&facts, long), Some(Value::from(1)));
+        facts.insert(FactName::parse(long).unwrap(), Value::from(2), Source::Runtime);
+        assert_eq!(find(&facts, long), Some(Value::from(2)));
         assert_eq!(find(&Facts::new(), "f7"), None);
     }
 

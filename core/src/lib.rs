@@ -35,8 +35,9 @@ pub use name::{
 };
 pub use offer::{NodeStatus, Offers};
 pub use policy::{
-    Elements, Explanation, LEVEL, ParsePolicyError, ParsePolicyErrorKind, Policy, PolicySet,
-    PolicyWarning, PolicyWarningKind, Proposal, UnknownReason, Verdict, Would,
+    Elements, Explanation, FactColumns, LEVEL, ParsePolicyError, ParsePolicyErrorKind, Policy,
+    PolicySet, PolicyWarning, PolicyWarningKind, Proposal, SetVerdicts, UnknownReason, Verdict,
+    Would,
 };
 #[cfg(feature = "runtime")]
 pub use runtime::{

@@ -5,7 +5,7 @@
 //! starts with the variable of a quantifier around it is bound to it.
 //! Trees are equal whatever their spans.
 
-use std::ops::Range;
+use std::{ops::Range, sync::Arc};
 
 use serde::Serialize;
 
@@ -51,8 +51,8 @@ pub(crate) enum Expr {
     Or(Vec<Expr>),
     And(Vec<Expr>),
     Not(Box<Expr>),
-    Clause(Clause),
-    Each(Box<Each>),
+    Clause(Arc<Clause>),
+    Each(Arc<Each>),
 }
 
 impl Expr {
@@ -159,6 +159,12 @@ pub(crate) enum Test {
 }
 
 impl Test {
+    /// The fact that is asked.
+    pub(crate) fn path(&self) -> &Path {
+        let (Self::Holds(path) | Self::Exists(path) | Self::Compare(path, ..)) = self;
+        path
+    }
+
     pub(crate) fn paths<'a>(&'a self, visit: &mut impl FnMut(&'a Path)) {
         match self {
             Self::Holds(path) | Self::Exists(path) => visit(path),
@@ -357,7 +363,7 @@ impl Cast {
 }
 
 /// One step into a fact.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Step {
     /// `.key` or `["key"]`; in a list, the digits of an index.
     Key(Box<str>),

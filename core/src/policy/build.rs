@@ -1,5 +1,7 @@
 //! Builds the tree from what the grammar found, and refuses what is not the language with a hint.
 
+use std::sync::Arc;
+
 use super::{
     ast::{Cast, Clause, Each, Expr, Op, Operand, Path, Quantifier, Span, Test},
     caret, check,
@@ -14,24 +16,45 @@ use crate::{fact, limits, name::FactName};
 /// Values with operators between them: a comparison if there are two.
 pub(crate) struct Chain<'s> {
     pub(crate) first: Item<'s>,
-    pub(crate) rest: Vec<(Op, Item<'s>)>,
+    pub(crate) second: Option<(Op, Item<'s>)>,
+    /// Where one too many is.
+    pub(crate) third: Option<Span>,
 }
 
 /// What may stand beside an operator. A value is one word; more are a mistake.
 pub(crate) enum Item<'s> {
     Group(Span, Expr),
-    Words(Vec<Word<'s>>),
+    Words(Words<'s>),
+}
+
+/// Words in a row.
+pub(crate) struct Words<'s> {
+    pub(crate) first: Word<'s>,
+    pub(crate) more: Vec<Word<'s>>,
+}
+
+impl Words<'_> {
+    fn span(&self) -> Span {
+        self.first.span().to(self.more.last().unwrap_or(&self.first).span())
+    }
 }
 
 /// A value as it was written.
 pub(crate) enum Word<'s> {
-    Fact(Path),
+    Fact(Box<Path>),
     Bare(Span, &'s str),
     Quoted(Span, Box<str>),
     /// The source, and does it ignore case?
     Regex(Span, &'s str, bool),
-    List(Span, Vec<Vec<Word<'s>>>),
-    Call(Span, &'s str, Vec<Vec<Word<'s>>>),
+    List(Span, Vec<Words<'s>>),
+    Call(Box<Call<'s>>),
+}
+
+/// `name(…)`
+pub(crate) struct Call<'s> {
+    pub(crate) span: Span,
+    pub(crate) name: &'s str,
+    pub(crate) arguments: Vec<Words<'s>>,
 }
 
 impl Word<'_> {
@@ -41,8 +64,8 @@ impl Word<'_> {
             Self::Bare(span, _)
             | Self::Quoted(span, _)
             | Self::Regex(span, ..)
-            | Self::List(span, _)
-            | Self::Call(span, ..) => *span,
+            | Self::List(span, _) => *span,
+            Self::Call(call) => call.span,
         }
     }
 
@@ -57,18 +80,11 @@ impl Word<'_> {
 }
 
 impl Item<'_> {
-    fn span(&self) -> Span {
+    pub(crate) fn span(&self) -> Span {
         match self {
             Self::Group(span, _) => *span,
-            Self::Words(words) => words_span(words),
+            Self::Words(words) => words.span(),
         }
-    }
-}
-
-fn words_span(words: &[Word<'_>]) -> Span {
-    match (words.first(), words.last()) {
-        (Some(first), Some(last)) => first.span().to(last.span()),
-        _ => Span::new(0, 0),
     }
 }
 
@@ -78,36 +94,44 @@ fn written(text: &str, span: Span) -> String {
     words.collect::<Vec<_>>().join(" ").chars().map(caret::shown).collect()
 }
 
-pub(crate) fn or(text: &str, span: Span, parts: Vec<Expr>) -> Result<Expr, Problem> {
+pub(crate) fn or(text: &str, span: Span, first: Expr, rest: Vec<Expr>) -> Result<Expr, Problem> {
     let merge = |part| match part {
-        Expr::Or(inner) => inner,
-        part => vec![part],
+        Expr::Or(inner) => Ok(inner),
+        part => Err(part),
     };
-    join(text, span, parts, merge, Expr::Or)
+    join(text, span, first, rest, merge, Expr::Or)
 }
 
-pub(crate) fn and(text: &str, span: Span, parts: Vec<Expr>) -> Result<Expr, Problem> {
+pub(crate) fn and(text: &str, span: Span, first: Expr, rest: Vec<Expr>) -> Result<Expr, Problem> {
     let merge = |part| match part {
-        Expr::And(inner) => inner,
-        part => vec![part],
+        Expr::And(inner) => Ok(inner),
+        part => Err(part),
     };
-    join(text, span, parts, merge, Expr::And)
+    join(text, span, first, rest, merge, Expr::And)
 }
 
 fn join(
     text: &str,
     span: Span,
-    mut parts: Vec<Expr>,
-    merge: impl Fn(Expr) -> Vec<Expr>,
+    first: Expr,
+    rest: Vec<Expr>,
+    merge: impl Fn(Expr) -> Result<Vec<Expr>, Expr>,
     wrap: impl Fn(Vec<Expr>) -> Expr,
 ) -> Result<Expr, Problem> {
-    if parts.len() > 1 {
-        return match parts.contains(&Expr::Everything) {
-            true => Err(constant(text, span)),
-            false => Ok(wrap(parts.into_iter().flat_map(merge).collect())),
-        };
+    if rest.is_empty() {
+        return Ok(first);
     }
-    parts.pop().ok_or_else(|| Problem::new(Kind::Empty, span))
+    let mut parts = Vec::with_capacity(rest.len() + 1);
+    for part in std::iter::once(first).chain(rest) {
+        if part == Expr::Everything {
+            return Err(constant(text, span));
+        }
+        match merge(part) {
+            Ok(inner) => parts.extend(inner),
+            Err(part) => parts.push(part),
+        }
+    }
+    Ok(wrap(parts))
 }
 
 fn constant(text: &str, span: Span) -> Problem {
@@ -116,7 +140,7 @@ fn constant(text: &str, span: Span) -> Problem {
 }
 
 pub(crate) fn not(text: &str, not: Span, chain: Chain<'_>) -> Result<Expr, Problem> {
-    if let Some((op, right)) = chain.rest.first() {
+    if let Some((op, right)) = &chain.second {
         let (left, right) = (written(text, chain.first.span()), written(text, right.span()));
         let (opposite, op) = (op.negated().as_str(), op.as_str());
         let help = format!("write `{left} {opposite} {right}` or `not ({left} {op} {right})`");
@@ -132,9 +156,8 @@ pub(crate) fn not(text: &str, not: Span, chain: Chain<'_>) -> Result<Expr, Probl
 }
 
 pub(crate) fn condition(text: &str, chain: Chain<'_>) -> Result<Expr, Problem> {
-    let Chain { first, rest } = chain;
-    let mut rest = rest.into_iter();
-    match (rest.next(), rest.next()) {
+    let Chain { first, second, third } = chain;
+    match (second, third) {
         (None, _) => match first {
             Item::Group(_, inner) => Ok(inner),
             Item::Words(words) => lone(text, one(text, words)?),
@@ -143,10 +166,10 @@ pub(crate) fn condition(text: &str, chain: Chain<'_>) -> Result<Expr, Problem> {
             let span = first.span().to(second.span());
             let (left, right) = (value(text, first)?, value(text, second)?);
             let test = comparison(text, left, op, right)?;
-            Ok(Expr::Clause(Clause { test, span }))
+            Ok(Expr::Clause(Clause { test, span }.into()))
         }
-        (Some((_, second)), Some((_, third))) => {
-            let span = first.span().to(third.span());
+        (Some((_, second)), Some(third)) => {
+            let span = first.span().to(third);
             let (second, help) = (written(text, second.span()), "join two comparisons with `&&`");
             let help = if second.is_empty() {
                 help.into()
@@ -166,9 +189,9 @@ fn lone(text: &str, word: Word<'_>) -> Result<Expr, Problem> {
         Err(Problem::new(Kind::NotACondition(shown.as_str().into()), span).help(help))
     };
     let test = match word {
-        Word::Fact(path) if path.kind.is_none_or(|kind| kind == check::BOOL) => Test::Holds(path),
+        Word::Fact(path) if path.kind.is_none_or(|kind| kind == check::BOOL) => Test::Holds(*path),
         Word::Fact(_) => return refuse(format!("compare it: `{shown} == …`")),
-        Word::Call(_, name, arguments) => call(text, span, name, arguments)?,
+        Word::Call(call) => condition_of(text, *call)?,
         Word::Bare(_, word) => match Literal::bare(word, span)?.boolean {
             Some(true) => return Ok(Expr::Everything),
             Some(false) => {
@@ -182,7 +205,7 @@ fn lone(text: &str, word: Word<'_>) -> Result<Expr, Problem> {
         Word::List(..) => return refuse("compare a fact with it: `{{fact}} in […]`".into()),
         Word::Regex(..) => return refuse("try it on a fact: `{{fact}} matches /…/`".into()),
     };
-    Ok(Expr::Clause(Clause { test, span }))
+    Ok(Expr::Clause(Clause { test, span }.into()))
 }
 
 /// A hint for a word that may have been meant as a fact.
@@ -194,12 +217,8 @@ fn reference_hint(word: &str) -> String {
 }
 
 /// A function that is a condition.
-fn call(
-    text: &str,
-    span: Span,
-    name: &str,
-    arguments: Vec<Vec<Word<'_>>>,
-) -> Result<Test, Problem> {
+fn condition_of(text: &str, call: Call<'_>) -> Result<Test, Problem> {
+    let Call { span, name, arguments } = call;
     let shown = || written(text, span);
     match name {
         "exists" => Ok(Test::Exists(argument(text, span, name, arguments)?)),
@@ -229,14 +248,14 @@ fn argument(
     text: &str,
     span: Span,
     name: &str,
-    mut arguments: Vec<Vec<Word<'_>>>,
+    mut arguments: Vec<Words<'_>>,
 ) -> Result<Path, Problem> {
     let refuse = || Problem::new(Kind::Argument(name.into()), span);
     let (Some(argument), true) = (arguments.pop(), arguments.is_empty()) else {
         return Err(refuse().help(format!("write `{name}({{{{fact}}}})`")));
     };
     match one(text, argument)? {
-        Word::Fact(path) => Ok(path),
+        Word::Fact(path) => Ok(*path),
         Word::Bare(_, word) => {
             Err(refuse().help(format!("did you mean `{name}({{{{{word}}}}})`?")))
         }
@@ -269,7 +288,7 @@ pub(crate) fn each<'s>(
     let mut weight = 0_usize;
     body.clauses(&mut |clause| weight = weight.saturating_add(steps(&clause.test)));
     let each = Each { quantifier, variable, over, body, weight, span };
-    Ok(Item::Group(span, Expr::Each(Box::new(each))))
+    Ok(Item::Group(span, Expr::Each(each.into())))
 }
 
 /// What judging one clause costs, against comparing two values.
@@ -302,6 +321,7 @@ fn bind(
         }
         Expr::Not(inner) => bind(text, inner, variable, depth, over),
         Expr::Clause(clause) => {
+            let clause = Arc::make_mut(clause);
             match &mut clause.test {
                 Test::Holds(path) | Test::Exists(path) => bind_path(path),
                 Test::Compare(left, _, right) => {
@@ -321,6 +341,7 @@ fn bind(
             })
         }
         Expr::Each(inner) => {
+            let inner = Arc::make_mut(inner);
             let max = limits::POLICY_QUANTIFIERS;
             if depth + 1 >= max {
                 let kind = Kind::TooLarge { what: "quantifiers inside each other", max };
@@ -351,12 +372,15 @@ fn value<'s>(text: &str, item: Item<'s>) -> Result<Word<'s>, Problem> {
     match item {
         Item::Group(span, _) => refuse(span),
         Item::Words(words) => match one(text, words)? {
-            Word::Call(span, name, arguments) => match cast(name) {
+            Word::Call(call) => match cast(call.name) {
                 Some(cast) => {
-                    Ok(Word::Fact(argument(text, span, name, arguments)?.cast(cast, span)))
+                    let Call { span, name, arguments } = *call;
+                    let path = argument(text, span, name, arguments)?.cast(cast, span);
+                    Ok(Word::Fact(path.into()))
                 }
                 None => {
-                    call(text, span, name, arguments)?;
+                    let span = call.span;
+                    condition_of(text, *call)?;
                     refuse(span)
                 }
             },
@@ -366,16 +390,14 @@ fn value<'s>(text: &str, item: Item<'s>) -> Result<Word<'s>, Problem> {
 }
 
 /// The only word, where one belongs.
-fn one<'s>(text: &str, mut words: Vec<Word<'s>>) -> Result<Word<'s>, Problem> {
-    if words.len() > 1 {
-        return Err(several(text, &words));
-    }
-    words.pop().ok_or_else(|| Problem::new(Kind::Empty, Span::new(0, 0)))
+fn one<'s>(text: &str, words: Words<'s>) -> Result<Word<'s>, Problem> {
+    if words.more.is_empty() { Ok(words.first) } else { Err(several(text, &words)) }
 }
 
 /// What is wrong with several words in a row.
-fn several(text: &str, words: &[Word<'_>]) -> Problem {
-    let misspelled = words.iter().find_map(|word| match word {
+fn several(text: &str, words: &Words<'_>) -> Problem {
+    let each = || std::iter::once(&words.first).chain(&words.more);
+    let misspelled = each().find_map(|word| match word {
         Word::Bare(span, word) => Some((*span, *word, operator_meant(word)?)),
         _ => None,
     });
@@ -384,8 +406,8 @@ fn several(text: &str, words: &[Word<'_>]) -> Problem {
             .help(format!("use `{operator}`"))
             .replace(operator);
     }
-    let span = words_span(words);
-    let plain: Option<Vec<&str>> = words.iter().map(Word::content).collect();
+    let span = words.span();
+    let plain: Option<Vec<&str>> = each().map(Word::content).collect();
     if let Some(plain) = plain {
         let shown = plain.join(" ");
         let quoted = Literal::quoted(&shown, span).to_string();
@@ -393,7 +415,7 @@ fn several(text: &str, words: &[Word<'_>]) -> Problem {
             .help(format!("quote the value: `{quoted}`"))
             .replace(&quoted);
     }
-    let second = words.get(1).map_or(span, Word::span);
+    let second = words.more.first().map_or(span, Word::span);
     Problem::new(Kind::MissingOperator(written(text, second).into()), second)
         .help("put an operator such as `==` or `&&` before it")
 }
@@ -424,13 +446,13 @@ fn comparison(text: &str, left: Word<'_>, op: Op, right: Word<'_>) -> Result<Tes
     let span = left.span().to(right.span());
     let needs = |needs| Problem::new(Kind::Operand { operator: op.as_str(), needs }, span);
     let (path, op, operand) = match (op.flipped(), left, right) {
-        (None, Word::Fact(left), right) => (left, op, pattern(text, op, right)?),
+        (None, Word::Fact(left), right) => (*left, op, pattern(text, op, right)?),
         (None, ..) => return Err(needs("a fact on its left and a pattern on its right")),
         (Some(_), Word::Regex(..), _) | (Some(_), _, Word::Regex(..)) => {
             return Err(needs("a value").help("use `matches`, or quote the value if it is text"));
         }
-        (_, Word::Fact(left), right) => (left, op, operand(text, right)?),
-        (Some(flipped), left, Word::Fact(right)) => (right, flipped, operand(text, left)?),
+        (_, Word::Fact(left), right) => (*left, op, operand(text, right)?),
+        (Some(flipped), left, Word::Fact(right)) => (*right, flipped, operand(text, left)?),
         (_, left, right) => return Err(literals(text, span, &left, &right)),
     };
     check::comparison(&path, op, &operand, span)?;
@@ -482,13 +504,13 @@ fn literals(text: &str, span: Span, left: &Word<'_>, right: &Word<'_>) -> Proble
 
 fn operand(text: &str, word: Word<'_>) -> Result<Operand, Problem> {
     Ok(match word {
-        Word::Fact(path) => Operand::Fact(path),
+        Word::Fact(path) => Operand::Fact(*path),
         Word::List(span, items) => Operand::List(list(text, span, items)?),
         word => Operand::One(literal(text, word)?),
     })
 }
 
-fn list(text: &str, span: Span, items: Vec<Vec<Word<'_>>>) -> Result<Vec<Literal>, Problem> {
+fn list(text: &str, span: Span, items: Vec<Words<'_>>) -> Result<Vec<Literal>, Problem> {
     if items.len() > limits::POLICY_LIST {
         let kind = Kind::TooLarge { what: "elements of a list", max: limits::POLICY_LIST };
         return Err(Problem::new(kind, span));

@@ -35,22 +35,23 @@ impl PartialEq for Literal {
     }
 }
 
+const BOOLEANS: [(&str, bool); 2] = [("true", true), ("false", false)];
+
 impl Literal {
     /// A literal without quotes.
     pub(crate) fn bare(text: &str, span: Span) -> Result<Self, Problem> {
         let too_large =
             || Problem::new(Kind::Number(text.into()), span).help("quote it if it is text");
-        let boolean =
-            [true, false].into_iter().find(|value| value.to_string().eq_ignore_ascii_case(text));
+        let boolean = BOOLEANS.into_iter().find(|(name, _)| name.eq_ignore_ascii_case(text));
         Ok(Self {
-            text: boolean.map_or_else(|| text.into(), |value| value.to_string().into()),
+            text: boolean.map_or(text, |(name, _)| name).into(),
             quoted: false,
-            boolean,
+            boolean: boolean.map(|(_, value)| value),
             number: Number::parse(text).map_err(|TooLarge| too_large())?,
             size: size(text).map_err(|TooLarge| too_large())?,
             duration: duration(text).map_err(|TooLarge| too_large())?,
-            ip: text.parse().ok(),
-            net: text.parse().ok(),
+            ip: ip(text),
+            net: net(text),
             span,
         })
     }
@@ -73,8 +74,8 @@ impl Literal {
             number: Number::parse(text).ok().flatten(),
             size: None,
             duration: None,
-            ip: text.parse().ok(),
-            net: text.parse().ok(),
+            ip: ip(text),
+            net: net(text),
             span,
         }
     }
@@ -185,6 +186,16 @@ fn compare_exact(int: i64, float: f64) -> Ordering {
     int.cmp(&(float.trunc() as i64)).then(below_or_above)
 }
 
+/// An address, and not the trouble of reading most words as one.
+fn ip(text: &str) -> Option<IpAddr> {
+    if text.bytes().any(|b| matches!(b, b'.' | b':')) { text.parse().ok() } else { None }
+}
+
+/// A network.
+fn net(text: &str) -> Option<IpNet> {
+    if text.contains('/') { text.parse().ok() } else { None }
+}
+
 /// A number with a unit of size, in bytes.
 fn size(text: &str) -> Result<Option<Number>, TooLarge> {
     measured(text, |unit| Some((size_unit(unit)?, 1)))
@@ -210,6 +221,9 @@ fn measured(
     text: &str,
     unit: impl Fn(&str) -> Option<(i128, i128)>,
 ) -> Result<Option<Number>, TooLarge> {
+    if !text.starts_with(|c: char| c == '-' || c.is_ascii_digit()) {
+        return Ok(None);
+    }
     let number = text.trim_end_matches(|c: char| c.is_ascii_alphabetic());
     let Some((factor, divisor)) = text.get(number.len()..).and_then(unit) else { return Ok(None) };
     let (negative, digits) = match number.strip_prefix('-') {

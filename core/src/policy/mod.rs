@@ -2,7 +2,8 @@
 //!
 //! Text → tokens (`token`) → tree (`grammar`, built by `build`, checked against the built-in facts
 //! by `check`) → program (`program`) → verdict. What a tree means is told plainly by `eval`, and with
-//! reasons by `explain`. This module must not know nodes, tribes or where facts come from.
+//! reasons by `explain`; `set` asks many policies of one node, `columns` one policy of many nodes.
+//! This module must not know nodes, tribes or where facts come from.
 //!
 //! Invariant: a [`Policy`] has been parsed; its canonical text fits [`limits::POLICY_BYTES`] and parses to an
 //! equal policy. Nothing in a text can make it panic, and a fact's value is never read as policy.
@@ -22,16 +23,19 @@ mod ast;
 mod build;
 mod caret;
 mod check;
+mod columns;
 mod domain;
 mod error;
 mod eval;
 mod explain;
+mod fast;
 mod literal;
 mod near;
 mod pattern;
 mod print;
 mod program;
 mod schema;
+mod set;
 mod token;
 mod version;
 mod view;
@@ -62,7 +66,7 @@ mod hostile;
 mod tests;
 
 use std::{
-    fmt::{self, Debug, Display, Formatter},
+    fmt::{self, Debug, Display, Formatter, Write as _},
     hash::{Hash, Hasher},
     str::FromStr,
     sync::Arc,
@@ -72,10 +76,11 @@ use lalrpop_util::ParseError;
 
 pub use self::{
     ast::Span,
+    columns::FactColumns,
     error::{Fix, ParsePolicyError, ParsePolicyErrorKind},
     eval::{UnknownReason, Verdict},
     explain::{Elements, Explanation, FactRead, Join},
-    program::PolicySet,
+    set::{PolicySet, SetVerdicts},
     warn::{PolicyWarning, PolicyWarningKind},
     would::{Proposal, Would},
 };
@@ -177,7 +182,8 @@ fn parse(text: &str) -> Result<Policy, Problem> {
     let tree = grammar::PolicyParser::new()
         .parse(text, tokens.into_iter().map(Ok))
         .map_err(|error| syntax(text, error))?;
-    let canonical = tree.to_string();
+    let mut canonical = String::with_capacity(text.len() + 16);
+    let _ = write!(canonical, "{tree}");
     if canonical.len() > limits::POLICY_BYTES {
         let kind = ParsePolicyErrorKind::TooLarge {
             what: "bytes in canonical form",

@@ -16,10 +16,12 @@ impl Display for Expr {
             Self::Or(parts) => joined(f, parts, " || "),
             Self::And(parts) => joined(f, parts, " && "),
             Self::Not(inner) => {
-                let needs_none = matches!(
-                    &**inner,
-                    Self::Clause(Clause { test: Test::Holds(_) | Test::Exists(_), .. })
-                );
+                let needs_none = match &**inner {
+                    Self::Clause(clause) => {
+                        matches!(clause.test, Test::Holds(_) | Test::Exists(_))
+                    }
+                    _ => false,
+                };
                 if needs_none { write!(f, "not {inner}") } else { write!(f, "not ({inner})") }
             }
             Self::Clause(clause) => clause.fmt(f),
@@ -54,7 +56,13 @@ impl Display for Clause {
         match &self.test {
             Test::Holds(path) => path.fmt(f),
             Test::Exists(path) => write!(f, "exists({path})"),
-            Test::Compare(left, op, right) => write!(f, "{left} {} {right}", op.as_str()),
+            Test::Compare(left, op, right) => {
+                left.fmt(f)?;
+                f.write_char(' ')?;
+                f.write_str(op.as_str())?;
+                f.write_char(' ')?;
+                right.fmt(f)
+            }
         }
     }
 }
@@ -83,7 +91,11 @@ impl Display for Path {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
         match self.cast {
             Some(cast) => write!(f, "{}({{{{{}}}}})", cast.as_str(), self.reference()),
-            None => write!(f, "{{{{{}}}}}", self.reference()),
+            None => {
+                f.write_str("{{")?;
+                self.reference().fmt(f)?;
+                f.write_str("}}")
+            }
         }
     }
 }

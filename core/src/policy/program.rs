@@ -1,177 +1,190 @@
 //! A policy in the form that is judged: its clauses, and how they are joined, in two flat lists.
 //!
-//! It means what `eval` says; the tests hold both against each other. Facts are found by the hashes of
-//! their names, the commonest comparisons need no views, and of an `&&` or `||` the cheap parts come first.
-//! A [`PolicySet`] judges what its policies have in common once.
+//! It means what `eval` says; the tests hold both against each other. Facts are found by the keys of
+//! their names, the commonest comparisons look at a value's glance alone, and of an `&&` or `||` the cheap
+//! parts come first. `set` judges several policies together.
 
-use std::{cmp::Ordering, collections::BTreeMap, ops::Not};
+use std::sync::Arc;
 
 use super::{
-    Policy,
-    ast::{Each, Expr, Op, Operand, Path, Test},
+    ast::{Clause, Each, Expr, Op, Operand, Path, Test},
     eval::{self, UnknownReason, Verdict},
-    literal::{Literal, Number},
+    fast::Fast,
     schema::Kind,
     view::{self, Scope, View},
 };
 use crate::fact::{
-    Facts, Value,
-    index::{self, Found},
+    Facts,
+    index::{Found, Probe, Seen},
 };
 
 /// A condition that was compiled.
 #[derive(Debug)]
 pub(crate) struct Program {
-    /// In the order of the tree: a join, then its parts.
     nodes: Box<[Node]>,
     atoms: Box<[Atom]>,
 }
 
+/// A part of a condition. They stand in the order of the tree: a join, then its parts.
 #[derive(Debug, Clone, Copy)]
-enum Node {
+pub(crate) enum Node {
     Everything,
-    Atom(usize),
+    Atom(u32),
     /// The parts end before this node.
-    And(usize),
-    Or(usize),
+    And(u32),
+    Or(u32),
     /// Of the next node.
     Not,
 }
 
 /// What is asked of the facts at once.
 #[derive(Debug)]
-enum Atom {
-    Test { hash: u64, test: Box<Test>, fast: Fast },
-    Each(Box<Each>),
+pub(crate) struct Atom {
+    /// Of the fact's name.
+    name: Probe,
+    /// Is the fact itself asked, and not a part of it?
+    whole: bool,
+    fast: Fast,
+    asks: Asks,
 }
 
-/// A comparison that is decided at a glance if the value has the likeliest type.
 #[derive(Debug)]
-enum Fast {
-    /// A text that is, or is not, exactly this.
-    Text {
-        equal: bool,
-    },
-    /// A whole number in an order to this.
-    Int(i64),
-    /// A list of texts that has, or has not, this one.
-    Element {
-        hash: u64,
-        inside: bool,
-    },
-    None,
+enum Asks {
+    Test(Arc<Clause>),
+    Each(Arc<Each>),
+}
+
+/// A verdict as a number: of parts joined by `&&` the least decides.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct Truth(u8);
+
+impl Truth {
+    pub(crate) const FALSE: Self = Self(0);
+    pub(crate) const TRUE: Self = Self(5);
+    /// Nobody has asked yet.
+    pub(crate) const LATER: Self = Self(6);
+
+    #[inline]
+    pub(crate) fn new(verdict: Verdict) -> Self {
+        Self(match verdict {
+            Verdict::False => 0,
+            Verdict::Unknown(UnknownReason::Missing) => 1,
+            Verdict::Unknown(UnknownReason::Kind) => 2,
+            Verdict::Unknown(UnknownReason::Unordered) => 3,
+            Verdict::Unknown(UnknownReason::Limit) => 4,
+            Verdict::True => 5,
+        })
+    }
+
+    #[inline]
+    pub(crate) fn verdict(self) -> Verdict {
+        const VERDICTS: [Verdict; 6] = [
+            Verdict::False,
+            Verdict::Unknown(UnknownReason::Missing),
+            Verdict::Unknown(UnknownReason::Kind),
+            Verdict::Unknown(UnknownReason::Unordered),
+            Verdict::Unknown(UnknownReason::Limit),
+            Verdict::True,
+        ];
+        VERDICTS.get(usize::from(self.0)).copied().unwrap_or(Verdict::False)
+    }
+
+    /// Without branches, which would often be predicted wrong.
+    #[inline]
+    pub(crate) fn negated_if(self, negated: bool) -> Self {
+        let known = self == Self::FALSE || self == Self::TRUE;
+        Self(self.0 ^ (u8::from(known & negated) * Self::TRUE.0))
+    }
 }
 
 impl Program {
     pub(crate) fn new(expr: &Expr) -> Self {
         let (mut nodes, mut atoms) = (Vec::new(), Vec::new());
         add(expr, &mut nodes, &mut |part| {
-            atoms.extend(Atom::of(part));
-            atoms.len() - 1
+            atoms.extend(Atom::new(part));
+            number(atoms.len() - 1)
         });
         Self { nodes: nodes.into(), atoms: atoms.into() }
     }
 
+    /// What is asked, each by its number.
+    pub(crate) fn atoms(&self) -> &[Atom] {
+        &self.atoms
+    }
+
+    /// The verdict, if this is what the atoms say.
+    #[inline]
+    pub(crate) fn verdict(&self, judge: &mut impl FnMut(u32) -> Truth) -> Verdict {
+        node(&self.nodes, 0, judge).0.verdict()
+    }
+
     pub(crate) fn evaluate(&self, facts: &Facts) -> Verdict {
-        let mut judge = |atom: usize| match self.atoms.get(atom) {
-            Some(atom) => atom.judge(facts),
-            None => Verdict::False,
+        let mut judge = |atom: u32| match self.atoms.get(atom as usize) {
+            Some(atom) => Truth::new(atom.judge(facts)),
+            None => Truth::FALSE,
         };
-        node(&self.nodes, 0, &mut judge).0
+        self.verdict(&mut judge)
     }
 }
 
-/// Policies that are judged together: what several of them ask is asked once.
-///
-/// ```
-/// use tribe::{Facts, Policy, PolicySet, Source, Verdict};
-///
-/// let policies = ["{{a}} == 1 && {{b}} == 2", "{{a}} == 1 && {{b}} == 3"];
-/// let set = PolicySet::new(policies.map(|text| Policy::parse(text).unwrap()).iter());
-/// let facts = serde_json::json!({"a": 1, "b": 3});
-/// let facts = Facts::from_json(facts.as_object().unwrap(), Source::Start)?;
-/// assert_eq!(set.evaluate(&facts), [Verdict::False, Verdict::True]);
-/// # Ok::<(), tribe::FactError>(())
-/// ```
-#[derive(Debug)]
-pub struct PolicySet {
-    nodes: Vec<Node>,
-    atoms: Vec<Atom>,
-    /// Where each policy begins among the nodes.
-    roots: Vec<usize>,
-}
-
-impl PolicySet {
-    /// Compiles policies together.
-    pub fn new<'a>(policies: impl IntoIterator<Item = &'a Policy>) -> Self {
-        let (mut nodes, mut atoms, mut roots) = (Vec::new(), Vec::new(), Vec::new());
-        let mut known: BTreeMap<String, usize> = BTreeMap::new();
-        for policy in policies {
-            roots.push(nodes.len());
-            add(&policy.0.tree, &mut nodes, &mut |part| {
-                *known.entry(part.to_string()).or_insert_with(|| {
-                    atoms.extend(Atom::of(part));
-                    atoms.len() - 1
-                })
-            });
-        }
-        Self { nodes, atoms, roots }
-    }
-
-    /// What each policy says of the facts of a node, in the order they were given.
-    #[must_use]
-    pub fn evaluate(&self, facts: &Facts) -> Vec<Verdict> {
-        let mut known: Vec<Option<Verdict>> = vec![None; self.atoms.len()];
-        let mut judge = |atom: usize| {
-            let (Some(known), Some(atom)) = (known.get_mut(atom), self.atoms.get(atom)) else {
-                return Verdict::False;
-            };
-            *known.get_or_insert_with(|| atom.judge(facts))
-        };
-        self.roots.iter().map(|root| node(&self.nodes, *root, &mut judge).0).collect()
-    }
+/// A policy has no more than [`limits::POLICY_TOKENS`](crate::limits::POLICY_TOKENS) nodes, and a set of
+/// them fits in memory.
+pub(crate) fn number(at: usize) -> u32 {
+    u32::try_from(at).unwrap_or(u32::MAX)
 }
 
 /// The verdict of a node, and the node behind it.
-fn node(nodes: &[Node], at: usize, judge: &mut impl FnMut(usize) -> Verdict) -> (Verdict, usize) {
+#[inline]
+pub(crate) fn node(
+    nodes: &[Node],
+    at: usize,
+    judge: &mut impl FnMut(u32) -> Truth,
+) -> (Truth, usize) {
     match nodes.get(at) {
         Some(Node::Atom(atom)) => (judge(*atom), at + 1),
-        Some(Node::And(end)) => (join(nodes, at + 1, *end, judge, Verdict::False), *end),
-        Some(Node::Or(end)) => (join(nodes, at + 1, *end, judge, Verdict::True), *end),
+        Some(Node::And(end)) => (join(nodes, at + 1, *end as usize, judge, false), *end as usize),
+        Some(Node::Or(end)) => (join(nodes, at + 1, *end as usize, judge, true), *end as usize),
         Some(Node::Not) => {
-            let (verdict, next) = node(nodes, at + 1, judge);
-            (verdict.not(), next)
+            let (truth, next) = inner(nodes, at + 1, judge);
+            (truth.negated_if(true), next)
         }
-        Some(Node::Everything) => (Verdict::True, at + 1),
-        None => (Verdict::False, at + 1),
+        Some(Node::Everything) => (Truth::TRUE, at + 1),
+        None => (Truth::FALSE, at + 1),
     }
 }
 
-/// The parts up to a node, of which one that is `decisive` decides.
+/// The same where it is not worth another copy of the code.
+#[inline(never)]
+fn inner(nodes: &[Node], at: usize, judge: &mut impl FnMut(u32) -> Truth) -> (Truth, usize) {
+    node(nodes, at, judge)
+}
+
+/// The parts up to a node: `a || b` is `not (not a && not b)`.
+#[inline]
 fn join(
     nodes: &[Node],
     mut at: usize,
     end: usize,
-    judge: &mut impl FnMut(usize) -> Verdict,
-    decisive: Verdict,
-) -> Verdict {
-    let mut unknown: Option<UnknownReason> = None;
+    judge: &mut impl FnMut(u32) -> Truth,
+    or: bool,
+) -> Truth {
+    let mut so_far = Truth::TRUE;
     while at < end {
-        let (verdict, next) = node(nodes, at, judge);
-        match verdict {
-            Verdict::Unknown(reason) => {
-                unknown = Some(unknown.map_or(reason, |known| known.min(reason)));
-            }
-            verdict if verdict == decisive => return decisive,
-            _ => {}
+        let (truth, next) = match nodes.get(at) {
+            Some(Node::Atom(atom)) => (judge(*atom), at + 1),
+            _ => inner(nodes, at, judge),
+        };
+        so_far = so_far.min(truth.negated_if(or));
+        if so_far == Truth::FALSE {
+            break;
         }
         at = next;
     }
-    unknown.map_or(decisive.not(), Verdict::Unknown)
+    so_far.negated_if(or)
 }
 
 /// Adds the nodes of a condition; `intern` gives the number of the atom that asks what a part asks.
-fn add(expr: &Expr, nodes: &mut Vec<Node>, intern: &mut impl FnMut(&Expr) -> usize) {
+pub(crate) fn add(expr: &Expr, nodes: &mut Vec<Node>, intern: &mut impl FnMut(&Expr) -> u32) {
     let at = nodes.len();
     match expr {
         Expr::Everything => nodes.push(Node::Everything),
@@ -180,7 +193,7 @@ fn add(expr: &Expr, nodes: &mut Vec<Node>, intern: &mut impl FnMut(&Expr) -> usi
             let mut parts: Vec<&Expr> = parts.iter().collect();
             parts.sort_by_key(|part| cost(part));
             parts.into_iter().for_each(|part| add(part, nodes, intern));
-            let end = nodes.len();
+            let end = number(nodes.len());
             if let Some(node) = nodes.get_mut(at) {
                 *node = if matches!(expr, Expr::And(_)) { Node::And(end) } else { Node::Or(end) };
             }
@@ -213,97 +226,116 @@ fn cost(expr: &Expr) -> usize {
 }
 
 impl Atom {
-    /// What a part asks, if it is a leaf.
-    fn of(part: &Expr) -> Option<Self> {
-        match part {
-            Expr::Clause(clause) => Some(Self::new(&clause.test)),
-            Expr::Each(each) => Some(Self::Each(each.clone())),
-            _ => None,
+    /// Of a part, if it is a leaf.
+    pub(crate) fn new(part: &Expr) -> Option<Self> {
+        let (path, fast, asks) = match part {
+            Expr::Clause(clause) => {
+                (clause.test.path(), Fast::new(&clause.test), Asks::Test(Arc::clone(clause)))
+            }
+            Expr::Each(each) => (&each.over, Fast::None, Asks::Each(Arc::clone(each))),
+            _ => return None,
+        };
+        Some(Self {
+            name: Probe::new(path.name.as_str()),
+            whole: path.steps.is_empty(),
+            fast,
+            asks,
+        })
+    }
+
+    /// The fact that it reads first, or the part of one. A quantifier finds what it reads by itself.
+    pub(crate) fn path(&self) -> Option<&Path> {
+        match &self.asks {
+            Asks::Test(clause) => Some(clause.test.path()),
+            Asks::Each(_) => None,
         }
     }
 
-    fn new(test: &Test) -> Self {
-        let (Test::Holds(path) | Test::Exists(path) | Test::Compare(path, ..)) = test;
-        let fast = match test {
-            Test::Compare(path, op, Operand::One(literal)) => Fast::new(path, *op, literal),
-            _ => Fast::None,
-        };
-        Self::Test { hash: index::hash(path.name.as_str()), test: Box::new(test.clone()), fast }
-    }
-
-    fn judge(&self, facts: &Facts) -> Verdict {
-        let (hash, test, fast) = match self {
-            Self::Test { hash, test, fast } => (*hash, &**test, fast),
-            Self::Each(each) => return eval::quantified(each, &Scope::new(facts)),
-        };
-        let (Test::Holds(path) | Test::Exists(path) | Test::Compare(path, ..)) = test;
-        let found = facts.find(hash, &path.name);
-        let value = found.and_then(|found| view::within(path, found.value));
-        match test {
-            Test::Exists(_) => value.is_some().into(),
-            Test::Holds(_) => match value.and_then(|value| view::primary(path, value)) {
-                None => Verdict::Unknown(UnknownReason::Missing),
-                Some(Value::Bool(boolean)) if path.cast.is_none() => boolean.value.into(),
-                Some(_) => Verdict::Unknown(UnknownReason::Kind),
+    /// Of the literal it compares with.
+    fn text(&self) -> &str {
+        match &self.asks {
+            Asks::Test(clause) => match &clause.test {
+                Test::Compare(_, _, Operand::One(literal)) => &literal.text,
+                _ => "",
             },
-            Test::Compare(_, op, operand) => {
-                let (Some(found), Some(value)) = (found, value) else {
-                    return Verdict::Unknown(UnknownReason::Missing);
-                };
-                if let Some(verdict) = fast.judge(found, value, *op, operand) {
-                    return verdict.into();
-                }
-                match view::primary(path, value) {
-                    None => Verdict::Unknown(UnknownReason::Missing),
-                    Some(value) => {
-                        let view = View::at(path, value);
-                        eval::compare(path, &view, *op, operand, &Scope::new(facts))
-                    }
-                }
-            }
-        }
-    }
-}
-
-impl Fast {
-    fn new(path: &Path, op: Op, literal: &Literal) -> Self {
-        if path.cast.is_some() || path.primary.is_some() {
-            return Self::None;
-        }
-        match (op, path.kind) {
-            (Op::Eq | Op::Ne, None | Some(Kind::Text)) if literal.boolean.is_none() => {
-                Self::Text { equal: op == Op::Eq }
-            }
-            (Op::Lt | Op::Le | Op::Gt | Op::Ge, None | Some(Kind::Int | Kind::Bytes)) => {
-                match literal.quantity() {
-                    Some(Number::Int(number)) => Self::Int(number),
-                    _ => Self::None,
-                }
-            }
-            (Op::Contains | Op::NotContains, None | Some(Kind::List))
-                if literal.boolean.is_none() && path.steps.is_empty() =>
-            {
-                Self::Element { hash: index::hash(&literal.text), inside: op == Op::Contains }
-            }
-            _ => Self::None,
+            Asks::Each(_) => "",
         }
     }
 
-    /// `None`: the value is of another type, and has to be looked at closely.
-    fn judge(&self, found: Found<'_>, value: &Value, op: Op, operand: &Operand) -> Option<bool> {
-        let Operand::One(literal) = operand else { return None };
-        match (self, value) {
-            (Self::Text { equal }, Value::Text(text)) => Some((*text == literal.text) == *equal),
-            (Self::Int(number), Value::Int(value)) => Some(match (op, value.cmp(number)) {
-                (Op::Lt, ordering) => ordering == Ordering::Less,
-                (Op::Le, ordering) => ordering != Ordering::Greater,
-                (Op::Gt, ordering) => ordering == Ordering::Greater,
-                (_, ordering) => ordering != Ordering::Less,
-            }),
-            (Self::Element { hash, inside }, Value::List(_)) => {
-                Some(found.has_text(*hash, &literal.text)? == *inside)
+    /// Does the value at the path decide, and nothing beside it?
+    pub(crate) fn is_local(&self) -> bool {
+        match &self.asks {
+            Asks::Test(clause) => !matches!(clause.test, Test::Compare(_, _, Operand::Fact(_))),
+            Asks::Each(_) => false,
+        }
+    }
+
+    /// The verdict on a value of which no more is at hand than what is seen, if that is enough.
+    #[inline]
+    pub(crate) fn judge_seen(&self, seen: &Seen) -> Option<bool> {
+        self.fast.judge(seen, |_, _| false)
+    }
+
+    pub(crate) fn is_cheap(&self) -> bool {
+        self.fast.is_cheap()
+    }
+
+    #[inline]
+    pub(crate) fn judge(&self, facts: &Facts) -> Verdict {
+        self.judge_found(facts, self.find(facts))
+    }
+
+    /// The value at the path, before it is seen as any type.
+    #[inline]
+    pub(crate) fn find<'a>(&'a self, facts: &'a Facts) -> Option<Found<'a>> {
+        let found = facts.find(self.name, || Some(&self.path()?.name))?;
+        if self.whole {
+            return Some(found);
+        }
+        Some(Found { value: view::within(self.path()?, found.value)?, seen: None })
+    }
+
+    /// The verdict, once the value at its path is found.
+    #[inline]
+    pub(crate) fn judge_found(&self, facts: &Facts, found: Option<Found<'_>>) -> Verdict {
+        let judge = |found: Found<'_>| {
+            let has = |table: &_, probe| found.has_text(table, probe, || self.text());
+            let nested;
+            let seen = match found.seen {
+                Some(seen) => seen,
+                None => {
+                    nested = Seen::of(found.value);
+                    &nested
+                }
+            };
+            self.fast.judge(seen, has)
+        };
+        match found.and_then(judge) {
+            Some(verdict) => verdict.into(),
+            None => self.judge_closely(facts, found),
+        }
+    }
+
+    #[inline(never)]
+    fn judge_closely(&self, facts: &Facts, found: Option<Found<'_>>) -> Verdict {
+        let test = match &self.asks {
+            Asks::Test(clause) => &clause.test,
+            Asks::Each(each) => return eval::quantified(each, &Scope::new(facts)),
+        };
+        if let Test::Exists(_) = test {
+            return found.is_some().into();
+        }
+        let path = test.path();
+        let value = found.and_then(|found| view::primary(path, found.value));
+        let Some(view) = value.map(|value| View::at(path, value)) else {
+            return Verdict::Unknown(UnknownReason::Missing);
+        };
+        match (test, view) {
+            (Test::Compare(_, op, operand), view) => {
+                eval::compare(path, &view, *op, operand, &Scope::new(facts))
             }
-            _ => None,
+            (_, View::Bool(boolean)) => boolean.value.into(),
+            _ => Verdict::Unknown(UnknownReason::Kind),
         }
     }
 }

@@ -1371,6 +1371,57 @@ fn explanations_are_json() {
     assert_eq!(decisive, ["{{storage_tier}} == true"]);
 }
 
+/// Every comparison of likely values with likely literals, at a glance and as it is meant.
+#[test]
+fn what_is_seen_at_a_glance_is_what_is_meant() {
+    const LONG: &str = "a_text_that_is_longer_than_a_key";
+    let other = LONG.replace("key", "kex");
+    let names = ["a", LONG, "a.b", "os_dist", "memtotal", "kernel", "efi", "default_ipv4"];
+    let names = names.into_iter().chain(["processor_features", "shard"]);
+    let literals = ["a", "\"\"", "true", "'true'", "7", "'7'", "7.5", "1KiB", "7s", "10.0.0.1"];
+    let literals = literals.into_iter().chain(["fifteen_letters", LONG, &other, "22.04", "-1"]);
+    let ops = ["==", "!=", "<", "<=", ">", ">=", "contains", "not contains", "in", "not in"];
+    let list = |first: &str| {
+        let rest = (0..9).map(|at| Value::from(format!("{at}_{LONG}")));
+        Value::List([Value::from(first)].into_iter().chain(rest).collect())
+    };
+    let mut values = vec![Value::Float(7.5), Value::Float(7.0), list("a"), list(LONG)];
+    values.extend(["a", "", "b", "True", "7", "7.5", "22.04", "fifteen_letters"].map(Value::from));
+    values.extend([LONG, other.as_str(), "10.0.0.1"].map(Value::from));
+    values.extend([7, -1, 1024, i64::MAX].map(Value::from));
+    values.extend(["True", "false", "TRUE"].map(Value::from_text));
+    values.extend([Value::Ip([10, 0, 0, 1].into()), Value::List(vec![Value::from("a")])]);
+    values.push(Value::Map([("b".to_owned(), Value::from(7))].into()));
+    let mut texts: Vec<String> = Vec::new();
+    for name in names {
+        texts.extend([format!("{{{{{name}}}}}"), format!("exists({{{{{name}}}}})")]);
+        for literal in literals.clone() {
+            texts.extend(ops.map(|op| format!("{{{{{name}}}}} {op} {literal}")));
+            texts.push(format!("{{{{{name}}}}} in [{literal}, b, {LONG}]"));
+            texts.push(format!("{{{{{name}}}}} not in [b, {literal}]"));
+        }
+    }
+    let policies: Vec<Policy> = texts.iter().filter_map(|text| Policy::parse(text).ok()).collect();
+    // The others are refused for what their facts are known to be.
+    assert!(policies.len() > texts.len() / 3, "{} of {}", policies.len(), texts.len());
+    let set = PolicySet::new(&policies);
+    let mut columns = FactColumns::default();
+    for value in values {
+        let mut facts = Facts::new();
+        for name in policies.iter().flat_map(Policy::reads) {
+            facts.insert(name.clone(), value.clone(), Source::Start);
+        }
+        let verdicts = set.evaluate(&facts);
+        for (policy, verdict) in policies.iter().zip(verdicts) {
+            let meant = eval::evaluate(&policy.0.tree, &Scope::new(&facts));
+            assert_eq!(policy.evaluate(&facts), meant, "{policy}, {value:?}");
+            assert_eq!(verdict, meant, "{policy}, {value:?} in a set");
+            columns.set(0, Arc::new(facts.clone()));
+            assert_eq!(columns.evaluate(policy), [meant], "{policy}, {value:?} in a column");
+        }
+    }
+}
+
 const NOWHERE: Span = Span { start: 0, end: 0 };
 
 fn any_steps() -> impl Strategy<Value = Vec<Step>> {
@@ -1446,14 +1497,20 @@ fn any_test() -> impl Strategy<Value = Test> {
 
 /// Any normal tree that the grammar can make.
 fn any_expr() -> impl Strategy<Value = Expr> {
-    let leaf = any_test().prop_map(|test| Expr::Clause(Clause { test, span: NOWHERE }));
+    let leaf = any_test().prop_map(|test| Expr::Clause(Clause { test, span: NOWHERE }.into()));
     leaf.prop_recursive(4, 24, 3, |inner| {
         let parts = || prop::collection::vec(inner.clone(), 2..4);
         let quantifier =
             prop::sample::select(vec![Quantifier::Any, Quantifier::All, Quantifier::None]);
         prop_oneof![
-            3 => parts().prop_map(|parts| build::and("", NOWHERE, parts).unwrap()),
-            3 => parts().prop_map(|parts| build::or("", NOWHERE, parts).unwrap()),
+            3 => parts().prop_map(|mut parts| {
+                let first = parts.remove(0);
+                build::and("", NOWHERE, first, parts).unwrap()
+            }),
+            3 => parts().prop_map(|mut parts| {
+                let first = parts.remove(0);
+                build::or("", NOWHERE, first, parts).unwrap()
+            }),
             2 => inner.clone().prop_map(|inner| Expr::Not(Box::new(inner))),
             2 => (quantifier, plain_path(), "[a-f]", inner.clone()).prop_filter_map(
                 "bound",
@@ -1616,6 +1673,40 @@ proptest! {
         let twice: Vec<Policy> = policies.iter().chain(&policies).cloned().collect();
         let alone: Vec<Verdict> = twice.iter().map(|policy| policy.evaluate(&facts)).collect();
         prop_assert_eq!(PolicySet::new(&twice).evaluate(&facts), alone);
+    }
+
+    #[test]
+    fn columns_say_what_their_rows_say(
+        trees in prop::collection::vec(any_expr(), 1..5),
+        nodes in prop::collection::vec(any_facts(), 1..6),
+        changed in any_facts(),
+    ) {
+        let mut nodes: Vec<Arc<Facts>> = nodes.into_iter().map(Arc::new).collect();
+        let mut columns = FactColumns::default();
+        for (row, facts) in nodes.iter().enumerate().rev() {
+            columns.set(row, Arc::clone(facts));
+        }
+        for tree in &trees {
+            let policy = Policy::parse(&tree.to_string()).unwrap();
+            let one_by_one: Vec<_> = nodes.iter().map(|facts| policy.evaluate(facts)).collect();
+            prop_assert_eq!(columns.evaluate(&policy), one_by_one, "{}", policy);
+            nodes[0] = Arc::new(changed.clone());
+            columns.set(0, Arc::clone(&nodes[0]));
+        }
+    }
+
+    #[test]
+    fn sets_that_are_updated_say_what_their_policies_say(
+        trees in prop::collection::vec(any_expr(), 1..6),
+        (before, after) in (any_facts(), any_facts()),
+    ) {
+        let parsed = trees.iter().map(|tree| Policy::parse(&tree.to_string()));
+        let set = PolicySet::new(&parsed.collect::<Result<Vec<_>, _>>().unwrap());
+        let mut verdicts = set.judge(&before);
+        for (before, after) in [(&before, &after), (&after, &before)] {
+            set.update(after, before.changed(after), &mut verdicts);
+            prop_assert_eq!(verdicts.as_slice(), set.evaluate(after));
+        }
     }
 
     /// What is said to be never true is not true, and what is always true is true or unknown.

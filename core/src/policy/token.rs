@@ -2,6 +2,8 @@
 //!
 //! The limits on bytes, tokens and nesting are kept here, before anything is built.
 
+use std::borrow::Cow;
+
 use super::{
     ast::{Op, Path, Quantifier, Span, Step},
     caret,
@@ -12,7 +14,7 @@ use crate::{limits, name::FactName};
 /// The least part of a policy that has a meaning.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) enum Token<'s> {
-    Fact(Path),
+    Fact(Box<Path>),
     /// A word without quotes.
     Atom(&'s str),
     /// The content of a quoted text.
@@ -48,7 +50,7 @@ pub(crate) fn tokens(text: &str) -> Result<Vec<(u32, Token<'_>, u32)>, Problem> 
     if text.len() > limits::POLICY_BYTES {
         return Err(lexer.too_large("bytes", limits::POLICY_BYTES));
     }
-    let mut tokens = Vec::new();
+    let mut tokens = Vec::with_capacity(text.len() / 4 + 1);
     loop {
         lexer.skip_blank();
         let Some(c) = lexer.peek() else { return Ok(tokens) };
@@ -423,7 +425,7 @@ impl<'s> Lexer<'s> {
         }
         self.skip_space();
         if self.eat("}}") {
-            return Ok(Token::Fact(Path::new(name, steps, self.since(start))));
+            return Ok(Token::Fact(Path::new(name, steps, self.since(start)).into()));
         }
         Err(self.bad_reference(start))
     }
@@ -432,16 +434,16 @@ impl<'s> Lexer<'s> {
         self.eat_while(|c| matches!(c, ' ' | '\t' | '\r' | '\n'));
     }
 
-    fn fact_name(&mut self, start: usize) -> Result<Box<str>, Problem> {
+    fn fact_name(&mut self, start: usize) -> Result<Cow<'s, str>, Problem> {
         if self.rest().starts_with('[') {
             return match self.step(start)? {
-                Some(Step::Key(name)) => Ok(name),
+                Some(Step::Key(name)) => Ok(Cow::Owned(name.into())),
                 _ => Err(self.bad_reference(start)),
             };
         }
         let name = self.eat_while(in_name);
         if is_name(name) {
-            return Ok(name.into());
+            return Ok(Cow::Borrowed(name));
         }
         self.at -= name.len();
         Err(self.bad_reference(start))

@@ -111,7 +111,12 @@ pub(crate) fn lookup<'a>(path: &Path, scope: &Scope<'a>) -> Option<&'a Value> {
 
 /// The value at the steps of a path, from the value of its name.
 pub(crate) fn within<'a>(path: &Path, root: &'a Value) -> Option<&'a Value> {
-    path.steps.iter().try_fold(root, step)
+    inside(&path.steps, root)
+}
+
+/// The same by the steps alone.
+pub(crate) fn inside<'a>(steps: &[Step], root: &'a Value) -> Option<&'a Value> {
+    steps.iter().try_fold(root, step)
 }
 
 /// The value one step into another.

@@ -18,7 +18,7 @@ use super::{
     Config, StartError, blob,
     clock::Clock,
     driver::{Board, Desk, Driver, Request},
-    facts::{FactRoot, collect, external::External},
+    facts::external::External,
     node::Shared,
     store::{self, Store},
     streams::{self, Session},
@@ -181,7 +181,7 @@ impl Collector {
             .external
             .as_ref()
             .map(|external| external.lock().unwrap_or_else(PoisonError::into_inner).read());
-        let host = if self.host { collect(&FactRoot::host()) } else { Facts::new() };
+        let host = if self.host { Facts::of_host() } else { Facts::new() };
         files.unwrap_or_default().covered_by(&host)
     }
 }

@@ -100,6 +100,16 @@ impl FactRoot {
     }
 }
 
+impl Facts {
+    /// The built-in facts of this host, as a node collects them when it starts.
+    ///
+    /// This reads files, a few per block device and processor: call it from a thread that may block.
+    #[must_use]
+    pub fn of_host() -> Self {
+        collect(&FactRoot::host())
+    }
+}
+
 fn addresses_of_host() -> Vec<InterfaceAddress> {
     let found = if_addrs::get_if_addrs().unwrap_or_else(|error| {
         tracing::debug!(%error, "the addresses of this host cannot be read");
