@@ -76,7 +76,9 @@ impl FromStr for KeyId {
 
 /// A text is not the fingerprint of a key. The text is the user's.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("not the fingerprint of a key: expected eight hexadecimal digits, as `key list` shows them")]
+#[error(
+    "not the fingerprint of a key: expected eight hexadecimal digits, as `key list` shows them"
+)]
 pub struct KeyIdError;
 
 impl fmt::Display for KeyId {

@@ -109,15 +109,16 @@ impl Engine {
             && !self.state.reading().keys.is_empty()
         {
             let stored = stored.into_ring();
-            let known = |id: &KeyId| {
-                stored.may_open(*id) || self.state.reading().keys.contains_key(id)
-            };
+            let known =
+                |id: &KeyId| stored.may_open(*id) || self.state.reading().keys.contains_key(id);
             if self.keys.configured.iter().any(known) {
                 ring = merge(stored, &ring, &self.state.reading().keys);
                 self.keys.durable = ring.ids().collect();
             } else {
                 // Keys that were handed out anew: the old ones are not to come back.
-                tracing::warn!("no key of the key file was ever a key of this cluster, so the keys stored in the data directory are not used any more");
+                tracing::warn!(
+                    "no key of the key file was ever a key of this cluster, so the keys stored in the data directory are not used any more"
+                );
             }
         }
         self.keys.ring = ring;
@@ -445,9 +446,9 @@ impl Engine {
         let phases = &self.state.reading().keys;
         let settled = |held: &[KeyId]| {
             held.first() == Some(&ring.sealing_id())
-                && phases.iter().all(|(id, read)| {
-                    held.contains(id) == (read.phase != KeyPhase::Removed)
-                })
+                && phases
+                    .iter()
+                    .all(|(id, read)| held.contains(id) == (read.phase != KeyPhase::Removed))
         };
         let asked: Vec<SocketAddr> = self
             .reachable

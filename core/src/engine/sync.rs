@@ -219,13 +219,7 @@ impl Engine {
         StreamId(self.streams.made)
     }
 
-    pub(super) fn accept_stream(
-        &mut self,
-        id: StreamId,
-        from: SocketAddr,
-        key: KeyId,
-        now: Now,
-    ) {
+    pub(super) fn accept_stream(&mut self, id: StreamId, from: SocketAddr, key: KeyId, now: Now) {
         if self.streams.served(false) >= limits::STREAMS_UNASKED {
             return self.refuse_busy(id);
         }

@@ -390,7 +390,10 @@ impl<'a> Player<'a> {
                 }
             };
             if let Err(error) = self.sim.command(0, command) {
-                return Err(Broken { what: format!("no exchange of keys: {error}"), nodes: vec![0] });
+                return Err(Broken {
+                    what: format!("no exchange of keys: {error}"),
+                    nodes: vec![0],
+                });
             }
         };
         self.measure(&format!("{name}_s"), (self.sim.now() - from).as_secs_f64());

@@ -20,16 +20,18 @@ use std::{
 
 use bytes::Bytes;
 
-pub use bodies::{KeyPhase, Placement};
 pub(crate) use bodies::{
-    EnabledBody, FloorBody, Form, ItemBody, KeyPhaseBody, KeysBody, NodeBody, PlacementBody, PolicyBody, RunningBody,
-    TribeBody,
+    EnabledBody, FloorBody, Form, ItemBody, KeyPhaseBody, KeysBody, NodeBody, PlacementBody,
+    PolicyBody, RunningBody, TribeBody,
 };
+pub use bodies::{KeyPhase, Placement};
 pub(crate) use digest::{Buckets, OwnedEntry, OwnedKey, Roots, SharedEntry, hash_of, node_hash};
 pub(crate) use record::{Body, ItemKey, Key, Kind, Owned, Record, Shared, Version};
 pub(crate) use stamp::{Clock, Stamp};
 
-use crate::{Facts, KeyId, NodeId, NodeName, NodeStatus, Offers, Policy, PolicyName, TribeName, limits};
+use crate::{
+    Facts, KeyId, NodeId, NodeName, NodeStatus, Offers, Policy, PolicyName, TribeName, limits,
+};
 
 /// All records this node holds, and their reading.
 #[derive(Debug)]
