@@ -57,6 +57,9 @@ EventKind = Literal[
     "tribe-exited",
     "conflict",
     "name-conflict",
+    "key-installed",
+    "key-used",
+    "key-removed",
     "synced",
     "missed",
 ]
