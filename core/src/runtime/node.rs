@@ -152,12 +152,13 @@ impl Node {
     /// # Errors
     /// [`CommandError::Plaintext`] in a cluster without keys. So for all that concern keys.
     pub async fn keys(&self) -> Result<KeyStatus, CommandError> {
+        self.key_status().await?;
         for _ in 0..KEY_LOOKS {
+            tokio::time::sleep(KEY_LOOK).await;
             let status = self.key_status().await?;
             if status.members.iter().all(|member| !member.alive || member.keys.is_some()) {
-                break;
+                return Ok(status);
             }
-            tokio::time::sleep(KEY_LOOK).await;
         }
         self.key_status().await
     }
@@ -183,7 +184,7 @@ impl Node {
     /// # Errors
     /// [`CommandError::KeyLacking`] names those that do not hold it.
     pub async fn use_key(&self, key: KeyId, force: bool) -> Result<Written, CommandError> {
-        self.write(Command::UseKey { key, force }).await
+        self.write_once_held(Command::UseKey { key, force }).await
     }
 
     /// Has no member open what is sealed with a key. Who was away meanwhile, and has only this one, is handed
@@ -192,7 +193,18 @@ impl Node {
     /// # Errors
     /// [`CommandError::KeySeals`], or as for [`Node::use_key`].
     pub async fn remove_key(&self, key: KeyId, force: bool) -> Result<Written, CommandError> {
-        self.write(Command::RemoveKey { key, force }).await
+        self.write_once_held(Command::RemoveKey { key, force }).await
+    }
+
+    /// Members that hold a key may not have said so yet: they are asked.
+    async fn write_once_held(&self, command: Command) -> Result<Written, CommandError> {
+        for _ in 0..KEY_LOOKS {
+            match self.write(command.clone()).await {
+                Err(CommandError::KeyLacking { .. }) => tokio::time::sleep(KEY_LOOK).await,
+                done => return done,
+            }
+        }
+        self.write(command).await
     }
 
     /// Takes the next step in exchanging the key of the cluster for a new one, and tells which it was. `begun`
