@@ -104,7 +104,6 @@ async fn serve(settings: Settings) -> Result<(), Failure> {
         plugin_dir: settings.plugin_dir.value.clone(),
         tasks: tasks.clone(),
         reconciler,
-        key_fingerprint: settings.tribe.keys.as_ref().and_then(|keys| keys.value.fingerprint()),
         stopped,
     });
     let mut server = tokio::spawn(api::serve(listener, app));

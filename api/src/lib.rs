@@ -16,6 +16,10 @@
 //! | `DELETE /v3/members/{node}` | | [`Changed`] |
 //! | `GET /v3/members/{node}/facts` | | list of [`FactEntry`] |
 //! | `PATCH /v3/members/{node}/facts` | [`FactChange`] | [`Changed`] |
+//! | `GET /v3/keys` | | [`Keys`] |
+//! | `POST /v3/keys` | [`InstallKey`] | [`KeyChanged`] |
+//! | `POST /v3/keys/{key}/use`, `remove` | [`ChangeKey`] | [`KeyChanged`] |
+//! | `POST /v3/keys/rotate` | [`RotateKey`] | [`KeyStep`] |
 //! | `GET /v3/tribes` | | list of [`TribeSummary`] |
 //! | `POST /v3/tribes` | [`CreateTribe`] | [`Changed`] |
 //! | `GET /v3/tribes/{tribe}` | | [`Tribe`] |
@@ -70,6 +74,7 @@ mod environment;
 mod error;
 mod event;
 mod item;
+mod key;
 mod member;
 mod metric;
 mod node;
@@ -85,6 +90,7 @@ pub use event::Event;
 pub use item::{
     ItemStatus, LoadNamed, Offer, OfferQuery, PluginLoaded, TribePlugin, TribePluginFile, TribeTask,
 };
+pub use key::{ChangeKey, InstallKey, KeyChanged, KeyInfo, KeyMember, KeyStep, Keys, RotateKey};
 pub use member::{FactChange, FactEntry, Member, MemberState};
 pub use metric::{
     CollectOnce, DynamicElement, Measured, MetricDetail, MetricQuery, MetricRequest,

@@ -524,6 +524,38 @@ mod tests {
     }
 
     #[test]
+    fn a_removed_key_opens_nothing_and_is_admitted_until_it_is_forgotten() {
+        let (old, new) = (Key::from_bytes([1; 32]), Key::from_bytes([2; 32]));
+        let mut ring = Keyring::new(old.clone());
+        assert_eq!(ring.retire(old.id(), 5), KeyChange::Sealing);
+        assert_eq!(ring.install(new.clone()), Ok(KeyChange::Done));
+        assert_eq!(ring.use_key(new.id()), KeyChange::Done);
+        assert_eq!(ring.retire(old.id(), 5), KeyChange::Done);
+        let bytes = crate::codec::encode(&StoredKeyring::new(&ring));
+        let stored: StoredKeyring = crate::codec::decode(&bytes).unwrap();
+        for mut ring in [ring.clone(), stored.into_ring()] {
+            assert!(ring.ids().eq([new.id()]));
+            assert!(!ring.opens(old.id()) && ring.may_open(old.id()));
+            assert!(!ring.forget_retired(5));
+            let mut back = ring.clone();
+            assert_eq!(back.restore(old.id()), KeyChange::Done);
+            assert!(back.opens(old.id()) && back.sealing_id() == new.id());
+            assert!(ring.forget_retired(6));
+            assert!(!ring.may_open(old.id()));
+            assert_eq!(ring.restore(old.id()), KeyChange::Unknown);
+        }
+    }
+
+    #[test]
+    fn a_fingerprint_is_read_as_it_is_shown() {
+        let id = Key::from_bytes([1; 32]).id();
+        assert_eq!(id.to_string().parse(), Ok(id));
+        for text in ["", "00000000", "+1234567", "1234567", "123456789", "1234567g", "1234567é"] {
+            assert_eq!(text.parse::<KeyId>(), Err(KeyIdError), "{text}");
+        }
+    }
+
+    #[test]
     fn plaintext_opens_nothing_that_is_sealed() {
         let ring = Keyring::plaintext();
         assert!(ring.opens(KeyId::PLAINTEXT));

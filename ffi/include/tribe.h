@@ -206,6 +206,26 @@ enum tribe_status
    */
   TRIBE_STATUS_KEY = -400,
   /**
+   * There is no key of this fingerprint, or the text is none.
+   */
+  TRIBE_STATUS_UNKNOWN_KEY = -401,
+  /**
+   * The key was removed from the cluster.
+   */
+  TRIBE_STATUS_KEY_REMOVED = -402,
+  /**
+   * The key seals: another one has to be used first.
+   */
+  TRIBE_STATUS_KEY_SEALS = -403,
+  /**
+   * There are members that are not known to hold the key, or this node does not.
+   */
+  TRIBE_STATUS_KEY_LACKING = -404,
+  /**
+   * The cluster is not encrypted, so it has no keys.
+   */
+  TRIBE_STATUS_PLAINTEXT = -405,
+  /**
    * The text is not a name.
    */
   TRIBE_STATUS_NAME = -500,
@@ -1522,6 +1542,65 @@ tribe_status tribe_offers(const tribe_node *node,
                           tribe_str plugin,
                           tribe_text **out,
                           tribe_error **err);
+
+/**
+ * Tells how far the keys of the cluster are and who holds them, by fingerprints: a JSON object of `keys` (each
+ * `id`, `phase`: `installed`, `in-use` or `removed`, `held`: by this node) and `members` (each `node`, `alive`,
+ * `keys`: the sealing one first, null if it has not said). Waits up to a second for members that have not.
+ * Free it with tribe_text_free().
+ */
+TRIBE_API
+TRIBE_NODISCARD
+tribe_status tribe_keys(tribe_node *node,
+                        tribe_text **out,
+                        tribe_error **err);
+
+/**
+ * Has all members hold a key, 32 bytes in base64: they open what is sealed with it, and seal with another one as
+ * before.
+ */
+TRIBE_API
+TRIBE_NODISCARD
+tribe_status tribe_key_install(tribe_node *node,
+                               tribe_str key,
+                               tribe_written **written,
+                               tribe_error **err);
+
+/**
+ * Has all members seal with a key that is installed, by its fingerprint. All must hold it, unless it is forced.
+ */
+TRIBE_API
+TRIBE_NODISCARD
+tribe_status tribe_key_use(tribe_node *node,
+                           tribe_str id,
+                           bool force,
+                           tribe_written **written,
+                           tribe_error **err);
+
+/**
+ * Has no member open what is sealed with a key, by its fingerprint. Who was away and has only this one is
+ * handed the others for 7 days. All must hold the key that seals, unless it is forced.
+ */
+TRIBE_API
+TRIBE_NODISCARD
+tribe_status tribe_key_remove(tribe_node *node,
+                              tribe_str id,
+                              bool force,
+                              tribe_written **written,
+                              tribe_error **err);
+
+/**
+ * Exchanges the key of the cluster for a new one: installs it, uses it once all members hold it, removes the
+ * old one once all seal with it, and gives the new one's fingerprint. It waits for living members as long as it
+ * takes. If it was broken off, here or elsewhere, it goes on from there. With `force` it does so without
+ * members that are down. Free the text with tribe_text_free().
+ */
+TRIBE_API
+TRIBE_NODISCARD
+tribe_status tribe_key_rotate(tribe_node *node,
+                              bool force,
+                              tribe_text **out,
+                              tribe_error **err);
 
 #ifdef __cplusplus
 }  // extern "C"

@@ -70,6 +70,16 @@ pub enum Status {
     PolicyNotUnderstood = -303,
     /// The text or file is not a key, or the file is open to others.
     Key = -400,
+    /// There is no key of this fingerprint, or the text is none.
+    UnknownKey = -401,
+    /// The key was removed from the cluster.
+    KeyRemoved = -402,
+    /// The key seals: another one has to be used first.
+    KeySeals = -403,
+    /// There are members that are not known to hold the key, or this node does not.
+    KeyLacking = -404,
+    /// The cluster is not encrypted, so it has no keys.
+    Plaintext = -405,
     /// The text is not a name.
     Name = -500,
     /// There is no such tribe.
@@ -139,6 +149,11 @@ const ALL: &[(Status, &CStr)] = &[
     (Status::PolicyExists, c"policy-exists"),
     (Status::PolicyNotUnderstood, c"policy-not-understood"),
     (Status::Key, c"key"),
+    (Status::UnknownKey, c"unknown-key"),
+    (Status::KeyRemoved, c"key-removed"),
+    (Status::KeySeals, c"key-seals"),
+    (Status::KeyLacking, c"key-lacking"),
+    (Status::Plaintext, c"plaintext"),
     (Status::Name, c"name"),
     (Status::UnknownTribe, c"unknown-tribe"),
     (Status::TribeExists, c"tribe-exists"),

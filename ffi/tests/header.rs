@@ -14,7 +14,7 @@ const UPDATE: &str = "TRIBE_UPDATE_HEADER";
 /// In the order a reader meets them.
 const SOURCES: &[&str] = &[
     "version", "status", "error", "string", "config", "node", "written", "member", "tribes",
-    "policy", "fact", "event", "service", "offers",
+    "policy", "fact", "event", "service", "offers", "key",
 ];
 
 fn generate() -> String {

@@ -93,6 +93,7 @@ fn command(error: CommandError) -> PyErr {
         | CommandError::UnknownPolicy { .. }
         | CommandError::UnknownItem { .. }
         | CommandError::UnknownNode { .. }
+        | CommandError::UnknownKey(_)
         | CommandError::NotSet(_) => class::NotFoundError::new_err(message),
         CommandError::TribeExists(_)
         | CommandError::PolicyExists { .. }
@@ -104,6 +105,12 @@ fn command(error: CommandError) -> PyErr {
         CommandError::Forked => class::ForkError::new_err(message),
         CommandError::Refused { .. }
         | CommandError::StillAlive(_)
+        | CommandError::KeyRemoved(_)
+        | CommandError::KeySeals(_)
+        | CommandError::KeyNotHeld(_)
+        | CommandError::KeyLacking { .. }
+        | CommandError::Keyring(_)
+        | CommandError::Plaintext
         | CommandError::Full(_)
         | CommandError::TooManyItems(_)
         | CommandError::ClockBehind

@@ -44,6 +44,21 @@ pub(crate) fn generate_key() -> PyResult<Key> {
     Ok(Key { key })
 }
 
+/// The one key that is given.
+pub(crate) fn one(given: &Given<'_>) -> PyResult<tribe::Key> {
+    let key = guard(|| match given {
+        Given::Key(key) => Ok(key.get().key.clone()),
+        Given::Text(text) => tribe::Key::parse(text).map_err(refused),
+    })?;
+    Ok(key?)
+}
+
+/// A key's fingerprint, from its text.
+pub(crate) fn fingerprint(text: &str) -> PyResult<tribe::KeyId> {
+    let id = guard(|| text.parse::<tribe::KeyId>())?;
+    Ok(id.map_err(|error| Error::Argument(format!("`{text}` is {error}")))?)
+}
+
 /// The keyring of a node, which is given in one of three ways.
 pub(crate) fn keyring(
     key: Option<&Given<'_>>,

@@ -6,8 +6,8 @@ use std::{
 
 use pyo3::{prelude::*, pybacked::PyBackedStr, types::PyDict};
 use tribe::{
-    ClusterName, CommandError, Config, Member, OfferQuery, PluginPattern, ServicePattern, Tribe,
-    View,
+    ClusterName, CommandError, Config, KeyId, Member, OfferQuery, PluginPattern, ServicePattern,
+    Tribe, View,
 };
 
 use crate::{
@@ -38,6 +38,11 @@ struct Running {
 pub(crate) struct Written {
     written: tribe::Written,
 }
+
+/// A key: fingerprint, phase, held by this node.
+type KeyRow = (String, &'static str, bool);
+/// A member: name, alive, the keys it holds if it has said so.
+type KeyHolder = (String, bool, Option<Vec<String>>);
 
 /// What a node is started with, by the names of `tribe.Node`'s arguments.
 #[derive(FromPyObject)]
@@ -148,6 +153,37 @@ impl Node {
 
     fn forget_member(&self, py: Python<'_>, node: &str) -> PyResult<Written> {
         self.write(py, |this| this.forget_member(node))
+    }
+
+    /// Keys (id, phase, held by this node), and members (name, alive, keys or none).
+    fn keys(&self, py: Python<'_>) -> PyResult<(Vec<KeyRow>, Vec<KeyHolder>)> {
+        let status = self.call(py, tribe::Node::keys)?;
+        let keys = status.keys.iter();
+        let keys = keys.map(|key| (key.id.to_string(), key.phase.as_str(), key.held));
+        let texts = |ids: Vec<KeyId>| ids.iter().map(ToString::to_string).collect();
+        let members = status.members.into_iter();
+        let members = members.map(|of| (of.name.to_string(), of.alive, of.keys.map(texts)));
+        Ok((keys.collect(), members.collect()))
+    }
+
+    #[expect(clippy::needless_pass_by_value, reason = "so it is read from Python")]
+    fn install_key(&self, py: Python<'_>, key: Given<'_>) -> PyResult<Written> {
+        let key = key::one(&key)?;
+        self.write(py, |node| node.install_key(key))
+    }
+
+    fn use_key(&self, py: Python<'_>, id: &str, force: bool) -> PyResult<Written> {
+        let id = key::fingerprint(id)?;
+        self.write(py, |node| node.use_key(id, force))
+    }
+
+    fn remove_key(&self, py: Python<'_>, id: &str, force: bool) -> PyResult<Written> {
+        let id = key::fingerprint(id)?;
+        self.write(py, |node| node.remove_key(id, force))
+    }
+
+    fn rotate_key(&self, py: Python<'_>, force: bool) -> PyResult<String> {
+        Ok(self.call(py, |node| node.rotate_key(force))?.to_string())
     }
 
     fn create_tribe(&self, py: Python<'_>, tribe: &str, description: &str) -> PyResult<Written> {

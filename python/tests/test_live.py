@@ -183,6 +183,30 @@ def test_who_is_alive_is_not_forgotten(start: StartNode) -> None:
         node.forget_member("p1")
 
 
+def test_the_key_is_exchanged_while_nodes_run(start: StartNode) -> None:
+    old = tribe.generate_key()
+    node = start("p1", key=old)
+    status = node.keys()
+    assert status.keys == (tribe.KeyInfo(old.fingerprint, "in-use", True),)
+    new = tribe.generate_key()
+    node.install_key(new)
+    with pytest.raises(tribe.TribeError, match="seals"):
+        node.remove_key(old.fingerprint)
+    with pytest.raises(LookupError, match="there is no key"):
+        node.use_key("01020304")
+    with pytest.raises(tribe.ConfigError, match="not the fingerprint"):
+        node.use_key("new")
+    assert node.rotate_key() == new.fingerprint
+    phases = {key.id: key.phase for key in node.keys().keys}
+    assert phases == {old.fingerprint: "removed", new.fingerprint: "in-use"}
+    assert node.keys().members["p1"].keys == (new.fingerprint,)
+
+
+def test_a_cluster_in_plaintext_has_no_keys(start: StartNode) -> None:
+    with pytest.raises(tribe.TribeError, match="not encrypted"):
+        start("p1", key=None, plaintext=True).keys()
+
+
 def test_what_exists_is_not_created_again(start: StartNode) -> None:
     node = start("p1")
     node.create_tribe("core")

@@ -18,6 +18,9 @@ from tribe.types import (
     EventKind,
     Explanation,
     FactValue,
+    KeyHolder,
+    KeyInfo,
+    KeyStatus,
     Member,
     Offer,
     PolicyCreated,
@@ -193,6 +196,39 @@ class Node:
         """Has all nodes drop what a node said that is down or has left. Should it come back, it is a
         member like any other."""
         return self._node.forget_member(node)
+
+    def keys(self) -> KeyStatus:
+        """How far the keys of the cluster are, and which members hold them, by fingerprints."""
+        keys, members = self._node.keys()
+        return KeyStatus(
+            tuple(KeyInfo(id, phase, held) for id, phase, held in keys),
+            {
+                name: KeyHolder(alive, None if held is None else tuple(held))
+                for name, alive, held in members
+            },
+        )
+
+    def install_key(self, key: Key | str) -> Written:
+        """Has all members hold a key: they open what is sealed with it, and seal as before."""
+        return self._node.install_key(key)
+
+    def use_key(self, id: str, *, force: bool = False) -> Written:
+        """Has all members seal with an installed key. All must hold it, unless it is forced."""
+        return self._node.use_key(id, force)
+
+    def remove_key(self, id: str, *, force: bool = False) -> Written:
+        """Has no member open what is sealed with a key. Who was away and has only this one is
+        handed the others for 7 days."""
+        return self._node.remove_key(id, force)
+
+    def rotate_key(self, *, force: bool = False) -> str:
+        """Exchanges the key of the cluster for a new one, and returns the fingerprint of that.
+
+        It is used once all members hold it, and the old one removed once all seal with it. If this was
+        broken off, here or elsewhere, it goes on from there. With `force` it does so without members
+        that are down: they are handed the key when they come back.
+        """
+        return self._node.rotate_key(force)
 
     def create_tribe(self, tribe: str, description: str = "") -> Written:
         """Creates a tribe."""

@@ -19,6 +19,10 @@ __all__ = [
     "EventKind",
     "Explanation",
     "FactValue",
+    "KeyHolder",
+    "KeyInfo",
+    "KeyPhase",
+    "KeyStatus",
     "Member",
     "MemberState",
     "Offer",
@@ -57,10 +61,46 @@ EventKind = Literal[
     "tribe-exited",
     "conflict",
     "name-conflict",
+    "key-installed",
+    "key-used",
+    "key-removed",
     "synced",
     "missed",
 ]
 """What happened. A later version may know more kinds: let those you don't know pass."""
+
+
+KeyPhase = Literal["installed", "in-use", "removed"]
+"""A key opens, seals as well, or opens nothing any more."""
+
+
+@dataclass(frozen=True, slots=True)
+class KeyInfo:
+    """A key of the cluster."""
+
+    id: str
+    """Its fingerprint."""
+    phase: KeyPhase
+    held: bool
+    """This node holds it."""
+
+
+@dataclass(frozen=True, slots=True)
+class KeyHolder:
+    """The keys of a member."""
+
+    alive: bool
+    keys: tuple[str, ...] | None
+    """Fingerprints, the sealing one first; None if it has not said."""
+
+
+@dataclass(frozen=True, slots=True)
+class KeyStatus:
+    """The keys of the cluster, and who holds them."""
+
+    keys: tuple[KeyInfo, ...]
+    members: Mapping[str, KeyHolder]
+    """By name."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -86,6 +86,22 @@ impl From<CommandError> for ApiError {
             CommandError::NameTaken(_) => {
                 (Status::CONFLICT, "name-taken", Some("give one of them another --tribe-node-name"))
             }
+            CommandError::Plaintext => (
+                Status::CONFLICT,
+                "plaintext",
+                Some("start snapd with --tribe-key-file to encrypt"),
+            ),
+            CommandError::UnknownKey(_) => (Status::NOT_FOUND, "unknown-key", None),
+            CommandError::KeyRemoved(_) => (Status::CONFLICT, "key-removed", None),
+            CommandError::KeySeals(_) => (Status::CONFLICT, "key-seals", None),
+            CommandError::KeyNotHeld(_) => (Status::CONFLICT, "key-not-held", None),
+            CommandError::KeyLacking { .. } => (
+                Status::CONFLICT,
+                "key-lacking",
+                Some("`snapctl key status` shows who holds what, --force goes on without them"),
+            ),
+            CommandError::Keyring(_) => (Status::CONFLICT, "keyring", None),
+            CommandError::Randomness(_) => (Status::INTERNAL_SERVER_ERROR, "randomness", None),
             CommandError::NotSet(_) => (Status::NOT_FOUND, "not-set", None),
             CommandError::ClockBehind | CommandError::ClockAhead => {
                 (Status::CONFLICT, "clock", Some("compare `date` with another node's, and set it"))

@@ -9,6 +9,7 @@ mod error;
 mod events;
 mod extract;
 mod guard;
+mod keys;
 mod members;
 mod metrics;
 mod node;
@@ -51,7 +52,6 @@ struct Shared {
     plugin_dir: PathBuf,
     tasks: Scheduler,
     reconciler: Reconciler,
-    key_fingerprint: Option<String>,
     stopped: watch::Receiver<bool>,
 }
 
@@ -67,7 +67,6 @@ pub(crate) struct Parts {
     pub(crate) plugin_dir: PathBuf,
     pub(crate) tasks: Scheduler,
     pub(crate) reconciler: Reconciler,
-    pub(crate) key_fingerprint: Option<String>,
     /// Turns true when the daemon stops.
     pub(crate) stopped: watch::Receiver<bool>,
 }
@@ -75,18 +74,8 @@ pub(crate) struct Parts {
 impl App {
     /// The API of a daemon. Open streams end when it stops.
     pub(crate) fn new(parts: Parts) -> Self {
-        let Parts { name, node, plugins, plugin_dir, tasks, reconciler, key_fingerprint, stopped } =
-            parts;
-        Self(Arc::new(Shared {
-            name,
-            node,
-            plugins,
-            plugin_dir,
-            tasks,
-            reconciler,
-            key_fingerprint,
-            stopped,
-        }))
+        let Parts { name, node, plugins, plugin_dir, tasks, reconciler, stopped } = parts;
+        Self(Arc::new(Shared { name, node, plugins, plugin_dir, tasks, reconciler, stopped }))
     }
 
     /// The node, in tribe mode or alone.
@@ -146,6 +135,10 @@ fn described() -> OpenApiRouter<App> {
         .routes(routes!(members::list))
         .routes(routes!(members::one, members::forget))
         .routes(routes!(members::facts, members::change_facts))
+        .routes(routes!(keys::list, keys::install))
+        .routes(routes!(keys::use_key))
+        .routes(routes!(keys::remove))
+        .routes(routes!(keys::rotate))
         .routes(routes!(tribes::list, tribes::create))
         .routes(routes!(tribes::one, tribes::delete))
         .routes(routes!(tribes::place))

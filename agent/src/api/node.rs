@@ -44,7 +44,8 @@ pub(super) async fn node(State(app): State<App>) -> Json<NodeInfo> {
         address: Some(node.address().to_string()),
         synced: view.synced,
         acting: acting.collect(),
-        key_fingerprint: app.0.key_fingerprint.clone(),
+        // A key that was exchanged is another one than in the key file.
+        key_fingerprint: view.sealing.map(|key| key.to_string()),
     })
 }
 

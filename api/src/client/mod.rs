@@ -38,11 +38,12 @@ use serde::{Serialize, de::DeserializeOwned};
 use serde_json::Value;
 
 use crate::{
-    Changed, CollectOnce, CreatePolicy, CreateTaskQuery, CreateTribe, Explanation, FactChange,
-    FactEntry, Flow, LoadNamed, LoadQuery, Measured, Member, MetricDetail, MetricShowQuery,
-    MetricType, NodeInfo, Offer, OfferQuery, Place, Placement, Plugin, PluginDetail, PluginLoaded,
-    Policy, PolicyChange, PolicyCreated, PolicyTest, Task, TaskChanged, TestPolicy, Tribe,
-    TribePlugin, TribeStatus, TribeSummary, TribeTask, Version, WatchQuery,
+    ChangeKey, Changed, CollectOnce, CreatePolicy, CreateTaskQuery, CreateTribe, Explanation,
+    FactChange, FactEntry, Flow, InstallKey, KeyChanged, KeyStep, Keys, LoadNamed, LoadQuery,
+    Measured, Member, MetricDetail, MetricShowQuery, MetricType, NodeInfo, Offer, OfferQuery,
+    Place, Placement, Plugin, PluginDetail, PluginLoaded, Policy, PolicyChange, PolicyCreated,
+    PolicyTest, RotateKey, Task, TaskChanged, TestPolicy, Tribe, TribePlugin, TribeStatus,
+    TribeSummary, TribeTask, Version, WatchQuery,
     client::{
         http::Request,
         url::{path, query},
@@ -123,6 +124,45 @@ impl Client {
         wait: Option<Duration>,
     ) -> Result<Changed, ClientError> {
         self.write(Method::PATCH, path(&["members", node, "facts"]), Some(change), wait).await
+    }
+
+    /// The keys of the cluster, and who holds them.
+    pub async fn keys(&self) -> Result<Keys, ClientError> {
+        self.read(path(&["keys"])).await
+    }
+
+    /// Has all members hold a key.
+    pub async fn install_key(
+        &self,
+        key: &InstallKey,
+        wait: Option<Duration>,
+    ) -> Result<KeyChanged, ClientError> {
+        self.write(Method::POST, path(&["keys"]), Some(key), wait).await
+    }
+
+    /// Has all members seal with a key.
+    pub async fn use_key(
+        &self,
+        id: &str,
+        change: ChangeKey,
+        wait: Option<Duration>,
+    ) -> Result<KeyChanged, ClientError> {
+        self.write(Method::POST, path(&["keys", id, "use"]), Some(&change), wait).await
+    }
+
+    /// Has no member open what is sealed with a key.
+    pub async fn remove_key(
+        &self,
+        id: &str,
+        change: ChangeKey,
+        wait: Option<Duration>,
+    ) -> Result<KeyChanged, ClientError> {
+        self.write(Method::POST, path(&["keys", id, "remove"]), Some(&change), wait).await
+    }
+
+    /// Takes the next step in exchanging the key of the cluster for a new one.
+    pub async fn step_rotation(&self, step: RotateKey) -> Result<KeyStep, ClientError> {
+        self.write(Method::POST, path(&["keys", "rotate"]), Some(&step), None).await
     }
 
     /// All tribes, by name.

@@ -33,6 +33,9 @@ const KINDS: &[&str] = &[
     "tribe-exited",
     "conflict",
     "name-conflict",
+    "key-installed",
+    "key-used",
+    "key-removed",
     "synced",
     MISSED,
 ];
@@ -49,7 +52,8 @@ const MISSED: &str = "missed";
 ///
 /// Kinds: member-joined, member-left, fact-changed, membership-changed, tribe-created, tribe-deleted,
 /// placement-changed, policy-changed, policy-deleted, item-changed, item-removed, offers-changed,
-/// tribe-entered, tribe-exited, conflict, name-conflict, synced, missed.
+/// tribe-entered, tribe-exited, conflict, name-conflict, key-installed, key-used, key-removed, synced,
+/// missed.
 ///
 /// The exit status is 5 if snapd goes away.
 #[derive(Debug, Args)]

@@ -3,6 +3,7 @@
 mod agreement;
 mod events;
 mod fact;
+mod key;
 mod member;
 mod metric;
 mod plugin;
@@ -26,6 +27,8 @@ pub(crate) enum Command {
     #[command(subcommand)]
     Fact(fact::Verb),
     #[command(subcommand)]
+    Key(key::Verb),
+    #[command(subcommand)]
     Plugin(plugin::Verb),
     #[command(subcommand)]
     Task(task::Verb),
@@ -48,6 +51,7 @@ pub(crate) async fn run(command: Command, session: &Session) -> Result<Exit, Fai
         Command::Tribe(verb) => tribe::run(verb, session).await,
         Command::Member(verb) => member::run(verb, session).await,
         Command::Fact(verb) => fact::run(verb, session).await,
+        Command::Key(verb) => key::run(verb, session).await,
         Command::Plugin(verb) => plugin::run(verb, session).await,
         Command::Task(verb) => task::run(verb, session).await,
         Command::Tap(tap) => task::tap(tap, session).await,

@@ -19,6 +19,7 @@ Commands:
   tribe    Create tribes and put nodes in them, by hand or by policy
   member   See the nodes of the cluster, and forget dead ones
   fact     See and set the facts that policies judge
+  key      Exchange the key of the cluster
   plugin   Load plugins, on this node or on a tribe, and see what other nodes offer
   task     Run tasks: collect, process and publish on a schedule, on this node or on a tribe
   tap      Print what flows out of the steps of a task on this node, as it happens
@@ -94,6 +95,7 @@ Commands:
   tribe    Create tribes and put nodes in them, by hand or by policy
   member   See the nodes of the cluster, and forget dead ones
   fact     See and set the facts that policies judge
+  key      Exchange the key of the cluster
   plugin   Load plugins, on this node or on a tribe, and see what other nodes offer
   task     Run tasks: collect, process and publish on a schedule, on this node or on a tribe
   tap      Print what flows out of the steps of a task on this node, as it happens

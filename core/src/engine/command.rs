@@ -342,6 +342,9 @@ pub enum CommandError {
     /// The keyring does not take the user's key.
     #[error(transparent)]
     Keyring(#[from] KeyringError),
+    /// The operating system gives no randomness for a key.
+    #[error("the system gives no randomness: {0}")]
+    Randomness(String),
     /// The store failed; the write may be lost at the next start.
     #[error("cannot write to the data directory: {0}")]
     Storage(String),

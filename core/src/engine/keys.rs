@@ -121,13 +121,18 @@ impl Engine {
                 );
             }
         }
+        self.sealer.set_keyring(ring.clone());
         self.keys.ring = ring;
-        self.keys.loading = false;
-        self.settle_keys(now);
-        self.sealer.set_keyring(self.keys.ring.clone());
         if !self.state.reading().keys.is_empty() {
             self.timers.set_by(Timer::TellKeys, now.mono + TELL_LEAST);
         }
+    }
+
+    /// From here on the keyring follows the records. A node that was killed may have kept a record and not
+    /// what followed from it.
+    pub(super) fn start_keys(&mut self, now: Now) {
+        self.keys.loading = false;
+        self.settle_keys(now);
     }
 
     pub(super) fn install_key(

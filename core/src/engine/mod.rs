@@ -208,6 +208,7 @@ impl Engine {
         };
         engine.load(saved, now);
         engine.outputs.clear();
+        engine.start_keys(now);
         engine.publish_facts(now);
         engine.publish_node(now);
         engine.start_timers(now);

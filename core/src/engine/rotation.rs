@@ -123,3 +123,63 @@ impl KeyStatus {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{Key, NodeId};
+
+    fn id(byte: u8) -> KeyId {
+        Key::from_bytes([byte; 32]).id()
+    }
+
+    fn key(byte: u8, phase: KeyPhase, time: Option<u64>) -> KeyInfo {
+        let stamp = time.map(|time| Stamp { time, node: NodeId(1) });
+        KeyInfo { id: id(byte), phase, held: true, written_ms: time, stamp }
+    }
+
+    fn member(name: &str, alive: bool, keys: &[u8]) -> KeyMember {
+        let keys = Some(keys.iter().map(|byte| id(*byte)).collect());
+        KeyMember { name: NodeName::parse(name).unwrap(), alive, keys }
+    }
+
+    fn names(names: &[&str]) -> Vec<NodeName> {
+        names.iter().map(|name| NodeName::parse(name).unwrap()).collect()
+    }
+
+    #[test]
+    fn each_step_follows_from_what_was_said_and_is_held() {
+        use KeyPhase::{InUse, Installed, Removed};
+        let check = |keys: &[KeyInfo], members: &[KeyMember], begun, force, expected: Rotation| {
+            let status = KeyStatus { keys: keys.to_vec(), members: members.to_vec() };
+            assert_eq!(status.next(begun, force), expected);
+        };
+        let (up, down) =
+            (|keys: &[u8]| member("a", true, keys), |keys: &[u8]| member("b", false, keys));
+        let configured = [key(1, InUse, None)];
+        check(&configured, &[up(&[1])], false, false, Rotation::Install);
+        // Keys of key files alone are no exchange that broke off.
+        let two = [key(1, InUse, None), key(2, Installed, None)];
+        check(&two, &[up(&[1, 2])], false, false, Rotation::Install);
+        let installed = [key(1, InUse, None), key(2, Installed, Some(5))];
+        let holding = Rotation::Holding(id(2), names(&["a"]));
+        check(&installed, &[up(&[1]), down(&[1])], false, true, holding);
+        let waits = Rotation::Down(id(2), names(&["b"]));
+        check(&installed, &[up(&[1, 2]), down(&[1])], false, false, waits);
+        check(&installed, &[up(&[1, 2]), down(&[1])], false, true, Rotation::Use(id(2)));
+        check(&installed, &[up(&[1, 2]), down(&[1, 2])], false, false, Rotation::Use(id(2)));
+        let used = [key(1, Installed, None), key(2, InUse, Some(6))];
+        let sealing = Rotation::Sealing(id(2), names(&["a"]));
+        check(&used, &[up(&[1, 2]), down(&[1, 2])], false, false, sealing);
+        let remove = Rotation::Remove(id(1), id(2));
+        check(&used, &[up(&[2, 1]), down(&[1, 2])], false, false, remove);
+        let done = [key(1, Removed, Some(7)), key(2, InUse, Some(6))];
+        check(&done, &[up(&[2])], true, false, Rotation::Done(id(2)));
+        check(&done, &[up(&[2])], false, false, Rotation::Install);
+        // Of two that were installed the later one is used, and the other removed after it.
+        let rivals = [key(1, InUse, None), key(2, Installed, Some(5)), key(3, Installed, Some(6))];
+        check(&rivals, &[up(&[1, 2, 3])], false, false, Rotation::Use(id(3)));
+        let late = [key(2, Installed, Some(5)), key(3, InUse, Some(8))];
+        check(&late, &[up(&[3, 2])], true, false, Rotation::Remove(id(2), id(3)));
+    }
+}

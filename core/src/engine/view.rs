@@ -9,8 +9,8 @@ use serde::{Deserialize, Serialize};
 
 use super::{Engine, Now, items::view_item, own::memberships_hash};
 use crate::{
-    CommandError, Facts, ItemKind, ItemName, NodeId, NodeName, NodeStatus, Offers, Placement,
-    Policy, PolicyName, TribeName, engine::commands::nearest, membership::Reason,
+    CommandError, Facts, ItemKind, ItemName, KeyId, NodeId, NodeName, NodeStatus, Offers,
+    Placement, Policy, PolicyName, TribeName, engine::commands::nearest, membership::Reason,
 };
 
 /// A snapshot of the cluster as this node sees it.
@@ -20,6 +20,8 @@ pub struct View {
     pub rev: u64,
     /// One full digest sync is done since start, or this node is the first of its cluster.
     pub synced: bool,
+    /// The fingerprint of the key this node seals with; `None` in plaintext.
+    pub sealing: Option<KeyId>,
     /// All known nodes, dead ones too, by id.
     pub members: BTreeMap<NodeId, Member>,
     /// All tribes, by name.
@@ -213,6 +215,7 @@ impl Engine {
         View {
             rev: self.rev,
             synced: self.synced,
+            sealing: self.keyring().sealing().map(crate::Key::id),
             tribes: self.view_tribes(&members),
             members,
             policies: self.view_policies(),

@@ -16,8 +16,9 @@ use super::{
     start,
 };
 use crate::{
-    CommandError, DialError, Event, EventKind, ItemKind, ItemName, NodeId, NodeName, NodeStatus,
-    Placement, PolicyName, PutOptions, ServeOptions, ServiceName, Target, TribeName, Value, View,
+    CommandError, DialError, Event, EventKind, ItemKind, ItemName, Key, KeyId, KeyStatus, NodeId,
+    NodeName, NodeStatus, Placement, PolicyName, PutOptions, Rotation, ServeOptions, ServiceName,
+    Target, TribeName, Value, View,
     engine::{Command, PolicyCreated, Reply, Written},
     fact,
 };
@@ -48,6 +49,11 @@ pub(super) struct Shared {
     pub(super) events: broadcast::WeakSender<Event>,
     pub(super) stopped: watch::Receiver<bool>,
 }
+
+/// Between looks at how far an exchange of keys is.
+const KEY_LOOK: Duration = Duration::from_millis(100);
+/// Most looks at members that have not said which keys they hold.
+const KEY_LOOKS: usize = 10;
 
 impl Node {
     /// Starts a node: binds its sockets, reads its data directory, collects its facts.
@@ -138,6 +144,116 @@ impl Node {
     /// [`CommandError::StillAlive`] while it is alive.
     pub async fn forget_member(&self, node: &str) -> Result<Written, CommandError> {
         self.write(Command::Forget { node: NodeName::parse(node)? }).await
+    }
+
+    /// How far the keys of the cluster are, and which members hold them. Asks the living ones, and waits a
+    /// moment for their answers.
+    ///
+    /// # Errors
+    /// [`CommandError::Plaintext`] in a cluster without keys. So for all that concern keys.
+    pub async fn keys(&self) -> Result<KeyStatus, CommandError> {
+        self.key_status().await?;
+        for _ in 0..KEY_LOOKS {
+            tokio::time::sleep(KEY_LOOK).await;
+            let status = self.key_status().await?;
+            if status.members.iter().all(|member| !member.alive || member.keys.is_some()) {
+                return Ok(status);
+            }
+        }
+        self.key_status().await
+    }
+
+    async fn key_status(&self) -> Result<KeyStatus, CommandError> {
+        match self.command(Command::Keys).await? {
+            Reply::Keys(status) => Ok(status),
+            other => unreachable_reply(&other),
+        }
+    }
+
+    /// Has all members hold a key: they open what is sealed with it, and seal with another one as before.
+    ///
+    /// # Errors
+    /// [`CommandError`].
+    pub async fn install_key(&self, key: Key) -> Result<Written, CommandError> {
+        self.write(Command::InstallKey(key)).await
+    }
+
+    /// Has all members seal with a key that is installed. All members must hold it, unless it is forced: those
+    /// that do not are understood with the old one, as long as that is not removed.
+    ///
+    /// # Errors
+    /// [`CommandError::KeyLacking`] names those that do not hold it.
+    pub async fn use_key(&self, key: KeyId, force: bool) -> Result<Written, CommandError> {
+        self.write_once_held(Command::UseKey { key, force }).await
+    }
+
+    /// Has no member open what is sealed with a key. Who was away meanwhile, and has only this one, is handed
+    /// the others for [`limits::KEY_GRACE`](crate::limits::KEY_GRACE).
+    ///
+    /// # Errors
+    /// [`CommandError::KeySeals`], or as for [`Node::use_key`].
+    pub async fn remove_key(&self, key: KeyId, force: bool) -> Result<Written, CommandError> {
+        self.write_once_held(Command::RemoveKey { key, force }).await
+    }
+
+    /// Members that hold a key may not have said so yet: they are asked.
+    async fn write_once_held(&self, command: Command) -> Result<Written, CommandError> {
+        for _ in 0..KEY_LOOKS {
+            match self.write(command.clone()).await {
+                Err(CommandError::KeyLacking { .. }) => tokio::time::sleep(KEY_LOOK).await,
+                done => return done,
+            }
+        }
+        self.write(command).await
+    }
+
+    /// Takes the next step in exchanging the key of the cluster for a new one, and tells which it was. `begun`
+    /// is false for the first. A step that waits has to be taken again, a little later.
+    ///
+    /// # Errors
+    /// [`CommandError`]; the exchange goes on from the same step.
+    pub async fn step_rotation(&self, begun: bool, force: bool) -> Result<Rotation, CommandError> {
+        let next = self.key_status().await?.next(begun, force);
+        match &next {
+            Rotation::Install => {
+                let key = crate::generate_key()
+                    .map_err(|error| CommandError::Randomness(error.to_string()))?;
+                self.install_key(key).await?;
+            }
+            // All that are to be waited for were.
+            Rotation::Use(key) => {
+                self.use_key(*key, true).await?;
+            }
+            Rotation::Remove(key, _) => {
+                self.remove_key(*key, true).await?;
+            }
+            Rotation::Holding(..)
+            | Rotation::Sealing(..)
+            | Rotation::Down(..)
+            | Rotation::Done(_) => {}
+        }
+        Ok(next)
+    }
+
+    /// Exchanges the key of the cluster for a new one: it is installed, used once all hold it, and the old one
+    /// removed once all seal with it. If this was broken off, here or elsewhere, it goes on from there.
+    /// With `force` it does so without members that are down: they fetch the key when they come back.
+    ///
+    /// # Errors
+    /// [`CommandError::KeyLacking`] if members are down and it is not forced.
+    pub async fn rotate_key(&self, force: bool) -> Result<KeyId, CommandError> {
+        let mut begun = false;
+        loop {
+            match self.step_rotation(begun, force).await? {
+                Rotation::Done(key) => return Ok(key),
+                Rotation::Down(key, nodes) => return Err(CommandError::KeyLacking { key, nodes }),
+                Rotation::Holding(..) | Rotation::Sealing(..) => {
+                    tokio::time::sleep(KEY_LOOK).await;
+                }
+                Rotation::Install | Rotation::Use(_) | Rotation::Remove(..) => {}
+            }
+            begun = true;
+        }
     }
 
     /// Places a node in a tribe by hand. `None` is this node; any other may be named, even one that does

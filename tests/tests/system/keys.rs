@@ -8,6 +8,7 @@ use std::{
     time::Instant,
 };
 
+use tribe_api::MemberState;
 use tribe_tests::{
     Capture, Cluster, Heard, Node, Ran, binary, free_address, report, say, wait_until,
 };
@@ -162,4 +163,87 @@ fn without_encryption_all_of_that_is_on_the_wire() {
     for text in texts.into_iter().chain(dist.as_str()) {
         assert!(heard.has(text.as_bytes()), "{text} is not on the wire");
     }
+}
+
+#[test]
+fn one_command_exchanges_the_key_and_a_node_that_was_down_follows() {
+    let mut cluster = Cluster::start(&[("i1", &[]), ("i2", &[]), ("i3", &[])]);
+    let old = fingerprint(&cluster["i1"]);
+    cluster["i3"].kill();
+    let down = |node: &Node| node.states()["i3"] == MemberState::Down;
+    wait_until("both know that it is down", || cluster.running().all(down));
+
+    let stopped = cluster["i1"].tries("key rotate");
+    assert_eq!((stopped.code, stopped.stdout.as_str()), (Some(1), ""), "{stopped:?}");
+    for part in ["installed a new key", "i3", "--force"] {
+        assert!(stopped.stderr.contains(part), "{}", stopped.stderr);
+    }
+    assert!(cluster.running().all(|node| fingerprint(node) == old));
+
+    // Another node goes on with the same key.
+    let start = Instant::now();
+    let done = cluster["i2"].tries("key rotate --force");
+    report("key exchanged", start.elapsed());
+    assert_eq!(done.code, Some(0), "{done:?}");
+    assert!(!done.stderr.contains("installed a new key"), "{}", done.stderr);
+    let new = done.stdout.trim().to_owned();
+    assert_ne!(new, old);
+    wait_until("both seal with the new key", || cluster.running().all(|of| fingerprint(of) == new));
+    let removed = |node: &Node| {
+        let keys = node.get("/v3/keys");
+        let phase = |id: &str| {
+            let keys = keys["keys"].as_array().unwrap();
+            keys.iter().find(|key| key["id"] == id).map(|key| key["phase"].clone())
+        };
+        phase(&old) == Some("removed".into()) && phase(&new) == Some("in-use".into())
+    };
+    wait_until("the old one is removed", || cluster.running().all(removed));
+
+    // It comes back with the old key in its key file.
+    cluster.run(&["i3"]);
+    cluster.wait_until_met();
+    wait_until("it has the new key", || fingerprint(&cluster["i3"]) == new);
+    wait_until("it says what to do", || cluster["i3"].log().contains("replace the file"));
+    cluster.kill_all();
+    cluster.run(&["i1", "i2", "i3"]);
+    cluster.wait_until_met();
+    assert!(cluster.running().all(|node| fingerprint(node) == new));
+    let refused = cluster["i3"].tries(&format!("key use {old}"));
+    assert_eq!(refused.code, Some(1));
+    let told = format!("error: key `{old}` was removed, install another one");
+    assert!(refused.stderr.starts_with(&told), "{}", refused.stderr);
+}
+
+#[test]
+fn a_key_from_a_file_is_installed_used_and_the_old_one_removed_by_hand() {
+    let cluster = Cluster::start(&[("i1", &[]), ("i2", &[])]);
+    let old = fingerprint(&cluster["i1"]);
+    let file = cluster.dir().join("new.key");
+    let made =
+        Ran::new(std::process::Command::new(binary("snapd")).arg("keygen").arg("--out").arg(&file));
+    assert_eq!(made.code, Some(0), "{made:?}");
+    let secret = fs::read_to_string(&file).unwrap();
+    let secret = secret.lines().last().unwrap().trim().to_owned();
+
+    let installed = cluster["i1"].tries(&format!("key install {}", file.display()));
+    let new = installed.stderr.split('`').nth(1).unwrap_or_default().to_owned();
+    assert_eq!(installed.stderr, format!("installed key `{new}`\n"));
+    wait_until("the other one fetched it", || {
+        cluster["i1"].types("key status").lines().filter(|line| line.contains(&new)).count() == 2
+    });
+    let seals = cluster["i1"].tries(&format!("key remove {old}"));
+    assert!(seals.stderr.starts_with(&format!("error: key `{old}` seals")), "{seals:?}");
+    cluster["i1"].types(&format!("key use {new}"));
+    wait_until("both seal with it", || cluster.running().all(|node| fingerprint(node) == new));
+    cluster["i2"].types(&format!("--wait key remove {old}"));
+    let list = cluster["i1"].types("key list");
+    assert!(list.contains(&format!("{old}  removed")), "{list}");
+    let unknown = cluster["i1"].tries("key use 01020304");
+    assert_eq!(unknown.code, Some(3), "{unknown:?}");
+    let wrong = cluster["i1"].tries("key use new");
+    assert!(wrong.stderr.contains("not the fingerprint of a key"), "{wrong:?}");
+    let texts = [list, cluster["i1"].log(), cluster["i2"].log(), wrong.stderr];
+    assert!(texts.iter().all(|text| !text.contains(&secret)));
+    cluster["i1"].types("tribe create core");
+    cluster.wait_for_tribes(&[("core", &[])]);
 }

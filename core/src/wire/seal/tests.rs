@@ -537,3 +537,38 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn to_a_peer_that_speaks_with_the_old_key_the_old_one_seals_until_it_uses_the_new_one() {
+    let (old, new) = (Key::from_bytes([7; 32]), Key::from_bytes([8; 32]));
+    let mut ring = Keyring::new(old.clone());
+    let _ = ring.install(new.clone()).unwrap();
+    let mut net = Net::new(3);
+    net.tell(0, 1, "one");
+    net.nodes[0].set_keyring(ring.clone());
+    net.nodes[2].set_keyring(ring.clone());
+    let _ = ring.use_key(new.id());
+    net.nodes[0].set_keyring(ring.clone());
+    // It is heard, and answered, with the key that it holds.
+    net.tell(1, 0, "two");
+    net.tell(0, 1, "three");
+    assert_eq!(net.nodes[0].key_toward(&address(1)), old.id());
+    // A stranger that holds the old one alone is asked with one after the other.
+    net.nodes[0].forget(&address(1));
+    net.restart(1);
+    net.tell(0, 1, "four");
+    net.now_ms += 300;
+    net.tell(0, 1, "five");
+    assert_eq!(
+        net.delivered[1],
+        [b"one".to_vec(), b"three".to_vec(), b"four".to_vec(), b"five".to_vec()]
+    );
+    // Who holds both is told with the new one.
+    net.tell(0, 2, "six");
+    assert_eq!(net.nodes[0].key_toward(&address(2)), new.id());
+    net.nodes[1].set_keyring(ring.clone());
+    net.tell(1, 0, "seven");
+    assert_eq!(net.nodes[0].key_toward(&address(1)), new.id());
+    net.check(0, &["two", "seven"]);
+    net.check(2, &["six"]);
+}

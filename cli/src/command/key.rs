@@ -1,0 +1,240 @@
+//! `snapctl key`: what the cluster seals with.
+
+use std::{
+    fs::File,
+    io::{self, Read as _},
+    path::{Path, PathBuf},
+    time::Duration,
+};
+
+use clap::Subcommand;
+use tokio::time::{Instant, sleep};
+use tribe_api::{ChangeKey, InstallKey, KeyInfo, KeyMember, KeyStep, Keys, RotateKey};
+
+use crate::{
+    command::name,
+    exit::Exit,
+    failure::Failure,
+    output::{self, list, table},
+    sanitize,
+    session::Session,
+};
+
+/// Exchange the key of the cluster
+///
+/// A key is named by its fingerprint, and its bytes are never shown. A new key goes three ways: it is installed
+/// on all nodes, then used by all, then the old one is removed. `key rotate` does all of it.
+///
+/// A node that was away is let in with a removed key for 7 days, and handed the new one. Its key file stays
+/// as it is: replace it. This does not keep out a thief who has the key: SECURITY.md says what does.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Verb {
+    /// List the keys, and the nodes that lack one
+    List,
+    /// Show which keys each node holds
+    Status,
+    /// Have all nodes hold a key, which does not seal yet
+    Install {
+        /// Key file, as `snapd keygen` makes it; `-` reads stdin
+        #[arg(default_value = "-")]
+        file: PathBuf,
+    },
+    /// Have all nodes seal with a key that is installed
+    Use {
+        /// Fingerprint of the key
+        #[arg(value_parser = name())]
+        id: String,
+        /// Do it even if there are nodes that do not hold the key yet
+        #[arg(long)]
+        force: bool,
+    },
+    /// Have no node open what is sealed with a key
+    Remove {
+        /// Fingerprint of the key
+        #[arg(value_parser = name())]
+        id: String,
+        /// Do it even if there are nodes that do not hold the key that seals yet
+        #[arg(long)]
+        force: bool,
+    },
+    /// Exchange the key for a new one: install it, use it, remove the old one
+    ///
+    /// It waits until all nodes hold the new key before it is used, and until all seal with it before the old one
+    /// is removed. It may be broken off at any point: run again, on any node, it goes on from there.
+    Rotate {
+        /// Go on without nodes that are down: they are handed the key if they are back within 7 days
+        #[arg(long)]
+        force: bool,
+        /// Give up after so many seconds of waiting for nodes
+        #[arg(long, value_name = "SECONDS", default_value_t = 120)]
+        within: u32,
+    },
+}
+
+/// Between looks at how far it is.
+const LOOK: Duration = Duration::from_millis(200);
+/// Longest key file, as snapd has it.
+const FILE_BYTES: u64 = 16 * 1024;
+
+pub(crate) async fn run(verb: Verb, session: &Session) -> Result<Exit, Failure> {
+    match verb {
+        Verb::List => session.show(&session.snapd.keys().await?, keys_text),
+        Verb::Status => session.show(&session.snapd.keys().await?, members_text),
+        Verb::Install { file } => {
+            let key = InstallKey { key: read_key(&file)? };
+            let reply = session.snapd.install_key(&key, session.wait).await?;
+            session.written(&reply, &reply.missing, &format!("installed key `{}`", reply.id))
+        }
+        Verb::Use { id, force } => {
+            let reply = session.snapd.use_key(&id, ChangeKey { force }, session.wait).await?;
+            session.written(&reply, &reply.missing, &format!("key `{}` seals", reply.id))
+        }
+        Verb::Remove { id, force } => {
+            let reply = session.snapd.remove_key(&id, ChangeKey { force }, session.wait).await?;
+            session.written(&reply, &reply.missing, &format!("removed key `{}`", reply.id))
+        }
+        Verb::Rotate { force, within } => {
+            rotate(session, force, Duration::from_secs(within.into())).await
+        }
+    }
+}
+
+async fn rotate(session: &Session, force: bool, within: Duration) -> Result<Exit, Failure> {
+    let (mut begun, mut told) = (false, None);
+    let mut since = Instant::now();
+    loop {
+        let step = session.snapd.step_rotation(RotateKey { begun, force }).await?;
+        begun = true;
+        let waits = matches!(step.step.as_str(), "holding" | "sealing");
+        let text = sanitize::line(&step_text(&step));
+        if told.as_ref() != Some(&text) {
+            output::tell(&text);
+            told = Some(text);
+            since = Instant::now();
+        }
+        match step.step.as_str() {
+            "done" => return session.show(&step, |step| step.key.clone().unwrap_or_default()),
+            "down" => {
+                let help = "run it again when they are back, or with --force to go on without them";
+                return Err(Failure::new("the exchange of keys is not done").or_help(help));
+            }
+            _ if waits && since.elapsed() >= within => {
+                let help = "run it again to go on; `snapctl key status` shows who holds what";
+                return Err(Failure::new("the exchange of keys is not done").or_help(help));
+            }
+            _ if waits => sleep(LOOK).await,
+            _ => {}
+        }
+    }
+}
+
+fn step_text(step: &KeyStep) -> String {
+    let key = step.key.as_deref().unwrap_or_default();
+    let count = match step.nodes.len() {
+        1 => "1 node".to_owned(),
+        count => format!("{count} nodes"),
+    };
+    let who = names(&step.nodes);
+    match step.step.as_str() {
+        "installed" => "installed a new key".to_owned(),
+        "holding" => format!("waiting for {count} to hold key `{key}`: {who}"),
+        "used" => format!("all hold key `{key}`: it seals from now on"),
+        "sealing" => format!("waiting for {count} to seal with key `{key}`: {who}"),
+        "removed" => format!("removed key `{key}`"),
+        "down" => format!("{count} down and without key `{key}`: {who}"),
+        "done" => format!("done: key `{key}` is the only one"),
+        other => format!("{other} {key}"),
+    }
+}
+
+fn names(nodes: &[String]) -> String {
+    const SHOWN: usize = 8;
+    let mut shown = nodes.iter().take(SHOWN).cloned().collect::<Vec<_>>().join(", ");
+    if nodes.len() > SHOWN {
+        shown += ", ...";
+    }
+    shown
+}
+
+/// The one key of a file. It goes to snapd and nowhere else.
+fn read_key(file: &Path) -> Result<String, Failure> {
+    let fail = |error: io::Error| {
+        Failure::new(format!("cannot read key file `{}`: {error}", file.display()))
+    };
+    let mut text = String::new();
+    if file == Path::new("-") {
+        io::stdin().take(FILE_BYTES).read_to_string(&mut text).map_err(fail)?;
+    } else {
+        File::open(file).map_err(fail)?.take(FILE_BYTES).read_to_string(&mut text).map_err(fail)?;
+    }
+    let lines = text.lines().map(|line| line.split('#').next().unwrap_or_default().trim());
+    let mut keys = lines.filter(|line| !line.is_empty());
+    match (keys.next(), keys.next()) {
+        (Some(key), None) => Ok(key.to_owned()),
+        (None, _) => Err(Failure::new(format!("there is no key in `{}`", file.display()))
+            .or_help("`snapd keygen` makes one")),
+        (Some(_), Some(_)) => {
+            let message = format!("there is more than one key in `{}`", file.display());
+            Err(Failure::new(message).or_help("install them one by one"))
+        }
+    }
+}
+
+fn keys_text(keys: &Keys) -> String {
+    let row = |key: &KeyInfo| {
+        let lacking = if key.phase == "removed" { String::new() } else { names(&key.lacking) };
+        [key.id.clone(), key.phase.clone(), key.holders.len().to_string(), lacking]
+    };
+    table(["KEY", "PHASE", "HELD BY", "NOT BY"], keys.keys.iter().map(row).collect())
+}
+
+fn members_text(keys: &Keys) -> String {
+    let row = |member: &KeyMember| {
+        let state = if member.alive { "alive" } else { "down" };
+        let held = member.keys.as_ref().map_or_else(|| "not told".to_owned(), |keys| list(keys));
+        [member.node.clone(), state.to_owned(), held]
+    };
+    table(["NODE", "STATE", "KEYS"], keys.members.iter().map(row).collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn keys() -> Keys {
+        let key = |id: &str, phase: &str, holders: &[&str], lacking: &[&str]| KeyInfo {
+            id: id.into(),
+            phase: phase.into(),
+            held: true,
+            written_ms: None,
+            holders: holders.iter().map(ToString::to_string).collect(),
+            lacking: lacking.iter().map(ToString::to_string).collect(),
+        };
+        let member = |node: &str, alive, keys: Option<&[&str]>| KeyMember {
+            node: node.into(),
+            alive,
+            keys: keys.map(|keys| keys.iter().map(ToString::to_string).collect()),
+        };
+        Keys {
+            keys: vec![
+                key("0a", "in-use", &["i1", "i2"], &["i3"]),
+                key("0b", "removed", &[], &["i1", "i2", "i3"]),
+            ],
+            members: vec![member("i1", true, Some(&["0a", "0b"])), member("i3", false, None)],
+        }
+    }
+
+    #[test]
+    fn keys_and_who_holds_them_are_listed() {
+        let expected = "\
+KEY  PHASE    HELD BY  NOT BY
+0a   in-use   2        i3
+0b   removed  0";
+        assert_eq!(keys_text(&keys()), expected);
+        let expected = "\
+NODE  STATE  KEYS
+i1    alive  0a,0b
+i3    down   not told";
+        assert_eq!(members_text(&keys()), expected);
+    }
+}
