@@ -208,6 +208,7 @@ impl From<AskError> for ApiError {
                 .help("a plugin is called after its file: give the file another name"),
             AskError::OfTribe { ref tribe, .. } => Self::new(Status::CONFLICT, "of-tribe", &error)
                 .help(format!("have the tribe unload it: add `--tribe {tribe}`")),
+            AskError::Program(_) => Self::new(Status::UNPROCESSABLE_ENTITY, "bad-plugin", &error),
             AskError::Blob(_) | AskError::Io(_) => {
                 Self::new(Status::INTERNAL_SERVER_ERROR, "storage", error)
             }

@@ -55,6 +55,7 @@ pub(crate) use self::{
     once::{Once, run as run_once},
     prefix::ByPrefix,
     process::{ExecArgs, exec},
+    program::{HEAD_BYTES, ProgramError, inspect},
     session::{Collection, Session, SessionLife},
     store::{StoreError, StoredFile, Upload},
     stream::StreamOptions,

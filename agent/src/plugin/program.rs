@@ -4,7 +4,7 @@
 use std::{env::consts::ARCH, fmt};
 
 /// How many bytes are looked at.
-pub(super) const HEAD_BYTES: usize = 20;
+pub(crate) const HEAD_BYTES: usize = 20;
 
 /// Why a file cannot be run on this host. The user's fault.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -71,7 +71,7 @@ impl Machine {
 }
 
 /// Can a file that begins so be run on this host?
-pub(super) fn inspect(head: &[u8]) -> Result<(), ProgramError> {
+pub(crate) fn inspect(head: &[u8]) -> Result<(), ProgramError> {
     if head.starts_with(b"#!") {
         return Ok(());
     }

@@ -8,6 +8,8 @@ use std::{fmt, fs::File, io, io::Read, path::Path};
 use serde::{Deserialize, Serialize};
 use tribe::{BlobId, ItemName, NameError};
 
+use crate::plugin::{HEAD_BYTES, ProgramError, inspect};
+
 /// Where a file runs that is no program of one kind of host: a script.
 const ANY: &str = "any";
 /// What snap's plugins are called before their own name.
@@ -108,14 +110,19 @@ impl Platform {
         Self { os: std::env::consts::OS.into(), arch: std::env::consts::ARCH.into() }
     }
 
-    /// Where a file runs.
+    /// Where a file runs. A program for another processor than this host's has its place in a tribe.
     ///
     /// # Errors
-    /// The file cannot be read.
-    pub(crate) fn of_file(path: &Path) -> io::Result<Self> {
+    /// The file cannot be read, or is a program on no host.
+    pub(crate) fn of_file(path: &Path) -> io::Result<Result<Self, ProgramError>> {
         let mut head = Vec::new();
-        File::open(path)?.take(20).read_to_end(&mut head)?;
-        Ok(Self { os: std::env::consts::OS.into(), arch: arch(&head).into() })
+        File::open(path)?.take(HEAD_BYTES as u64).read_to_end(&mut head)?;
+        Ok(match inspect(&head) {
+            Ok(()) | Err(ProgramError::Architecture(_)) => {
+                Ok(Self { os: std::env::consts::OS.into(), arch: arch(&head).into() })
+            }
+            Err(error) => Err(error),
+        })
     }
 }
 

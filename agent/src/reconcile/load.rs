@@ -15,7 +15,7 @@ use super::{
     ItemKey, Kind, PLUGIN, Platform, PluginDocument, PluginFile, Reconciler, Request, Source,
     item_name,
 };
-use crate::plugin::{LoadError, Plugin, StoredFile, Wanted};
+use crate::plugin::{LoadError, Plugin, ProgramError, StoredFile, Wanted};
 
 /// How many nodes hold the file of a plugin before whoever loaded it may go.
 const COPIES: usize = 3;
@@ -66,6 +66,9 @@ pub(crate) enum AskError {
         /// The tribe.
         tribe: String,
     },
+    /// The file is a program on no host. The user's fault.
+    #[error("the plugin was not loaded: {0}")]
+    Program(ProgramError),
     /// The file cannot be read.
     #[error("cannot read the file: {0}")]
     Io(#[from] std::io::Error),
@@ -104,7 +107,7 @@ impl Reconciler {
     ) -> Result<Staged, AskError> {
         let file_name = file.name();
         let name = item_name(&file_name)?;
-        let platform = Platform::of_file(file.path())?;
+        let platform = Platform::of_file(file.path())?.map_err(AskError::Program)?;
         let (blob, bytes) = self.blobs.add_file(file.path()).await?;
         Ok(Staged { name, file: PluginFile { platform, blob, bytes, file_name, signature } })
     }
