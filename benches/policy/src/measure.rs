@@ -62,7 +62,9 @@ impl Group {
         }
         let times = times(&mut cases);
         println!("\n### {}\n", self.title);
-        println!("| case | median ns | best ns | ratio of medians, bests | allocations | instructions |");
+        println!(
+            "| case | median ns | best ns | ratio of medians, bests | allocations | instructions |"
+        );
         println!("|---|---|---|---|---|---|");
         for (case, &(median, best)) in cases.iter_mut().zip(&times) {
             let ratio = match self.compared {

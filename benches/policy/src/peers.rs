@@ -167,7 +167,9 @@ fn cedar(asks: &[Ask]) -> Case {
 }
 
 fn evalexpr(asks: &[Ask]) -> Case {
-    use evalexpr::{ContextWithMutableFunctions as _, ContextWithMutableVariables as _, Value as V};
+    use evalexpr::{
+        ContextWithMutableFunctions as _, ContextWithMutableVariables as _, Value as V,
+    };
     fn value(json: &Value) -> Option<V<evalexpr::DefaultNumericTypes>> {
         Some(match json {
             Value::Bool(value) => V::Boolean(*value),
