@@ -229,7 +229,7 @@ mod tests {
         let expected = "\
 KEY  PHASE    HELD BY  NOT BY
 0a   in-use   2        i3
-0b   removed  0";
+0b   removed  0        -";
         assert_eq!(keys_text(&keys()), expected);
         let expected = "\
 NODE  STATE  KEYS
