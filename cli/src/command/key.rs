@@ -191,7 +191,7 @@ fn keys_text(keys: &Keys) -> String {
 fn members_text(keys: &Keys) -> String {
     let row = |member: &KeyMember| {
         let state = if member.alive { "alive" } else { "down" };
-        let held = member.keys.as_ref().map_or_else(|| "not told".to_owned(), |keys| list(keys));
+        let held = member.keys.as_ref().map_or_else(|| "not told".to_owned(), list);
         [member.node.clone(), state.to_owned(), held]
     };
     table(["NODE", "STATE", "KEYS"], keys.members.iter().map(row).collect())
@@ -229,7 +229,7 @@ mod tests {
         let expected = "\
 KEY  PHASE    HELD BY  NOT BY
 0a   in-use   2        i3
-0b   removed  0";
+0b   removed  0        -";
         assert_eq!(keys_text(&keys()), expected);
         let expected = "\
 NODE  STATE  KEYS
