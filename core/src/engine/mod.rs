@@ -14,6 +14,8 @@ mod commands;
 mod counters;
 mod event;
 mod forget;
+#[cfg(all(test, feature = "sim"))]
+pub(crate) mod inspect;
 mod items;
 mod leave;
 #[cfg(feature = "sim")]

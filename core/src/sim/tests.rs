@@ -1,6 +1,8 @@
 mod forget;
+mod hostile;
 mod items;
 mod scenarios;
+mod wire_bytes;
 
 use super::*;
 use crate::{EventKind, Placement, PolicyName, TribeName};

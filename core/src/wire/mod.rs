@@ -7,6 +7,8 @@
 mod checksum;
 mod datagram;
 pub(crate) mod frame;
+#[cfg(all(test, feature = "sim"))]
+pub(crate) mod golden;
 #[cfg_attr(
     not(feature = "runtime"),
     expect(dead_code, reason = "the loop around the engine carries streams")
