@@ -7,7 +7,8 @@
 mod checksum;
 mod datagram;
 pub(crate) mod frame;
-#[cfg(all(test, feature = "sim"))]
+#[cfg(test)]
+#[cfg(feature = "sim")]
 pub(crate) mod golden;
 #[cfg_attr(
     not(feature = "runtime"),
