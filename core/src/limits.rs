@@ -133,10 +133,12 @@ pub const SERVICE_STREAMS: usize = 20_000;
 /// Services of other nodes of which it is remembered how many streams they had.
 pub const SERVICE_LOADS: usize = 4096;
 /// Connections accepted by the runtime that have not yet proved the key.
-pub const HANDSHAKES: usize = 64;
-/// Connections to services that shake hands at a time; the next one waits. Fewer than [`HANDSHAKES`], so that
-/// one node alone does not crowd another.
-pub const HANDSHAKES_DIALLED: usize = HANDSHAKES / 2;
+pub const HANDSHAKES: usize = 256;
+/// Of these, those from one address (of IPv6: from one /64).
+pub const HANDSHAKES_OF_SOURCE: usize = 64;
+/// Connections to services that shake hands at a time; the next one waits. Fewer than [`HANDSHAKES_OF_SOURCE`], so
+/// that a node's services do not crowd its other streams.
+pub const HANDSHAKES_DIALLED: usize = HANDSHAKES_OF_SOURCE / 2;
 /// A connection must have proved the key within this time.
 pub const HANDSHAKE_TIME: Duration = Duration::from_secs(5);
 

@@ -816,6 +816,15 @@ struct WireHeader {
     message: Message<Identity>,
 }
 
+/// The kind of a packet.
+#[cfg(all(test, feature = "sim"))]
+pub(crate) fn kind(packet: &[u8]) -> String {
+    match codec::decode_prefix::<WireHeader>(packet) {
+        Ok((header, _)) => crate::engine::inspect::variant(&header.message),
+        Err(error) => format!("{error:?}"),
+    }
+}
+
 #[derive(Serialize, Deserialize)]
 enum WireTarget {
     Hash([u8; 4]),

@@ -15,6 +15,8 @@ mod counters;
 mod event;
 mod forget;
 mod horizon;
+#[cfg(all(test, feature = "sim"))]
+pub(crate) mod inspect;
 mod items;
 mod keys;
 mod leave;

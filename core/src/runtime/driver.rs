@@ -18,6 +18,7 @@ use tokio::{
 
 use super::{
     clock::Clock,
+    doorway::Crowded,
     services::{Incoming, ServiceStream, Taker},
     store::{Batch, Store, Stored},
     streams::{self, Detach, Session, StreamNews, StreamOrder},
@@ -104,6 +105,8 @@ struct Counts {
     accepted: u64,
     rejected: u64,
     crowded: u64,
+    /// Of these, because of others from the same source.
+    crowded_source: u64,
 }
 
 /// Most datagrams taken in one turn before timers run.
@@ -206,7 +209,10 @@ impl Driver {
                 self.desk.counts.rejected += 1;
                 tracing::debug!(%from, "refused a stream: {error}");
             }
-            StreamNews::Crowded => self.desk.counts.crowded += 1,
+            StreamNews::Crowded(cause) => {
+                self.desk.counts.crowded += 1;
+                self.desk.counts.crowded_source += u64::from(cause == Crowded::Source);
+            }
         }
     }
 
@@ -417,7 +423,8 @@ impl Driver {
     }
 
     fn count(&self) -> BTreeMap<String, u64> {
-        let Counts { received, sent, unsent, accepted, rejected, crowded } = self.desk.counts;
+        let Counts { received, sent, unsent, accepted, rejected, crowded, crowded_source } =
+            self.desk.counts;
         let own = [
             ("tribe_datagrams_received_total", received),
             ("tribe_datagrams_sent_total", sent),
@@ -425,6 +432,7 @@ impl Driver {
             ("tribe_streams_accepted_total", accepted),
             ("tribe_streams_rejected_total", rejected),
             ("tribe_streams_crowded_total", crowded),
+            ("tribe_streams_crowded_source_total", crowded_source),
         ];
         let all = own.into_iter().chain(self.engine.counters());
         all.map(|(name, count)| (name.to_owned(), count)).collect()

@@ -6,6 +6,7 @@
 mod blob;
 mod clock;
 mod config;
+mod doorway;
 mod driver;
 mod facts;
 mod node;

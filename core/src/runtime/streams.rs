@@ -13,6 +13,7 @@ use tokio::{
 };
 
 use super::{
+    doorway::{Crowded, Doorway},
     services::{ServiceStream, Taker},
     tunnel,
 };
@@ -57,7 +58,7 @@ pub(super) enum StreamNews {
     /// A peer could not prove the key, or did not speak the protocol.
     Rejected(SocketAddr, ConnectionError),
     /// A peer was turned away: too many had not proved the key yet.
-    Crowded,
+    Crowded(Crowded),
 }
 
 /// Why a connection ended before it became a stream.
@@ -100,7 +101,7 @@ const CROWDED_PAUSE_MS: u64 = 50;
 
 /// Accepts connections for ever; ends with the task.
 pub(super) async fn listen(listener: TcpListener, session: Session) {
-    let handshakes = Arc::new(Semaphore::new(limits::HANDSHAKES));
+    let doorway = Doorway::default();
     let mut made = 0;
     loop {
         let (socket, from) = match listener.accept().await {
@@ -112,9 +113,12 @@ pub(super) async fn listen(listener: TcpListener, session: Session) {
                 continue;
             }
         };
-        let Ok(permit) = Arc::clone(&handshakes).try_acquire_owned() else {
-            let _ = session.news.send(StreamNews::Crowded).await;
-            continue;
+        let permit = match doorway.enter(from) {
+            Ok(permit) => permit,
+            Err(crowded) => {
+                let _ = session.news.send(StreamNews::Crowded(crowded)).await;
+                continue;
+            }
         };
         made += 1;
         let (stream, session) = (StreamId(ACCEPTED | made), session.clone());
@@ -374,5 +378,51 @@ impl Pump {
 async fn removed(key: KeyId, mut keyring: watch::Receiver<Keyring>) {
     if keyring.wait_for(|ring| !ring.opens(key)).await.is_err() {
         std::future::pending::<()>().await;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::net::TcpSocket;
+
+    use super::*;
+    use crate::Key;
+
+    #[tokio::test]
+    async fn one_address_that_says_nothing_does_not_keep_another_out() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let to = listener.local_addr().unwrap();
+        let (news, mut heard) = mpsc::channel(1024);
+        let (_stop, stopped) = watch::channel(false);
+        let ring = Keyring::new(Key::from_bytes([7; 32]));
+        let (_keys, keyring) = watch::channel(ring.clone());
+        let cluster = ClusterName::parse("test").unwrap();
+        let dials = Arc::new(Semaphore::new(1));
+        let session = Session { keyring, cluster, news, stopped, dials };
+        let listening = tokio::spawn(listen(listener, session.clone()));
+
+        let mut silent = Vec::new();
+        for _ in 0..=limits::HANDSHAKES_OF_SOURCE {
+            silent.push(TcpStream::connect(to).await.unwrap());
+        }
+        assert!(matches!(heard.recv().await, Some(StreamNews::Crowded(Crowded::Source))));
+
+        let socket = TcpSocket::new_v4().unwrap();
+        socket.bind("127.0.0.2:0".parse().unwrap()).unwrap();
+        let mut socket = socket.connect(to).await.unwrap();
+        let mut noise = NoiseStream::initiator(&ring, &session.cluster, [1; 32]).unwrap();
+        noise.send(b"here").unwrap();
+        let mut answer = [0; 50];
+        socket.write_all(&noise.take_output()).await.unwrap();
+        socket.read_exact(&mut answer).await.unwrap();
+        noise.receive(&answer).unwrap();
+        socket.write_all(&noise.take_output()).await.unwrap();
+        match heard.recv().await {
+            Some(StreamNews::Accepted(accepted)) => {
+                assert_eq!(accepted.from, socket.local_addr().unwrap());
+            }
+            _ => panic!("the other address was not heard"),
+        }
+        listening.abort();
     }
 }

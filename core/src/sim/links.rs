@@ -84,6 +84,12 @@ impl Links {
         })
     }
 
+    /// What comes next to one end of a stream.
+    #[cfg(test)]
+    pub(super) fn coming(&mut self, link: u64, to: Side) -> Option<Vec<u8>> {
+        self.end(link, to)?.coming.front()?.clone()
+    }
+
     fn end(&mut self, link: u64, side: Side) -> Option<&mut End> {
         let link = self.open.get_mut(&link)?;
         Some(match side {

@@ -1,8 +1,10 @@
 mod away;
 mod forget;
+mod hostile;
 mod items;
 mod keys;
 mod scenarios;
+mod wire_bytes;
 
 use super::*;
 use crate::{EventKind, Placement, PolicyName, TribeName};

@@ -7,6 +7,9 @@
 mod checksum;
 mod datagram;
 pub(crate) mod frame;
+#[cfg(test)]
+#[cfg(feature = "sim")]
+pub(crate) mod golden;
 #[cfg_attr(
     not(feature = "runtime"),
     expect(dead_code, reason = "the loop around the engine carries streams")

@@ -59,7 +59,8 @@ fn rotate_until(
     }
 }
 
-fn rotate(sim: &mut Sim, at: usize, fresh: u8) {
+/// Has a node exchange the key for another one.
+pub(super) fn rotate(sim: &mut Sim, at: usize, fresh: u8) {
     rotate_until(sim, at, fresh, &mut false, |done| matches!(done, Rotation::Done(_)));
 }
 
