@@ -80,6 +80,9 @@ pub(crate) struct RunArgs {
     /// Unix socket of the control API
     #[arg(long, env = "SNAP_SOCKET", value_name = "PATH")]
     pub(crate) socket: Option<PathBuf>,
+    /// Also serve the control API on this TCP address; 127.0.0.1 unless snapd.yaml has a certificate and a password
+    #[arg(long, env = "SNAP_API_LISTEN", value_name = "IP:PORT")]
+    pub(crate) api_listen: Option<String>,
     /// Where the node keeps what it must not forget
     #[arg(long, env = "SNAP_DATA_DIR", value_name = "DIR")]
     pub(crate) data_dir: Option<PathBuf>,

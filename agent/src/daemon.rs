@@ -13,7 +13,7 @@ use tracing::{debug, info, warn};
 use tribe::Node;
 
 use crate::{
-    api::{self, App, Parts},
+    api::{self, App, Doors, ExposeError, Exposure, Parts},
     config::{Settings, TribeSettings},
     discover,
     failure::{Exit, Failure},
@@ -69,10 +69,11 @@ fn die_with(parent: u32) -> Result<(), Failure> {
 async fn serve(settings: Settings) -> Result<(), Failure> {
     let mut signals = Signals::listen().context("cannot listen to signals")?;
     let path = &settings.socket.value;
-    let (listener, _file) = socket::bind(path).map_err(|error| {
+    let (socket, file) = socket::bind(path).map_err(|error| {
         let help = error.help();
         Failure::from(anyhow::Error::from(error)).help(help)
     })?;
+    let exposure = expose(&settings).await?;
     let host_settings = host_settings(&settings)?;
     let node = start_node(&settings).await?;
     let in_tribes = settings.tribe.enable.value.then(|| node.clone());
@@ -106,7 +107,11 @@ async fn serve(settings: Settings) -> Result<(), Failure> {
         reconciler,
         stopped,
     });
-    let mut server = tokio::spawn(api::serve(listener, app));
+    if let Some(address) = exposure.as_ref().and_then(|open| open.address().ok()) {
+        info!(%address, "the control API is served over TCP too");
+    }
+    let doors = Doors { socket, group: file.group(), exposure };
+    let mut server = tokio::spawn(api::serve(doors, app));
     info!(socket = %path.display(), tribe = in_tribes.is_some(), "snapd is ready");
     notify(&[NotifyState::Ready]);
     until_stopped(&mut signals, &node, &mut server).await?;
@@ -121,6 +126,15 @@ async fn serve(settings: Settings) -> Result<(), Failure> {
         () = signals.stop() => warn!("stopped at once: told twice"),
     }
     Ok(())
+}
+
+/// Opens the API to the network, if that is asked.
+async fn expose(settings: &Settings) -> Result<Option<Exposure>, Failure> {
+    Exposure::open(&settings.api).await.map_err(|error| match error {
+        ExposeError::Bind { .. } => Failure::new(Exit::Failed, error)
+            .help("stop who listens there, or choose another address with `--api-listen`"),
+        error => Failure::new(Exit::Config, error),
+    })
 }
 
 /// What differs from node to node in the configuration of tasks.

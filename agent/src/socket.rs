@@ -57,6 +57,14 @@ pub(crate) struct SocketFile {
     path: PathBuf,
     /// Device and inode: another process may have put its own socket there since.
     identity: Option<(u64, u64)>,
+    group: u32,
+}
+
+impl SocketFile {
+    /// The group that may open it.
+    pub(crate) fn group(&self) -> u32 {
+        self.group
+    }
 }
 
 /// Listens on a path with mode 0660, in place of the socket of a dead process if there is one. Needs a
@@ -72,7 +80,8 @@ pub(crate) fn bind(path: &Path) -> Result<(UnixListener, SocketFile), SocketErro
     // to others; the second chmod gives back to the group what the umask took.
     rustix::fs::fchmod(&socket, Mode::from_raw_mode(MODE)).map_err(|error| failed(error.into()))?;
     socket.bind(path).map_err(failed)?;
-    let file = SocketFile { path: path.to_owned(), identity: identity(path) };
+    let group = fs::symlink_metadata(path).map_err(failed)?.gid();
+    let file = SocketFile { path: path.to_owned(), identity: identity(path), group };
     fs::set_permissions(path, Permissions::from_mode(MODE)).map_err(failed)?;
     let listener = socket.listen(BACKLOG).map_err(failed)?;
     Ok((listener, file))

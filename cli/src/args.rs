@@ -1,8 +1,8 @@
 //! The command line: what may stand before and behind every command.
 
-use std::{path::PathBuf, str::FromStr, time::Duration};
+use std::{ffi::OsString, path::PathBuf, str::FromStr, time::Duration};
 
-use clap::{Args, Parser, ValueEnum};
+use clap::{Args, CommandFactory, FromArgMatches, Parser, ValueEnum, parser::ValueSource};
 
 use crate::command::Command;
 
@@ -44,6 +44,17 @@ pub(crate) struct Cli {
     pub(crate) command: Command,
 }
 
+/// Reads the command line. A socket that is named on it covers a URL of the environment.
+pub(crate) fn parse(words: impl IntoIterator<Item = OsString>) -> Result<Cli, clap::Error> {
+    let matches = Cli::command().try_get_matches_from(words)?;
+    let mut cli = Cli::from_arg_matches(&matches)?;
+    let typed = |name| matches.value_source(name) == Some(ValueSource::CommandLine);
+    if typed("socket") && !typed("url") {
+        cli.global.url = None;
+    }
+    Ok(cli)
+}
+
 /// What every command takes.
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Global options")]
@@ -58,6 +69,21 @@ pub(crate) struct Global {
         default_value = tribe_api::DEFAULT_SOCKET
     )]
     pub(crate) socket: PathBuf,
+    /// URL of snapd instead of a socket, as in https://i1.example:8181
+    #[arg(long, global = true, value_name = "URL", env = "SNAP_URL", hide_env_values = true)]
+    pub(crate) url: Option<String>,
+    /// File with the password that snapd asks for at its URL, mode 0600
+    #[arg(
+        long,
+        global = true,
+        value_name = "FILE",
+        env = "SNAP_PASSWORD_FILE",
+        hide_env_values = true
+    )]
+    pub(crate) password_file: Option<PathBuf>,
+    /// PEM file with the certificate that vouches for snapd [default: those the system trusts]
+    #[arg(long, global = true, value_name = "FILE", env = "SNAP_CACERT", hide_env_values = true)]
+    pub(crate) cacert: Option<PathBuf>,
     /// Format of the data on stdout
     #[arg(long, short, global = true, value_enum, value_name = "FORMAT", default_value = "table")]
     pub(crate) output: Format,
@@ -105,8 +131,6 @@ impl FromStr for Seconds {
 
 #[cfg(test)]
 mod tests {
-    use clap::CommandFactory;
-
     use super::*;
 
     #[test]

@@ -100,9 +100,12 @@ fn exit(error: &ClientError) -> Exit {
         ClientError::Connect { source, .. } if source.kind() == io::ErrorKind::PermissionDenied => {
             Exit::NotAllowed
         }
-        ClientError::Connect { .. } | ClientError::Lost { .. } | ClientError::Timeout { .. } => {
-            Exit::Unreachable
-        }
+        ClientError::Connect { .. }
+        | ClientError::ConnectTo { .. }
+        | ClientError::UnknownCertificate { .. }
+        | ClientError::Tls { .. }
+        | ClientError::Lost { .. }
+        | ClientError::Timeout { .. } => Exit::Unreachable,
         ClientError::Refused { status: 401 | 403, .. } => Exit::NotAllowed,
         ClientError::Refused { status: 404, .. } => Exit::NothingMatched,
         _ => Exit::Failure,

@@ -16,9 +16,7 @@ mod time;
 
 use std::process::ExitCode;
 
-use clap::Parser;
-
-use crate::{args::Cli, exit::Exit, failure::Failure, session::Session};
+use crate::{exit::Exit, failure::Failure, session::Session};
 
 fn main() -> ExitCode {
     run().unwrap_or_else(|failure| failure.report()).into()
@@ -26,11 +24,11 @@ fn main() -> ExitCode {
 
 fn run() -> Result<Exit, Failure> {
     let words = argv::prepare(std::env::args_os())?;
-    let cli = match Cli::try_parse_from(words) {
+    let cli = match args::parse(words) {
         Ok(cli) => cli,
         Err(answer) => return Ok(print(&answer)),
     };
-    let session = Session::new(&cli.global);
+    let session = Session::new(&cli.global)?;
     tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use serde::Serialize;
-use tribe_api::client::Client;
+use tribe_api::client::{Client, Remote};
 
 use crate::{
     args::{Format, Global},
@@ -25,12 +25,19 @@ pub(crate) struct Session {
 
 impl Session {
     /// A session as the command line has it.
-    pub(crate) fn new(global: &Global) -> Self {
-        Self {
-            snapd: Client::new(&global.socket),
-            format: global.output,
-            wait: global.wait.map(|wait| wait.0),
-        }
+    ///
+    /// # Errors
+    /// The URL, or what belongs to it, is of no use.
+    pub(crate) fn new(global: &Global) -> Result<Self, Failure> {
+        let (password, trusted) = (global.password_file.as_deref(), global.cacert.as_deref());
+        let snapd = match &global.url {
+            None => Client::new(&global.socket),
+            Some(url) => Client::remote(
+                Remote::new(url, password, trusted)
+                    .map_err(|error| Failure::usage(error.to_string()))?,
+            ),
+        };
+        Ok(Self { snapd, format: global.output, wait: global.wait.map(|wait| wait.0) })
     }
 
     /// The node that was named, or the one behind the socket.

@@ -7,14 +7,19 @@
 mod convert;
 mod error;
 mod events;
+mod exposure;
 mod extract;
+mod gate;
 mod guard;
 mod keys;
 mod members;
 mod metrics;
 mod node;
+mod pace;
+mod peer;
 mod plugins;
 mod policies;
+mod server;
 mod tasks;
 mod trial;
 mod tribes;
@@ -27,13 +32,17 @@ use axum::{
     middleware::{self, Next},
     response::Response,
 };
-use tokio::{net::UnixListener, sync::watch};
+use tokio::sync::watch;
 use tracing::debug;
 use tribe::Node;
 use utoipa::OpenApi;
 use utoipa_axum::{router::OpenApiRouter, routes};
 
-use self::error::ApiError;
+use self::{error::ApiError, gate::Gate};
+pub(crate) use self::{
+    exposure::{ExposeError, Exposure},
+    server::{Doors, serve},
+};
 use crate::{plugin::Host, reconcile::Reconciler, task::Scheduler};
 
 /// Largest request body, in bytes.
@@ -98,13 +107,7 @@ impl App {
     }
 }
 
-/// Serves the API until the daemon stops and all requests are answered.
-pub(crate) async fn serve(listener: UnixListener, app: App) -> std::io::Result<()> {
-    let stopped = app.stopped();
-    axum::serve(listener, router(app)).with_graceful_shutdown(stopped).await
-}
-
-fn router(app: App) -> Router {
+fn router(app: App, gate: Arc<Gate>) -> Router {
     let (router, _) = described().split_for_parts();
     router
         .fallback(async |request: Request| ApiError::no_route(request.uri().path()))
@@ -112,6 +115,7 @@ fn router(app: App) -> Router {
             ApiError::method(request.method(), request.uri().path())
         })
         .layer(DefaultBodyLimit::max(BODY_BYTES))
+        .layer(middleware::from_fn_with_state(gate, gate::admit))
         .layer(middleware::from_fn(trace))
         .with_state(app)
 }

@@ -2,7 +2,9 @@
 
 use std::fmt::{self, Display, Write as _};
 
-use super::{CapabilitySettings, Given, Origin, Settings, duration, plugin_settings, size};
+use super::{
+    ApiSettings, CapabilitySettings, Given, Origin, Settings, duration, plugin_settings, size,
+};
 
 /// Everything that was read, as YAML with the sources as comments. Of a key only the fingerprint, and
 /// of what plugins are told only the names.
@@ -16,6 +18,7 @@ pub(crate) fn print(settings: &Settings) -> Result<String, fmt::Error> {
         log_level,
         log_format,
         socket,
+        api,
         data_dir,
         plugins,
         plugin_dir,
@@ -27,6 +30,7 @@ pub(crate) fn print(settings: &Settings) -> Result<String, fmt::Error> {
     line(&mut out, "log_level", &log_level.value, &log_level.origin)?;
     line(&mut out, "log_format", log_format.value.as_str(), &log_format.origin)?;
     line(&mut out, "socket", socket.value.display(), &socket.origin)?;
+    print_api(api, &mut out)?;
     line(&mut out, "data_dir", data_dir.value.display(), &data_dir.origin)?;
     if let Some(Given { value, origin }) = &tasks.discover {
         let paths: Vec<_> = value.iter().map(|path| path.display().to_string()).collect();
@@ -80,6 +84,23 @@ pub(crate) fn print(settings: &Settings) -> Result<String, fmt::Error> {
         writeln!(out, "    {name}: {}", fact.value)?;
     }
     Ok(out)
+}
+
+fn print_api(api: &ApiSettings, out: &mut String) -> fmt::Result {
+    let ApiSettings { listen, tls, password_file } = api;
+    if listen.is_none() && tls.is_none() && password_file.is_none() {
+        return Ok(());
+    }
+    writeln!(out, "api:")?;
+    if let Some(Given { value, origin }) = listen {
+        line(out, "  listen", value, origin)?;
+    }
+    let tls = tls.iter().flat_map(|tls| [("  tls_cert", &tls.cert), ("  tls_key", &tls.key)]);
+    let files = tls.chain(password_file.iter().map(|file| ("  password_file", file)));
+    for (key, Given { value, origin }) in files {
+        line(out, key, value.display(), origin)?;
+    }
+    Ok(())
 }
 
 fn line(out: &mut String, key: &str, value: impl Display, origin: &Origin) -> fmt::Result {

@@ -15,7 +15,7 @@ use tribe::Value;
 use zeroize::Zeroizing;
 
 use super::{
-    Given, KeyFrom, Layer, Origin, Problem, Problems, RawFact,
+    ApiLayer, Given, KeyFrom, Layer, Origin, Problem, Problems, RawFact,
     plugin_section::{PluginSection, Tags},
     task_settings::TaskLayer,
 };
@@ -59,6 +59,7 @@ struct File {
     log_level: Option<Spanned<String>>,
     log_format: Option<Spanned<String>>,
     socket: Option<Spanned<PathBuf>>,
+    api: Option<ApiSection>,
     data_dir: Option<Spanned<PathBuf>>,
     auto_discover_path: Option<Spanned<String>>,
     plugins: Option<PluginSection>,
@@ -67,6 +68,16 @@ struct File {
     tags: Option<Tags>,
     capabilities: Option<CapabilitySection>,
     tribe: Option<TribeSection>,
+}
+
+/// The section `api`.
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct ApiSection {
+    listen: Option<Spanned<String>>,
+    tls_cert: Option<Spanned<PathBuf>>,
+    tls_key: Option<Spanned<PathBuf>>,
+    password_file: Option<Spanned<PathBuf>>,
 }
 
 /// The section `capabilities`.
@@ -149,6 +160,7 @@ pub(super) struct Reader<'a> {
 
 impl Reader<'_> {
     fn layer(&self, file: File, problems: &mut Problems) -> Layer {
+        let api = file.api.unwrap_or_default();
         let spool = file.spool.unwrap_or_default();
         let capabilities = file.capabilities.unwrap_or_default();
         let tags = file.tags.unwrap_or_default();
@@ -165,6 +177,12 @@ impl Reader<'_> {
             log_level: self.given(file.log_level),
             log_format: self.given(file.log_format),
             socket: self.given(file.socket),
+            api: ApiLayer {
+                listen: self.given(api.listen),
+                tls_cert: self.given(api.tls_cert),
+                tls_key: self.given(api.tls_key),
+                password_file: self.given(api.password_file),
+            },
             data_dir: self.given(file.data_dir),
             plugins,
             plugin_dir,

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::{ArgMatches, parser::ValueSource};
 
-use super::{Given, KeyFrom, Layer, Origin, Problems, RawFact};
+use super::{ApiLayer, Given, KeyFrom, Layer, Origin, Problems, RawFact};
 use crate::args::RunArgs;
 
 /// What flags and environment say. A flag covers its variable.
@@ -17,6 +17,7 @@ pub(super) fn layer(args: RunArgs, matches: &ArgMatches, problems: &mut Problems
         log_level: text("log_level", args.log_level),
         log_format: text("log_format", args.log_format),
         socket: path("socket", args.socket),
+        api: ApiLayer { listen: text("api_listen", args.api_listen), ..ApiLayer::default() },
         data_dir: path("data_dir", args.data_dir),
         enable: given(&origin, "tribe", args.tribe),
         name: text("tribe_node_name", args.tribe_node_name),

@@ -7,6 +7,7 @@
 //!
 //! Invariant: [`Settings`] are complete and checked; nothing that holds key text is ever shown.
 
+mod api_settings;
 mod check;
 mod duration;
 mod file;
@@ -27,9 +28,12 @@ use tribe::Value;
 use tribe_api::DEFAULT_SOCKET;
 use zeroize::Zeroizing;
 
-use self::plugin_settings::PluginLayer;
+use self::{api_settings::ApiLayer, plugin_settings::PluginLayer};
 pub(crate) use self::{
-    check::print, plugin_settings::PluginSettings, task_settings::TaskSettings,
+    api_settings::{ApiSettings, ApiTls},
+    check::print,
+    plugin_settings::PluginSettings,
+    task_settings::TaskSettings,
     tribe_settings::TribeSettings,
 };
 use crate::{
@@ -54,6 +58,8 @@ pub(crate) struct Settings {
     pub(crate) log_level: Given<String>,
     pub(crate) log_format: Given<LogFormat>,
     pub(crate) socket: Given<PathBuf>,
+    /// The control API over TCP.
+    pub(crate) api: ApiSettings,
     pub(crate) data_dir: Given<PathBuf>,
     pub(crate) plugins: PluginSettings,
     /// Where plugins lie that are loaded by name alone.
@@ -120,6 +126,7 @@ struct Layer {
     log_level: Option<Given<String>>,
     log_format: Option<Given<String>>,
     socket: Option<Given<PathBuf>>,
+    api: ApiLayer,
     data_dir: Option<Given<PathBuf>>,
     /// Only the file says something of them.
     plugins: PluginLayer,
@@ -204,6 +211,7 @@ fn read_file(path: Option<&Path>) -> Result<(Option<PathBuf>, Layer), Failure> {
 
 fn resolve(file: Option<PathBuf>, mut layer: Layer, problems: &mut Problems) -> Option<Settings> {
     let plugins = plugin_settings::resolve(std::mem::take(&mut layer.plugins), problems);
+    let api = api_settings::resolve(std::mem::take(&mut layer.api), problems);
     let Layer { log_level, log_format, socket, data_dir, .. } = &layer;
     let log_level = or_default(log_level.clone(), "info".to_owned());
     let log_level = problems.parse(log_level, |text| log::check_level(text).map(|()| text.clone()));
@@ -233,6 +241,7 @@ fn resolve(file: Option<PathBuf>, mut layer: Layer, problems: &mut Problems) -> 
         log_level: log_level?,
         log_format: log_format?,
         socket,
+        api: api?,
         data_dir,
         plugins: plugins?,
         plugin_dir,
@@ -271,6 +280,7 @@ impl Layer {
             log_level: self.log_level.or(lower.log_level),
             log_format: self.log_format.or(lower.log_format),
             socket: self.socket.or(lower.socket),
+            api: self.api.over(lower.api),
             data_dir: self.data_dir.or(lower.data_dir),
             plugins: lower.plugins,
             plugin_dir: self.plugin_dir.or(lower.plugin_dir),

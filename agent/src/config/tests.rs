@@ -44,7 +44,7 @@ fn an_unknown_key_is_told_with_its_place_and_what_was_meant() {
     check_error(
         "scheduler: []\n",
         "error: /etc/snap/snapd.yaml:1:1: unknown key `scheduler`\n\
-         help: keys here are log_level, log_format, socket, data_dir, auto_discover_path, plugins, \
+         help: keys here are log_level, log_format, socket, api, data_dir, auto_discover_path, plugins, \
          spool, secrets, tags, capabilities, tribe",
     );
 }

@@ -21,7 +21,7 @@ use self::{
     text::{Part, is_open, parts, path_elements},
 };
 pub(crate) use self::{
-    secret::Secrets,
+    secret::{Secrets, read_private},
     text::{FormError, check},
 };
 use crate::plugin::{Config, ConfigValue};

@@ -29,15 +29,19 @@ pub(crate) struct Secrets(pub(super) Vec<Arc<Zeroizing<String>>>);
 
 /// The secret of this name in a directory.
 pub(super) fn read(dir: &SecretDir, name: &str) -> io::Result<Zeroizing<String>> {
-    let file = std::fs::File::open(dir.path.join(name))?;
+    read_private(&dir.path.join(name), dir.checked)
+}
+
+/// The text of a file that only its owner may read, without the end of its line. `checked`: who else may is looked at.
+pub(crate) fn read_private(path: &Path, checked: bool) -> io::Result<Zeroizing<String>> {
+    let file = std::fs::File::open(path)?;
     let about = file.metadata()?;
     if !about.is_file() {
         return Err(io::Error::other("it is not a file"));
     }
     let mode = about.mode() & 0o7777;
-    if dir.checked && mode & 0o077 != 0 {
-        let path = dir.path.join(name);
-        let message = format!("its mode is {mode:04o}, run `chmod 600 {}`", Path::display(&path));
+    if checked && mode & 0o077 != 0 {
+        let message = format!("its mode is {mode:04o}, run `chmod 600 {}`", path.display());
         return Err(io::Error::other(message));
     }
     let mut text = Zeroizing::new(String::new());

@@ -7,6 +7,8 @@ mod config;
 #[cfg(test)]
 mod dev;
 #[cfg(test)]
+mod exposure;
+#[cfg(test)]
 mod keygen;
 #[cfg(test)]
 mod life;

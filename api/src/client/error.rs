@@ -17,6 +17,28 @@ pub enum ClientError {
         /// Why not.
         source: io::Error,
     },
+    /// There is no snapd at the URL. Nothing has changed.
+    #[error("cannot connect to snapd at {url}: {}", reason(source))]
+    ConnectTo {
+        /// The URL.
+        url: String,
+        /// Why not.
+        source: io::Error,
+    },
+    /// Nobody we trust vouches for the certificate. Nothing has changed.
+    #[error("the certificate of {url} is not known here")]
+    UnknownCertificate {
+        /// The URL.
+        url: String,
+    },
+    /// TLS cannot be agreed on. Nothing has changed.
+    #[error("no TLS with {url}: {reason}")]
+    Tls {
+        /// The URL.
+        url: String,
+        /// Why not.
+        reason: String,
+    },
     /// snapd refused, in its own words: mostly the user's mistake. Nothing has changed.
     #[error("{message}")]
     Refused {
@@ -91,6 +113,13 @@ impl ClientError {
                 "is snapd running? start it with `snapd`, or name its socket with `--socket` or \
                  `SNAP_SOCKET`",
             ),
+            Self::ConnectTo { .. } => {
+                Some("does snapd listen there? `api: {listen: IP:PORT}` in its snapd.yaml")
+            }
+            Self::UnknownCertificate { .. } => {
+                Some("name the file of the certificate that vouches for it with `--cacert FILE`")
+            }
+            Self::Tls { .. } => Some("compare the URL with `api:` in its snapd.yaml"),
             Self::Refused { help, .. } => help.as_deref(),
             Self::BadReply { .. } => {
                 Some("compare the versions of client and daemon with `snapctl version`")

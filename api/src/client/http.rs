@@ -1,6 +1,6 @@
-//! One request and its reply over a Unix socket.
+//! One request and its reply, over a Unix socket or TCP.
 
-use std::{path::Path, time::Duration};
+use std::{io, path::PathBuf, time::Duration};
 
 use base64::{Engine, prelude::BASE64_STANDARD as STANDARD};
 use http_body_util::{BodyExt, Either, Full, Limited};
@@ -12,15 +12,25 @@ use hyper::{
 };
 use hyper_util::rt::TokioIo;
 use serde::Serialize;
-use tokio::net::UnixStream;
+use tokio::{
+    io::{AsyncRead, AsyncWrite},
+    net::{TcpStream, UnixStream},
+};
 
 use crate::{
     ErrorReply, SIGNATURE_HEADER,
-    client::{ClientError, Upload},
+    client::{ClientError, Remote, Upload},
 };
 
 /// Largest reply we read, in bytes. The members of a cluster of 20,000 take less than 10 MB.
 const REPLY_BYTES: usize = 64 * 1024 * 1024;
+
+/// Who is asked.
+#[derive(Debug, Clone)]
+pub(crate) enum Target {
+    Socket(PathBuf),
+    Remote(Remote),
+}
 
 /// What is asked.
 #[derive(Debug)]
@@ -70,12 +80,19 @@ impl Request {
         format!("{} {}", self.method, self.path)
     }
 
-    fn into_http(self) -> Result<hyper::Request<Body>, ClientError> {
+    fn into_http(self, target: &Target) -> Result<hyper::Request<Body>, ClientError> {
+        let (host, authorization) = match target {
+            Target::Socket(_) => ("snapd", None),
+            Target::Remote(remote) => (remote.authority(), remote.authorization()),
+        };
         let mut request = hyper::Request::builder()
             .method(self.method)
             .uri(self.path)
-            .header(header::HOST, "snapd")
+            .header(header::HOST, host)
             .header(header::USER_AGENT, concat!("tribe-api/", env!("CARGO_PKG_VERSION")));
+        if let Some(authorization) = authorization {
+            request = request.header(header::AUTHORIZATION, authorization);
+        }
         if let Some(signature) = self.signature {
             request = request.header(SIGNATURE_HEADER, signature);
         }
@@ -100,19 +117,56 @@ pub(crate) async fn within<T>(
 }
 
 /// Asks, and reads the whole reply.
-pub(crate) async fn exchange(socket: &Path, request: Request) -> Result<Bytes, ClientError> {
+pub(crate) async fn exchange(target: &Target, request: Request) -> Result<Bytes, ClientError> {
     let name = request.name();
-    let body = open(socket, request).await?;
+    let body = open(target, request).await?;
     whole(body, &name).await
 }
 
 /// Asks, and returns the body of the reply, yet to be read. A refusal is an error.
-pub(crate) async fn open(socket: &Path, request: Request) -> Result<Incoming, ClientError> {
+pub(crate) async fn open(target: &Target, request: Request) -> Result<Incoming, ClientError> {
     let name = request.name();
-    let request = request.into_http()?;
-    let stream = UnixStream::connect(socket)
-        .await
-        .map_err(|source| ClientError::Connect { socket: socket.into(), source })?;
+    let request = request.into_http(target)?;
+    let remote = match target {
+        Target::Socket(socket) => {
+            let stream = UnixStream::connect(socket)
+                .await
+                .map_err(|source| ClientError::Connect { socket: socket.into(), source })?;
+            return ask(stream, request, name).await;
+        }
+        Target::Remote(remote) => remote,
+    };
+    let failed = |source| ClientError::ConnectTo { url: remote.url().to_owned(), source };
+    let stream = TcpStream::connect(remote.address()).await.map_err(failed)?;
+    let Some((tls, host)) = remote.tls() else { return ask(stream, request, name).await };
+    let stream = tls.connect(host, stream).await.map_err(|error| untrusted(remote, error))?;
+    ask(stream, request, name).await
+}
+
+/// Why TLS came to nothing.
+fn untrusted(remote: &Remote, error: io::Error) -> ClientError {
+    use tokio_rustls::rustls::{CertificateError, Error};
+    let url = remote.url().to_owned();
+    let cause = error.get_ref().and_then(|error| error.downcast_ref::<Error>());
+    let reason = match cause {
+        Some(Error::InvalidCertificate(CertificateError::UnknownIssuer)) => {
+            return ClientError::UnknownCertificate { url };
+        }
+        Some(Error::InvalidMessage(_)) => "it does not speak TLS".to_owned(),
+        Some(error) => error.to_string(),
+        None => return ClientError::ConnectTo { url, source: error },
+    };
+    ClientError::Tls { url, reason }
+}
+
+async fn ask<S>(
+    stream: S,
+    request: hyper::Request<Body>,
+    name: String,
+) -> Result<Incoming, ClientError>
+where
+    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+{
     let (mut sender, connection) =
         http1::handshake(TokioIo::new(stream)).await.map_err(|error| lost(&name, &error))?;
     // Its errors reach us through the sender and the body as well.

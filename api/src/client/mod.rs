@@ -1,4 +1,4 @@
-//! The client: one method for each endpoint, over snapd's Unix socket.
+//! The client: one method for each endpoint, over snapd's Unix socket, or over TCP ([`Remote`]).
 //!
 //! Every call opens a connection of its own, so a [`Client`] is a path and no more: cheap to clone, and
 //! as good after a restart of snapd as before. It must know nothing of clusters; what snapd refuses
@@ -19,19 +19,17 @@
 mod error;
 mod events;
 mod http;
+mod remote;
 mod sse;
 mod upload;
 mod url;
 
 pub use error::ClientError;
 pub use events::Events;
+pub use remote::{Remote, RemoteError};
 pub use upload::Upload;
 
-use std::{
-    collections::BTreeMap,
-    path::{Path, PathBuf},
-    time::Duration,
-};
+use std::{collections::BTreeMap, path::PathBuf, time::Duration};
 
 use hyper::Method;
 use serde::{Serialize, de::DeserializeOwned};
@@ -45,7 +43,7 @@ use crate::{
     PolicyTest, RotateKey, Task, TaskChanged, TestPolicy, Tribe, TribePlugin, TribeStatus,
     TribeSummary, TribeTask, Version, WatchQuery,
     client::{
-        http::Request,
+        http::{Request, Target},
         url::{path, query},
     },
 };
@@ -60,9 +58,9 @@ pub const LOAD_TIME: Duration = Duration::from_secs(15 * 60);
 ///
 /// Methods that write take `wait`: how long snapd shall ask the live members whether they hold the
 /// record. Those that did not say so come back in `missing`.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone)]
 pub struct Client {
-    socket: PathBuf,
+    target: Target,
 }
 
 /// All methods that ask fail alike, with [`ClientError`]; snapd has then changed nothing if the error is
@@ -73,13 +71,13 @@ impl Client {
     /// A client of the snapd that listens on this socket. Does not connect yet.
     #[must_use]
     pub fn new(socket: impl Into<PathBuf>) -> Self {
-        Self { socket: socket.into() }
+        Self { target: Target::Socket(socket.into()) }
     }
 
-    /// The socket.
+    /// A client of a snapd that is reached over TCP. Does not connect yet.
     #[must_use]
-    pub fn socket(&self) -> &Path {
-        &self.socket
+    pub fn remote(remote: Remote) -> Self {
+        Self { target: Target::Remote(remote) }
     }
 
     /// What the daemon is. Answered with tribe mode off, too.
@@ -464,7 +462,7 @@ impl Client {
     async fn listen<T: DeserializeOwned>(&self, path: String) -> Result<Events<T>, ClientError> {
         let request = Request::new(Method::GET, path);
         let name = request.name();
-        let body = http::within(REPLY_TIME, &name, http::open(&self.socket, request)).await?;
+        let body = http::within(REPLY_TIME, &name, http::open(&self.target, request)).await?;
         Ok(Events::new(body, name))
     }
 
@@ -524,7 +522,7 @@ impl Client {
         time: Duration,
     ) -> Result<T, ClientError> {
         let name = request.name();
-        let reply = http::within(time, &name, http::exchange(&self.socket, request)).await?;
+        let reply = http::within(time, &name, http::exchange(&self.target, request)).await?;
         serde_json::from_slice(&reply)
             .map_err(|error| ClientError::BadReply { request: name, reason: error.to_string() })
     }
