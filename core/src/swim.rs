@@ -820,7 +820,10 @@ struct WireHeader {
 #[cfg(all(test, feature = "sim"))]
 pub(crate) fn kind(packet: &[u8]) -> String {
     match codec::decode_prefix::<WireHeader>(packet) {
-        Ok((header, _)) => crate::engine::inspect::variant(&header.message),
+        Ok((header, _)) => {
+            let message = format!("{:?}", header.message);
+            message.chars().take_while(|c| c.is_alphanumeric()).collect()
+        }
         Err(error) => format!("{error:?}"),
     }
 }

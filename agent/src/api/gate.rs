@@ -83,23 +83,22 @@ impl Gate {
         Self { password, sealed, failures: Mutex::default() }
     }
 
-    fn judge(&self, peer: &Peer, headers: &HeaderMap, now: Instant) -> Result<(), Response> {
+    fn judge(&self, peer: &Peer, headers: &HeaderMap, now: Instant) -> Result<(), Box<Response>> {
         match peer {
             Peer::Local => Ok(()),
             Peer::Stranger(user) => {
                 let message = format!("user {user} of this host may not use the socket of snapd");
                 let help =
                     "only root, the user of snapd and the group of the socket may, be one of them";
-                Err(ApiError::new(StatusCode::FORBIDDEN, "not-allowed", message)
-                    .help(help)
-                    .into_response())
+                let refusal = ApiError::new(StatusCode::FORBIDDEN, "not-allowed", message);
+                Err(Box::new(refusal.help(help).into_response()))
             }
             Peer::Remote(address) => {
-                self.is_no_page(headers).map_err(IntoResponse::into_response)?;
+                self.is_no_page(headers).map_err(|error| Box::new(error.into_response()))?;
                 self.knows_password(*address, headers, now)
             }
         }
-        .map_err(closing)
+        .map_err(|refusal| Box::new(closing(*refusal)))
     }
 
     /// Refuses what a page in a browser sends from elsewhere.
@@ -122,7 +121,7 @@ impl Gate {
         address: SocketAddr,
         headers: &HeaderMap,
         now: Instant,
-    ) -> Result<(), Response> {
+    ) -> Result<(), Box<Response>> {
         let Some(password) = &self.password else { return Ok(()) };
         if let Some(rest) = self.blocked(address.ip(), now) {
             let message = "too many wrong passwords from this address";
@@ -130,7 +129,7 @@ impl Gate {
             let refusal = ApiError::new(StatusCode::TOO_MANY_REQUESTS, "too-many-tries", message);
             let mut response = refusal.help(help).into_response();
             response.headers_mut().insert(RETRY_AFTER, HeaderValue::from(rest.as_secs() + 1));
-            return Err(response);
+            return Err(Box::new(response));
         }
         let given = headers.get(AUTHORIZATION);
         if given.and_then(tried).is_some_and(|tried| password.is(&tried)) {
@@ -149,7 +148,7 @@ impl Gate {
         let mut response = refusal.into_response();
         let ask = HeaderValue::from_static("Basic realm=\"snapd\", charset=\"UTF-8\"");
         response.headers_mut().insert(WWW_AUTHENTICATE, ask);
-        Err(response)
+        Err(Box::new(response))
     }
 
     /// How long an address is not listened to.
@@ -195,7 +194,7 @@ pub(super) async fn admit(
     next: Next,
 ) -> Response {
     if let Err(refusal) = gate.judge(&peer, request.headers(), Instant::now()) {
-        return refusal;
+        return *refusal;
     }
     match peer {
         Peer::Remote(_) => next.run(request.map(pace::paced)).await,

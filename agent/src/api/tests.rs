@@ -8,6 +8,12 @@ const ROUTES: &str = "
     GET /v3/node
     GET /v3/members
     GET /v3/members/{node}
+    DELETE /v3/members/{node}
+    GET /v3/keys
+    POST /v3/keys
+    POST /v3/keys/rotate
+    POST /v3/keys/{key}/use
+    POST /v3/keys/{key}/remove
     GET /v3/members/{node}/facts
     PATCH /v3/members/{node}/facts
     GET /v3/tribes

@@ -7,6 +7,8 @@ use tokio::{
     task::JoinHandle,
 };
 
+use std::path::Path;
+
 use super::*;
 use crate::MemberState;
 

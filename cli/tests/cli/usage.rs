@@ -42,6 +42,21 @@ Global options:
           [env: SNAP_SOCKET]
           [default: /run/snap/snapd.sock]
 
+      --url <URL>
+          URL of snapd instead of a socket, as in https://i1.example:8181
+          
+          [env: SNAP_URL]
+
+      --password-file <FILE>
+          File with the password that snapd asks for at its URL, mode 0600
+          
+          [env: SNAP_PASSWORD_FILE]
+
+      --cacert <FILE>
+          PEM file with the certificate that vouches for snapd [default: those the system trusts]
+          
+          [env: SNAP_CACERT]
+
   -o, --output <FORMAT>
           Format of the data on stdout
 
@@ -109,11 +124,17 @@ Options:
   -V, --version  Print version
 
 Global options:
-      --socket <PATH>     Socket of snapd [env: SNAP_SOCKET] [default: /run/snap/snapd.sock]
-  -o, --output <FORMAT>   Format of the data on stdout [default: table] [possible values: table,
-                          json]
-      --wait[=<SECONDS>]  Writes wait until all live nodes hold the change, at most this long
-                          [alone: 10 seconds]";
+      --socket <PATH>         Socket of snapd [env: SNAP_SOCKET] [default: /run/snap/snapd.sock]
+      --url <URL>             URL of snapd instead of a socket, as in https://i1.example:8181 [env:
+                              SNAP_URL]
+      --password-file <FILE>  File with the password that snapd asks for at its URL, mode 0600 [env:
+                              SNAP_PASSWORD_FILE]
+      --cacert <FILE>         PEM file with the certificate that vouches for snapd [default: those
+                              the system trusts] [env: SNAP_CACERT]
+  -o, --output <FORMAT>       Format of the data on stdout [default: table] [possible values: table,
+                              json]
+      --wait[=<SECONDS>]      Writes wait until all live nodes hold the change, at most this long
+                              [alone: 10 seconds]";
     Test::line("-h").stdout(help).run();
     Test::new([]).stderr(help).status(2).run();
 }
