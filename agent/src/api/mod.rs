@@ -19,6 +19,7 @@ mod pace;
 mod peer;
 mod plugins;
 mod policies;
+mod prometheus;
 mod server;
 mod tasks;
 mod trial;
@@ -136,6 +137,7 @@ fn described() -> OpenApiRouter<App> {
         .routes(routes!(node::version))
         .routes(routes!(node::node))
         .routes(routes!(node::counters))
+        .routes(routes!(prometheus::metrics))
         .routes(routes!(members::list))
         .routes(routes!(members::one, members::forget))
         .routes(routes!(members::facts, members::change_facts))

@@ -4,6 +4,7 @@ use super::*;
 
 /// The contract. One line a route.
 const ROUTES: &str = "
+    GET /metrics
     GET /v3/version
     GET /v3/node
     GET /v3/members

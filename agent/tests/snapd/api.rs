@@ -32,7 +32,8 @@ fn every_documented_route_answers() {
                 assert_ne!(reply.status, 503, "{method} {path} {reply:?}");
                 continue;
             }
-            let always = ["/v3/version", "/v3/node", "/v3/counters", "/v3/openapi.json"];
+            let always =
+                ["/metrics", "/v3/version", "/v3/node", "/v3/counters", "/v3/openapi.json"];
             if always.contains(&path.as_str()) {
                 assert_eq!(reply.status, 200, "{method} {path}");
                 continue;
@@ -42,7 +43,44 @@ fn every_documented_route_answers() {
             assert_eq!(reply.help(), "start snapd with --tribe and --tribe-key-file");
         }
     }
-    assert_eq!(asked, 50);
+    assert_eq!(asked, 51);
+}
+
+#[test]
+fn metrics_are_in_the_text_format_of_prometheus() {
+    let daemon = Daemon::start_with(tempfile::tempdir().unwrap(), |command| {
+        command.args([
+            "--tribe",
+            "--tribe-plaintext",
+            "--tribe-addr",
+            "127.0.0.1",
+            "--tribe-port",
+            "0",
+        ])
+    });
+    let reply = daemon.get("/metrics");
+    assert_eq!(reply.status, 200);
+    assert_eq!(reply.content_type, "text/plain; version=0.0.4; charset=utf-8");
+    let mut kinds = std::collections::BTreeMap::new();
+    let mut values = std::collections::BTreeMap::new();
+    for line in reply.body.as_str().unwrap().lines() {
+        if let Some(kind) = line.strip_prefix("# TYPE ") {
+            let (name, kind) = kind.split_once(' ').unwrap();
+            assert_eq!(kinds.insert(name.to_owned(), kind.to_owned()), None, "{line}");
+        } else if !line.starts_with("# HELP ") {
+            let (series, value) = line.rsplit_once(' ').unwrap();
+            let name = series.split('{').next().unwrap();
+            let counts = name.ends_with("_total");
+            assert_eq!(kinds[name] == "counter", counts, "{line}");
+            assert_eq!(values.insert(series.to_owned(), value.parse::<u64>().unwrap()), None);
+        }
+    }
+    assert_eq!(values["tribe_members{state=\"alive\"}"], 1);
+    assert_eq!(values["snapd_plugins"], 0);
+    let counters = daemon.get("/v3/counters").body;
+    for name in counters.as_object().unwrap().keys() {
+        assert!(values.contains_key(name), "{name}");
+    }
 }
 
 /// A body of this type that is good.

@@ -1,0 +1,190 @@
+//! `/metrics`: what this node counts, in the text format of Prometheus (version 0.0.4).
+//!
+//! Names are those of `/v3/counters`, and `snapd_` for what the daemon adds. It decides nothing.
+
+use std::{
+    collections::BTreeMap,
+    fmt::{self, Write},
+};
+
+use axum::{
+    extract::State,
+    http::header::{CONTENT_TYPE, HeaderName},
+};
+
+use super::{App, Shared};
+use crate::task;
+
+const FORMAT: &str = "text/plain; version=0.0.4; charset=utf-8";
+
+/// Counters and gauges of this node, for Prometheus.
+#[utoipa::path(
+    get,
+    path = "/metrics",
+    responses((status = 200, body = String, content_type = "text/plain"))
+)]
+pub(super) async fn metrics(State(app): State<App>) -> ([(HeaderName, &'static str); 1], String) {
+    let mut page = Page::default();
+    let Shared { node, plugins, tasks, .. } = &*app.0;
+    // Writing to a text does not fail.
+    let _ = page.of_daemon(plugins.plugins().len());
+    let _ = page.of_tasks(&tasks.list());
+    if let Some(node) = node {
+        let _ = page.of_cluster(&node.view());
+        for (name, count) in node.counters() {
+            let _ = page.series(&name, "counter", "as in docs/OPERATING.md", [(&[][..], count)]);
+        }
+    }
+    ([(CONTENT_TYPE, FORMAT)], page.0)
+}
+
+/// The text.
+#[derive(Debug, Default)]
+struct Page(String);
+
+/// Labels of a value.
+type Labels<'a> = &'a [(&'a str, &'a str)];
+
+impl Page {
+    /// One name with all its values.
+    fn series<'a>(
+        &mut self,
+        name: &str,
+        kind: &str,
+        help: &str,
+        values: impl IntoIterator<Item = (Labels<'a>, u64)>,
+    ) -> fmt::Result {
+        writeln!(self.0, "# HELP {name} {help}\n# TYPE {name} {kind}")?;
+        for (labels, value) in values {
+            let labels: Vec<_> = labels
+                .iter()
+                .map(|(label, text)| format!("{label}=\"{}\"", escape(text)))
+                .collect();
+            match labels.as_slice() {
+                [] => writeln!(self.0, "{name} {value}")?,
+                _ => writeln!(self.0, "{name}{{{}}} {value}", labels.join(","))?,
+            }
+        }
+        Ok(())
+    }
+
+    fn of_daemon(&mut self, plugins: usize) -> fmt::Result {
+        let version: Labels<'_> = &[("version", env!("CARGO_PKG_VERSION"))];
+        self.series("snapd_build_info", "gauge", "the version of snapd", [(version, 1)])?;
+        self.series(
+            "snapd_plugins",
+            "gauge",
+            "plugins that are loaded",
+            [(&[][..], plugins as u64)],
+        )
+    }
+
+    fn of_cluster(&mut self, view: &tribe::View) -> fmt::Result {
+        let mut members: BTreeMap<&str, u64> =
+            ["alive", "down", "left"].into_iter().map(|state| (state, 0)).collect();
+        for member in view.members.values() {
+            *members.entry(member.state.as_str()).or_default() += 1;
+        }
+        let labels: Vec<_> =
+            members.iter().map(|(state, count)| ([("state", *state)], *count)).collect();
+        let members = labels.iter().map(|(labels, count)| (&labels[..], *count));
+        self.series("tribe_members", "gauge", "members by what is known of them", members)?;
+        for (name, help, value) in [
+            (
+                "tribe_synced",
+                "1 once it has met the cluster since its start",
+                u64::from(view.synced),
+            ),
+            ("tribe_tribes", "tribes there are", view.tribes.len() as u64),
+            ("tribe_acting", "tribes this node acts for", view.acting.len() as u64),
+        ] {
+            self.series(name, "gauge", help, [(&[][..], value)])?;
+        }
+        Ok(())
+    }
+
+    fn of_tasks(&mut self, tasks: &[task::TaskReport]) -> fmt::Result {
+        let labels: Vec<[(&str, &str); 3]> = tasks
+            .iter()
+            .map(|task| {
+                let tribe = match &task.origin {
+                    task::Origin::Local => "",
+                    task::Origin::Tribe(tribe) => tribe,
+                };
+                [("id", task.id.as_str()), ("task", task.name.as_str()), ("tribe", tribe)]
+            })
+            .collect();
+        let steps = |task: &task::TaskReport, of: fn(&task::StepReport) -> u64| {
+            task.steps.iter().map(of).sum::<u64>()
+        };
+        let waiting =
+            |step: &task::StepReport| step.queue.as_ref().map_or(0, |of| of.waiting as u64);
+        let bytes = |step: &task::StepReport| step.queue.as_ref().map_or(0, |of| of.bytes);
+        let dropped = |step: &task::StepReport| step.queue.as_ref().map_or(0, |of| of.dropped);
+        let running = |task: &task::TaskReport| u64::from(task.state == task::State::Running);
+        let rows: [(&str, &str, &str, Vec<u64>); 7] = [
+            ("snapd_task_running", "gauge", "1 if it runs", tasks.iter().map(running).collect()),
+            (
+                "snapd_task_hits_total",
+                "counter",
+                "times it fired",
+                tasks.iter().map(|task| task.hits).collect(),
+            ),
+            (
+                "snapd_task_misses_total",
+                "counter",
+                "intervals that passed while it was busy",
+                tasks.iter().map(|task| task.misses).collect(),
+            ),
+            (
+                "snapd_task_failures_total",
+                "counter",
+                "failures of all kinds",
+                tasks.iter().map(|task| task.failures).collect(),
+            ),
+            (
+                "snapd_spool_batches",
+                "gauge",
+                "batches that wait for a publisher",
+                tasks.iter().map(|task| steps(task, waiting)).collect(),
+            ),
+            (
+                "snapd_spool_bytes",
+                "gauge",
+                "bytes of these on disk",
+                tasks.iter().map(|task| steps(task, bytes)).collect(),
+            ),
+            (
+                "snapd_spool_dropped_total",
+                "counter",
+                "batches that had to go because of the limit",
+                tasks.iter().map(|task| steps(task, dropped)).collect(),
+            ),
+        ];
+        for (name, kind, help, values) in rows {
+            let values = labels.iter().map(|labels| &labels[..]).zip(values);
+            self.series(name, kind, help, values)?;
+        }
+        Ok(())
+    }
+}
+
+/// The text of a label, as the format has it.
+fn escape(text: &str) -> String {
+    text.replace('\\', r"\\").replace('"', "\\\"").replace('\n', r"\n")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_name_has_all_its_values_and_labels_are_escaped() {
+        let mut page = Page::default();
+        let odd: Labels<'_> = &[("task", "a\"b\\c\nd"), ("tribe", "")];
+        page.series("x_total", "counter", "how many", [(&[][..], 7), (odd, 8)]).unwrap();
+        let expected = "# HELP x_total how many\n# TYPE x_total counter\nx_total 7\n\
+                        x_total{task=\"a\\\"b\\\\c\\nd\",tribe=\"\"} 8\n";
+        assert_eq!(page.0, expected);
+    }
+}
