@@ -69,7 +69,7 @@ pub(crate) struct Global {
         default_value = tribe_api::DEFAULT_SOCKET
     )]
     pub(crate) socket: PathBuf,
-    /// URL of snapd instead of a socket, as in https://i1.example:8181
+    /// URL of snapd instead of a socket, as in `https://i1.example:8181`
     #[arg(long, global = true, value_name = "URL", env = "SNAP_URL", hide_env_values = true)]
     pub(crate) url: Option<String>,
     /// File with the password that snapd asks for at its URL, mode 0600

@@ -43,7 +43,7 @@ Global options:
           [default: /run/snap/snapd.sock]
 
       --url <URL>
-          URL of snapd instead of a socket, as in https://i1.example:8181
+          URL of snapd instead of a socket, as in `https://i1.example:8181`
           
           [env: SNAP_URL]
 
@@ -125,8 +125,8 @@ Options:
 
 Global options:
       --socket <PATH>         Socket of snapd [env: SNAP_SOCKET] [default: /run/snap/snapd.sock]
-      --url <URL>             URL of snapd instead of a socket, as in https://i1.example:8181 [env:
-                              SNAP_URL]
+      --url <URL>             URL of snapd instead of a socket, as in `https://i1.example:8181`
+                              [env: SNAP_URL]
       --password-file <FILE>  File with the password that snapd asks for at its URL, mode 0600 [env:
                               SNAP_PASSWORD_FILE]
       --cacert <FILE>         PEM file with the certificate that vouches for snapd [default: those
