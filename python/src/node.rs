@@ -172,14 +172,14 @@ impl Node {
         self.write(py, |node| node.install_key(key))
     }
 
-    fn use_key(&self, py: Python<'_>, id: &str, force: bool) -> PyResult<Written> {
-        let id = key::fingerprint(id)?;
-        self.write(py, |node| node.use_key(id, force))
+    fn use_key(&self, py: Python<'_>, key: &str, force: bool) -> PyResult<Written> {
+        let key = key::fingerprint(key)?;
+        self.write(py, |node| node.use_key(key, force))
     }
 
-    fn remove_key(&self, py: Python<'_>, id: &str, force: bool) -> PyResult<Written> {
-        let id = key::fingerprint(id)?;
-        self.write(py, |node| node.remove_key(id, force))
+    fn remove_key(&self, py: Python<'_>, key: &str, force: bool) -> PyResult<Written> {
+        let key = key::fingerprint(key)?;
+        self.write(py, |node| node.remove_key(key, force))
     }
 
     fn rotate_key(&self, py: Python<'_>, force: bool) -> PyResult<String> {

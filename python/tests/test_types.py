@@ -84,5 +84,5 @@ def test_the_stub_says_what_the_compiled_module_has() -> None:
 
 def test_event_kinds_are_strings_with_dashes() -> None:
     kinds = typing.get_args(tribe.EventKind)
-    assert len(set(kinds)) == len(kinds) == 18
+    assert len(set(kinds)) == len(kinds) == 21
     assert all(kind == kind.lower().replace("_", "-") for kind in kinds)

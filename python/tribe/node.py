@@ -193,8 +193,7 @@ class Node:
     # What it is told to do. On disk here, if there is a data directory, when the call returns.
 
     def forget_member(self, node: str) -> Written:
-        """Has all nodes drop what a node said that is down or has left. Should it come back, it is a
-        member like any other."""
+        """Has all nodes drop what a node said that is down or has left. It may come back."""
         return self._node.forget_member(node)
 
     def keys(self) -> KeyStatus:
@@ -212,21 +211,22 @@ class Node:
         """Has all members hold a key: they open what is sealed with it, and seal as before."""
         return self._node.install_key(key)
 
-    def use_key(self, id: str, *, force: bool = False) -> Written:
-        """Has all members seal with an installed key. All must hold it, unless it is forced."""
-        return self._node.use_key(id, force)
+    def use_key(self, key: str, *, force: bool = False) -> Written:
+        """Has all members seal with an installed key, named by its fingerprint. All must hold it,
+        unless it is forced."""
+        return self._node.use_key(key, force)
 
-    def remove_key(self, id: str, *, force: bool = False) -> Written:
+    def remove_key(self, key: str, *, force: bool = False) -> Written:
         """Has no member open what is sealed with a key. Who was away and has only this one is
         handed the others for 7 days."""
-        return self._node.remove_key(id, force)
+        return self._node.remove_key(key, force)
 
     def rotate_key(self, *, force: bool = False) -> str:
         """Exchanges the key of the cluster for a new one, and returns the fingerprint of that.
 
-        It is used once all members hold it, and the old one removed once all seal with it. If this was
-        broken off, here or elsewhere, it goes on from there. With `force` it does so without members
-        that are down: they are handed the key when they come back.
+        It is used once all members hold it, and the old one removed once all seal with it. If this
+        was broken off, here or elsewhere, it goes on from there. With `force` it does so without
+        members that are down: they are handed the key when they come back.
         """
         return self._node.rotate_key(force)
 
