@@ -442,6 +442,18 @@ enum tribe_event_kind
    * many. What a node offers is hidden while it is not alive.
    */
   TRIBE_EVENT_KIND_OFFERS_CHANGED = 18,
+  /**
+   * A key was installed: all members are to hold it. Subject: its fingerprint.
+   */
+  TRIBE_EVENT_KIND_KEY_INSTALLED = 19,
+  /**
+   * A key seals from now on. Subject: its fingerprint.
+   */
+  TRIBE_EVENT_KIND_KEY_USED = 20,
+  /**
+   * A key was removed: it opens nothing more. Subject: its fingerprint.
+   */
+  TRIBE_EVENT_KIND_KEY_REMOVED = 21,
 };
 #ifndef __cplusplus
 #if __STDC_VERSION__ >= 202311L

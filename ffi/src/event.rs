@@ -64,6 +64,12 @@ pub enum EventKind {
     /// A node offers other services or blobs. Subject: the node. Body: `services`: names, `blobs`: how
     /// many. What a node offers is hidden while it is not alive.
     OffersChanged = 18,
+    /// A key was installed: all members are to hold it. Subject: its fingerprint.
+    KeyInstalled = 19,
+    /// A key seals from now on. Subject: its fingerprint.
+    KeyUsed = 20,
+    /// A key was removed: it opens nothing more. Subject: its fingerprint.
+    KeyRemoved = 21,
 }
 
 // `tests/mapping.rs` fails if a kind of the library is not named here.
@@ -89,6 +95,9 @@ impl From<tribe::EventKind> for EventKind {
             Theirs::ItemChanged => Self::ItemChanged,
             Theirs::ItemRemoved => Self::ItemRemoved,
             Theirs::OffersChanged => Self::OffersChanged,
+            Theirs::KeyInstalled => Self::KeyInstalled,
+            Theirs::KeyUsed => Self::KeyUsed,
+            Theirs::KeyRemoved => Self::KeyRemoved,
             _ => Self::Unknown,
         }
     }

@@ -122,6 +122,13 @@ static void nodes(void) {
   IS_NULL("member", tribe_member_tribes(NULL, NOTHING, &names, err));
   IS_NULL("node", tribe_tribe_create(NULL, TRIBE_S("a"), NONE, &written, err));
   IS_NULL("node", tribe_member_forget(NULL, TRIBE_S("a"), &written, err));
+  IS_NULL("node", tribe_keys(NULL, &text, err));
+  IS_NULL("out", tribe_keys(NULL, NULL, err));
+  IS_NULL("node", tribe_key_install(NULL, TRIBE_S("a"), &written, err));
+  IS_NULL("node", tribe_key_use(NULL, TRIBE_S("a"), false, &written, err));
+  IS_NULL("node", tribe_key_remove(NULL, TRIBE_S("a"), false, &written, err));
+  IS_NULL("node", tribe_key_rotate(NULL, false, &text, err));
+  IS_NULL("out", tribe_key_rotate(NULL, false, NULL, err));
   IS_NULL("node", tribe_tribe_delete(NULL, TRIBE_S("a"), &written, err));
   IS_NULL("node", tribe_tribe_join(NULL, TRIBE_S("a"), NONE, &written, err));
   IS_NULL("node", tribe_tribe_leave(NULL, TRIBE_S("a"), NONE, &written, err));

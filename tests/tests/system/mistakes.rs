@@ -81,7 +81,7 @@ fn a_mistyped_command_says_what_is_wrong_and_changes_nothing() {
     let lines: Vec<_> = caret.stderr.lines().collect();
     let text = lines.iter().position(|line| line.contains("{{os_dist}} = Ubuntu")).unwrap();
     assert_eq!(lines[text + 1].find('^'), lines[text].find("= "), "{}", caret.stderr);
-    assert!(lines[0].starts_with("error: "), "{}", caret.stderr);
+    assert!(lines[0].starts_with("error[P005]: "), "{}", caret.stderr);
 
     let unknown = i1.tries("fact set i9 rack=7");
     assert_eq!((unknown.code, unknown.stdout.as_str()), (Some(3), ""));
