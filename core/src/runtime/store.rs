@@ -247,22 +247,26 @@ impl<M: Fn() -> Result<Database, DatabaseError>> Writer<M> {
     /// Writes batches, after a failure with all that was not on disk before it.
     fn commit(&mut self, batches: Vec<Batch>, urgent: bool) -> Result<(), redb::Error> {
         let writes: Vec<Write> = batches.into_iter().flat_map(|batch| batch.writes).collect();
-        for Write { table, key, value } in &writes {
-            self.unforced.insert((*table, key.clone()), value.clone());
-        }
-        let done = match &self.database {
-            Some(database) => {
-                let entries = writes.iter().map(|write| (write.table, &write.key, &write.value));
-                commit(database, entries, urgent)
-            }
-            None => self.begin_again(),
+        let Some(database) = &self.database else {
+            self.keep(writes);
+            return self.begin_again();
         };
+        let entries = writes.iter().map(|write| (write.table, &write.key, &write.value));
+        let done = commit(database, entries, urgent);
         match &done {
             Ok(()) if urgent => self.unforced.clear(),
-            Ok(()) => {}
-            Err(_) => self.database = None,
+            Ok(()) => self.keep(writes),
+            Err(_) => {
+                self.keep(writes);
+                self.database = None;
+            }
         }
         done
+    }
+
+    fn keep(&mut self, writes: Vec<Write>) {
+        let entries = writes.into_iter().map(|Write { table, key, value }| ((table, key), value));
+        self.unforced.extend(entries);
     }
 
     fn begin_again(&mut self) -> Result<(), redb::Error> {
