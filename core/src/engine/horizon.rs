@@ -99,6 +99,19 @@ impl Horizon {
     pub(super) fn wrote(&mut self, now: Now) {
         self.written_ms = now.wall_ms;
     }
+
+    /// What this node has known everything since, in Unix milliseconds.
+    pub(super) fn known_since(&self) -> u64 {
+        self.span.since_ms
+    }
+
+    /// What a sync of this node with a peer has to drop: the peer knows, and this node was away.
+    pub(super) fn away(&self, me: NodeId, peer: Told) -> Option<Away> {
+        let until_ms = self.span.until_ms;
+        let knows = peer.since_ms.is_some_and(|since_ms| since_ms <= until_ms);
+        let away = Away { me, until_ms, horizon_ms: peer.horizon_ms };
+        (knows && until_ms < peer.horizon_ms).then_some(away)
+    }
 }
 
 impl Engine {
@@ -124,19 +137,11 @@ impl Engine {
         horizon_ms
     }
 
-    /// What a sync with this peer has to drop: it knows, and this node was away.
-    pub(super) fn away(&self, peer: Told) -> Option<Away> {
-        let until_ms = self.horizon.span.until_ms;
-        let knows = peer.since_ms.is_some_and(|since_ms| since_ms <= until_ms);
-        let away = Away { me: self.config.id, until_ms, horizon_ms: peer.horizon_ms };
-        (knows && until_ms < peer.horizon_ms).then_some(away)
-    }
-
     /// This node holds what a peer does.
     pub(super) fn complete(&mut self, peer: Told, now: Now) {
         let Span { since_ms, until_ms } = self.horizon.span;
         let told = peer.since_ms.unwrap_or(u64::MAX);
-        let since_ms = if self.away(peer).is_some() {
+        let since_ms = if self.horizon.away(self.config.id, peer).is_some() {
             told
         } else if until_ms >= self.oldest(now.wall_ms) || self.ends_waiting(now) {
             since_ms.min(told)
@@ -147,11 +152,6 @@ impl Engine {
         self.horizon.span = Span { since_ms, until_ms: until_ms.max(now.wall_ms) };
         self.save_span(now);
         self.hear_horizon(peer.horizon_ms, now);
-    }
-
-    /// What this node has known everything since, in Unix milliseconds.
-    pub(super) fn known_since(&self) -> u64 {
-        self.horizon.span.since_ms
     }
 
     /// Nobody it met knows. Is it time to go on with what they hold together?

@@ -275,7 +275,7 @@ impl Engine {
             return self.put(id, &self.tell_all_keys());
         }
         match role {
-            Role::Sync => self.put_roots(id),
+            Role::Sync => self.put_roots(id, self.sync_roots()),
             Role::Pull(versions) => self.put(id, &Frame::Pull(versions)),
             Role::Keys(keys) => self.put(id, &Frame::WantKeys(keys)),
             Role::Ping => {
@@ -535,10 +535,7 @@ impl Engine {
         let horizon_ms = self.hear_horizon(theirs.records.horizon_ms, now);
         let Some(stream) = self.streams.open.get_mut(&id) else { return };
         stream.told.horizon_ms = horizon_ms;
-        let told = stream.told;
-        let away = self.away(told);
-        let Some(stream) = self.streams.open.get_mut(&id) else { return };
-        stream.away = away;
+        stream.away = self.horizon.away(self.config.id, stream.told);
         if matches!(stream.role, Role::Served) {
             self.answer_roots(id, theirs);
         }
@@ -546,7 +543,7 @@ impl Engine {
 
     fn answer_roots(&mut self, id: StreamId, theirs: SyncRoots) {
         let mine = self.sync_roots();
-        self.put_roots(id);
+        self.put_roots(id, mine);
         let members = (mine.members != theirs.members).then(|| self.member_buckets());
         let owners = (mine.records.owners != theirs.records.owners)
             .then(|| self.state.owner_buckets().clone());
@@ -555,9 +552,9 @@ impl Engine {
         self.put(id, &Frame::Buckets { members, owners, shared });
     }
 
-    fn put_roots(&mut self, id: StreamId) {
-        self.put(id, &Frame::Since(self.known_since()));
-        self.put(id, &Frame::Roots(self.sync_roots()));
+    fn put_roots(&mut self, id: StreamId, roots: SyncRoots) {
+        self.put(id, &Frame::Since(self.horizon.known_since()));
+        self.put(id, &Frame::Roots(roots));
     }
 
     fn answer_buckets(
