@@ -114,59 +114,35 @@ impl Page {
                 [("id", task.id.as_str()), ("task", task.name.as_str()), ("tribe", tribe)]
             })
             .collect();
-        let steps = |task: &task::TaskReport, of: fn(&task::StepReport) -> u64| {
-            task.steps.iter().map(of).sum::<u64>()
+        let mut row = |name, kind, help, value: &dyn Fn(&task::TaskReport) -> u64| {
+            let values = labels.iter().map(|labels| &labels[..]).zip(tasks.iter().map(value));
+            self.series(name, kind, help, values)
         };
-        let waiting =
-            |step: &task::StepReport| step.queue.as_ref().map_or(0, |of| of.waiting as u64);
-        let bytes = |step: &task::StepReport| step.queue.as_ref().map_or(0, |of| of.bytes);
-        let dropped = |step: &task::StepReport| step.queue.as_ref().map_or(0, |of| of.dropped);
         let running = |task: &task::TaskReport| u64::from(task.state == task::State::Running);
-        let rows: [(&str, &str, &str, Vec<u64>); 7] = [
-            ("snapd_task_running", "gauge", "1 if it runs", tasks.iter().map(running).collect()),
-            (
-                "snapd_task_hits_total",
-                "counter",
-                "times it fired",
-                tasks.iter().map(|task| task.hits).collect(),
-            ),
-            (
-                "snapd_task_misses_total",
-                "counter",
-                "intervals that passed while it was busy",
-                tasks.iter().map(|task| task.misses).collect(),
-            ),
-            (
-                "snapd_task_failures_total",
-                "counter",
-                "failures of all kinds",
-                tasks.iter().map(|task| task.failures).collect(),
-            ),
-            (
-                "snapd_spool_batches",
-                "gauge",
-                "batches that wait for a publisher",
-                tasks.iter().map(|task| steps(task, waiting)).collect(),
-            ),
-            (
-                "snapd_spool_bytes",
-                "gauge",
-                "bytes of these on disk",
-                tasks.iter().map(|task| steps(task, bytes)).collect(),
-            ),
-            (
-                "snapd_spool_dropped_total",
-                "counter",
-                "batches that had to go because of the limit",
-                tasks.iter().map(|task| steps(task, dropped)).collect(),
-            ),
-        ];
-        for (name, kind, help, values) in rows {
-            let values = labels.iter().map(|labels| &labels[..]).zip(values);
-            self.series(name, kind, help, values)?;
-        }
-        Ok(())
+        row("snapd_task_running", "gauge", "1 if it runs", &running)?;
+        row("snapd_task_hits_total", "counter", "times it fired", &|task| task.hits)?;
+        let misses = "intervals that passed while it was busy";
+        row("snapd_task_misses_total", "counter", misses, &|task| task.misses)?;
+        row("snapd_task_failures_total", "counter", "failures of all kinds", &|task| {
+            task.failures
+        })?;
+        let waiting = "batches that wait for a publisher";
+        row("snapd_spool_batches", "gauge", waiting, &|task| {
+            queues(task).map(|queue| queue.waiting as u64).sum()
+        })?;
+        row("snapd_spool_bytes", "gauge", "bytes of these on disk", &|task| {
+            queues(task).map(|queue| queue.bytes).sum()
+        })?;
+        let dropped = "batches that had to go because of the limit";
+        row("snapd_spool_dropped_total", "counter", dropped, &|task| {
+            queues(task).map(|queue| queue.dropped).sum()
+        })
     }
+}
+
+/// The queues of a task's publish steps.
+fn queues(task: &task::TaskReport) -> impl Iterator<Item = &task::QueueReport> {
+    task.steps.iter().filter_map(|step| step.queue.as_ref())
 }
 
 /// The text of a label, as the format has it.

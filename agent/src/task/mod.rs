@@ -30,5 +30,5 @@ pub(crate) use self::{
     read::check_name,
     report::{Failure, Origin, State, StepReport, TaskReport, Tried},
     scheduler::{Scheduler, TaskError, TaskSpec},
-    spool::{Aside, DEFAULT_SIZE, Spool, now_ms},
+    spool::{Aside, DEFAULT_SIZE, QueueReport, Spool, now_ms},
 };
