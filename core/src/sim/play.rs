@@ -95,12 +95,13 @@ struct Player<'a> {
     load: Option<(Duration, usize)>,
     load_at: Duration,
     loaded: VecDeque<(TribeName, Ticket, usize)>,
-    alive_tribes: BTreeSet<TribeName>,
+    alive_tribes: BTreeMap<TribeName, Written>,
     deleted: BTreeSet<TribeName>,
     churn: Option<Duration>,
     churn_at: Duration,
     churned: usize,
-    crashed: Vec<usize>,
+    /// Nodes that `churn` crashed, with what only their disks have.
+    crashed: Vec<(usize, BTreeMap<TribeName, Written>)>,
     made: usize,
     /// Declarations of death are no mistake before: the network was split or is healing, or the node was
     /// killed or restarted.
@@ -159,7 +160,7 @@ impl<'a> Player<'a> {
             load: None,
             load_at: Duration::ZERO,
             loaded: VecDeque::new(),
-            alive_tribes: BTreeSet::new(),
+            alive_tribes: BTreeMap::new(),
             deleted: BTreeSet::new(),
             churn: None,
             churn_at: Duration::ZERO,
@@ -260,8 +261,7 @@ impl<'a> Player<'a> {
             }
             Step::Restart { count, with_disk } => {
                 for node in self.pick(*count) {
-                    self.excuse(node);
-                    self.sim.restart(node, *with_disk);
+                    self.restart(node, *with_disk);
                 }
                 Ok(())
             }
@@ -586,14 +586,14 @@ impl<'a> Player<'a> {
     fn take_loaded(&mut self) {
         for (tribe, ticket, writer) in std::mem::take(&mut self.loaded) {
             match self.sim.reply(writer, ticket) {
-                Some(Ok(_)) => {
-                    self.alive_tribes.insert(tribe);
+                Some(Ok(Reply::Written(written))) => {
+                    self.alive_tribes.insert(tribe, written);
                 }
                 // A node that was crashed meanwhile never answers.
                 None if self.sim.engine(writer).is_some() => {
                     self.loaded.push_back((tribe, ticket, writer));
                 }
-                Some(Err(_)) | None => {}
+                Some(_) | None => {}
             }
         }
     }
@@ -601,7 +601,7 @@ impl<'a> Player<'a> {
     fn delete(&mut self) -> Result<(), Broken> {
         self.advance(Duration::from_secs(5))?;
         self.take_loaded();
-        let all: Vec<TribeName> = self.alive_tribes.iter().cloned().collect();
+        let all: Vec<TribeName> = self.alive_tribes.keys().cloned().collect();
         for tribe in all.into_iter().step_by(2) {
             let [writer] = self.pick(1)[..] else { continue };
             let known = self.sim.view(writer).tribes.contains_key(&tribe);
@@ -635,17 +635,47 @@ impl<'a> Player<'a> {
             3 => {
                 if let Some(node) = self.pick(2).into_iter().find(|node| *node != 0) {
                     self.excused_until.insert(node, Duration::MAX);
-                    self.sim.crash(node);
-                    self.crashed.push(node);
+                    self.crash(node);
                 }
             }
             _ => {
-                if let Some(node) = self.crashed.pop() {
-                    self.excuse(node);
-                    self.sim.restart(node, self.churned.is_multiple_of(8));
+                if let Some((node, unheard)) = self.crashed.pop() {
+                    let with_disk = self.churned.is_multiple_of(8);
+                    self.restart(node, with_disk);
+                    self.alive_tribes.extend(unheard.into_iter().filter(|_| with_disk));
                 }
             }
         }
+    }
+
+    /// What only a disk has that is not running now is no loss until the disk is.
+    fn crash(&mut self, node: usize) {
+        self.take_loaded();
+        self.sim.crash(node);
+        let unheard = self.take_unheard();
+        self.crashed.push((node, unheard));
+    }
+
+    /// A disk that is lost takes with it what was acknowledged and nobody else holds yet.
+    fn restart(&mut self, node: usize, with_disk: bool) {
+        self.excuse(node);
+        self.take_loaded();
+        self.sim.restart(node, with_disk);
+        if !with_disk {
+            self.take_unheard();
+        }
+    }
+
+    /// What was acknowledged and no running node holds.
+    fn take_unheard(&mut self) -> BTreeMap<TribeName, Written> {
+        let held = |written: &Written| {
+            let mut engines = self.sim.running().filter_map(|node| self.sim.engine(node));
+            engines.any(|engine| engine.holds(written))
+        };
+        let all = std::mem::take(&mut self.alive_tribes);
+        let (held, unheard) = all.into_iter().partition(|(_, written)| held(written));
+        self.alive_tribes = held;
+        unheard
     }
 
     /// All is the same everywhere, and what was deleted is gone.
@@ -662,7 +692,7 @@ impl<'a> Player<'a> {
                 let what = format!("{tribe} was deleted and is back");
                 return Err(Broken { what, nodes: vec![node] });
             }
-            let lost = self.alive_tribes.iter().find(|tribe| !view.tribes.contains_key(*tribe));
+            let lost = self.alive_tribes.keys().find(|tribe| !view.tribes.contains_key(*tribe));
             if let Some(tribe) = lost {
                 let what = format!("{tribe} was acknowledged and is lost");
                 return Err(Broken { what, nodes: vec![node] });
