@@ -2,6 +2,12 @@
 //!
 //! It is forgotten up to the epoch it was in, so a node that was forgotten by mistake, or comes back years
 //! later, begins a later epoch and is a member like any other.
+//!
+//! One that said good-bye is forgotten without being asked, once it was away for as long as deletions are
+//! remembered: hosts that come and go under new ids would fill everybody's memory. One that died without a
+//! word is for people to forget.
+
+use std::time::Duration;
 
 use serde_json::json;
 
@@ -10,7 +16,39 @@ use super::{
 };
 use crate::{NodeId, NodeName, state::Key};
 
+/// The first of the living forgets who left; the others do so much later, should it not.
+const OTHERS_LATER: Duration = Duration::from_secs(3600);
+
 impl Engine {
+    /// Those that said good-bye long ago, as far as this node saw it itself, are forgotten.
+    pub(super) fn forget_departed(&mut self, now: Now) {
+        let left = |id: &NodeId| self.presence(*id) == MemberState::Left;
+        let all: Vec<(NodeId, u64)> = self
+            .state
+            .owners()
+            .filter(|(id, _)| *id != self.config.id && left(id))
+            .map(|(id, owner)| (id, owner.newest_epoch()))
+            .collect();
+        let mut departed = std::mem::take(&mut self.departed);
+        departed.retain(|id, _| all.binary_search_by_key(id, |(id, _)| *id).is_ok());
+        let first = self.reachable.keys().all(|id| *id > self.config.id);
+        let patience =
+            self.config.tombstone_age + if first { Duration::ZERO } else { OTHERS_LATER };
+        let mut versions = Vec::new();
+        for (id, epoch) in all {
+            let since = *departed.entry(id).or_insert(now.mono);
+            if now.mono >= since + patience
+                && let Ok(version) = self.write(Key::forgotten(id, epoch), None, now)
+            {
+                versions.push(version);
+            }
+        }
+        self.departed = departed;
+        if !versions.is_empty() {
+            self.persist(Pending { versions, ..Pending::default() });
+        }
+    }
+
     /// All nodes of this name are forgotten; none may be alive.
     pub(super) fn forget_nodes(
         &mut self,

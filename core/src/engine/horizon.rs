@@ -126,6 +126,7 @@ impl Engine {
         }
         let horizon_ms = self.oldest(now.wall_ms);
         self.advance_horizon(horizon_ms, now);
+        self.forget_departed(now);
     }
 
     /// A member has collected its tombstones up to here. It may be a little ahead of us; never more than

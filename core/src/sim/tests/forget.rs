@@ -58,6 +58,31 @@ fn who_is_alive_or_unknown_is_not_forgotten() {
 }
 
 #[test]
+fn who_left_long_ago_is_forgotten_and_who_died_is_not() {
+    const AGE: Duration = Duration::from_secs(2 * 3600);
+    let config = SimConfig { tombstone_age: AGE, encrypted: false, ..SimConfig::new(seed(53), 6) };
+    let mut sim = Sim::new(config);
+    converge(&mut sim, MINUTE, "joined");
+    sim.submit(3, Command::Leave);
+    sim.crash(4);
+    sim.run_for(AGE / 2);
+    // A node that starts meanwhile waits as long as the others.
+    sim.restart(1, true);
+    sim.run_for(AGE / 4);
+    assert!(knows(&sim, 1, "n3"));
+    sim.run_for(AGE / 2);
+    converge(&mut sim, MINUTE, "forgotten");
+    for at in [0, 1, 2, 5] {
+        assert!(!knows(&sim, at, "n3"), "{at}");
+        assert!(knows(&sim, at, "n4"), "{at}");
+    }
+    sim.restart(3, true);
+    converge(&mut sim, 2 * MINUTE, "back");
+    all_see_the_same(&sim);
+    assert!(knows(&sim, 0, "n3"));
+}
+
+#[test]
 fn a_node_forgotten_on_the_other_side_of_a_split_is_there_after_the_heal() {
     let mut sim = settled(seed(52), 6);
     sim.partition([2, 5]);
