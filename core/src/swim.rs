@@ -102,6 +102,8 @@ pub(crate) struct Swim {
     /// Grows with each change of who is up.
     changes: u64,
     dead_calls_at: Duration,
+    /// Broadcasts wait for the next gossip until then.
+    hasten_at: Duration,
     /// Members that we suspect, in this incarnation.
     suspicions: BTreeMap<(Identity, u16), Accused>,
     probe: Option<Probe>,
@@ -114,6 +116,8 @@ pub(crate) struct Swim {
 /// How often the dead are called, and how many calls the whole cluster makes for each.
 const DEAD_CALL_PERIOD: Duration = Duration::from_secs(10);
 const CALLS_PER_PERIOD: f64 = 4.0;
+/// Broadcasts go out at once this often.
+const HASTEN_PERIOD: Duration = Duration::from_millis(50);
 /// A member that has answered neither us nor those we asked by so long after the latter is dialled.
 const DIAL_AFTER: Duration = Duration::from_millis(150);
 /// So many changes that a sync brings are few.
@@ -162,6 +166,7 @@ impl Swim {
             outputs: VecDeque::new(),
             changes: 0,
             dead_calls_at: now + DEAD_CALL_PERIOD,
+            hasten_at: now,
             suspicions: BTreeMap::new(),
             probe: None,
             watched: None,
@@ -291,9 +296,16 @@ impl Swim {
     }
 
     /// Spreads a broadcast. `false`: too large, or the queue is broken; digest sync will carry it.
-    pub(crate) fn broadcast(&mut self, announcement: &[u8]) -> bool {
-        announcement.len() <= limits::BROADCAST_BYTES
-            && self.foca.add_broadcast(announcement).unwrap_or(false)
+    pub(crate) fn broadcast(&mut self, announcement: &[u8], now: Duration) -> bool {
+        let taken = announcement.len() <= limits::BROADCAST_BYTES
+            && self.foca.add_broadcast(announcement).unwrap_or(false);
+        // News goes on at once instead of with the next gossip. It is no more packets, for each broadcast
+        // rides on so many; a burst of news waits, so that packets are full.
+        if taken && now >= self.hasten_at {
+            self.hasten_at = now + HASTEN_PERIOD;
+            self.log(now, |foca, runtime| foca.broadcast(runtime));
+        }
+        taken
     }
 
     /// Broadcasts that wait to be spread.
@@ -992,9 +1004,9 @@ mod tests {
         let version = Version::Shared(Key::new(Kind::TRIBE, "a"), stamp);
         let mut bytes = codec::encode(&Announcement { version, record: None });
         bytes.resize(limits::BROADCAST_BYTES, 0);
-        assert!(swim.broadcast(&bytes));
+        assert!(swim.broadcast(&bytes, Duration::ZERO));
         bytes.push(0);
-        assert!(!swim.broadcast(&bytes));
+        assert!(!swim.broadcast(&bytes, Duration::ZERO));
         assert_eq!(swim.backlog(), 1);
         for _ in 0..LEAST_TRANSMISSIONS.get() {
             swim.gossip(Duration::ZERO);

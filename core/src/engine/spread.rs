@@ -50,7 +50,7 @@ impl Engine {
             whole.len() <= limits::BROADCAST_BYTES && backlog <= limits::BROADCAST_BACKLOG_FULL;
         let announcement =
             if fits { whole } else { codec::encode(&Announcement { version, record: None }) };
-        if !self.swim.broadcast(&announcement) {
+        if !self.swim.broadcast(&announcement, now.mono) {
             tracing::debug!("a record is left to digest sync: it cannot be broadcast");
         }
         self.drain_swim(now);
