@@ -101,7 +101,7 @@ fn play(name: &str, options: &Options) -> Result<bool, Box<dyn Error>> {
     let start = Instant::now();
     for seed in options.seed..options.seed + options.seeds {
         let began = Instant::now();
-        match scenario.run(seed) {
+        match scenario.run_weighing(seed, Some(freed)) {
             Ok(ran) => {
                 good &= ran.missed.is_empty();
                 if !options.markdown {
@@ -119,6 +119,11 @@ fn play(name: &str, options: &Options) -> Result<bool, Box<dyn Error>> {
     }
     summarise(&scenario, options, &mut all, start);
     Ok(good)
+}
+
+/// How many bytes of memory a call frees.
+fn freed(what: &mut dyn FnMut()) -> u64 {
+    allocation_counter::measure(what).bytes_current.min(0).unsigned_abs()
 }
 
 fn tell(scenario: &Scenario, seed: u64, ran: &Ran, began: Instant) {

@@ -1,7 +1,7 @@
 //! What a simulation looks at in an engine, cheaper than its view. It changes nothing.
 
 use super::{Engine, MemberState, Written};
-use crate::NodeId;
+use crate::{NodeId, codec};
 
 /// What waits in an engine, and must stay bounded.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -51,6 +51,12 @@ impl Engine {
             streams: self.streams.len(),
             unstored: self.store.waiting_len(),
         }
+    }
+
+    /// All records it holds, as they travel, in bytes. Deletions that it remembers are records.
+    #[must_use]
+    pub fn records_bytes(&self) -> usize {
+        self.state.records().map(|record| codec::encode(&record).len()).sum()
     }
 
     /// Deletions it remembers.

@@ -33,6 +33,11 @@ impl Disk {
         self.pending.clear();
     }
 
+    /// Keys and values, without what a database adds.
+    pub(super) fn bytes(&self) -> usize {
+        self.entries.iter().map(|((_, key), value)| key.len() + value.len()).sum()
+    }
+
     pub(super) fn saved(&self) -> Saved {
         let entries = self.entries.iter();
         let entries = entries.map(|((table, key), value)| (*table, key.clone(), value.clone()));

@@ -41,7 +41,7 @@ use self::{
 pub use self::{
     network::Latency,
     node::NodePlan,
-    play::{Failed, Ran},
+    play::{Failed, Ran, Weigh},
     scenario::{Scenario, ScenarioError, Step, Ways},
 };
 pub use crate::engine::{
@@ -395,6 +395,16 @@ impl Sim {
             node.lose_disk(id);
         }
         self.start(node);
+    }
+
+    /// The engine of a node, which runs no more until it is started again.
+    pub(super) fn take_engine(&mut self, node: usize) -> Option<Engine> {
+        self.nodes.get_mut(node)?.engine.take()
+    }
+
+    /// What a node has on its disk.
+    pub(super) fn stored_bytes(&self, node: usize) -> usize {
+        self.nodes.get(node).map_or(0, |node| node.disk.bytes())
     }
 
     /// Loses a node's disk but for its id. Counts from the next start.

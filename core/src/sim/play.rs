@@ -3,6 +3,9 @@
 //! At all times: nobody healthy is declared down, what was deleted does not come back, and nothing piles up
 //! in an engine. In the end: all nodes see the same members and hold the same records.
 
+mod background;
+mod grow;
+
 use std::{
     collections::{BTreeMap, BTreeSet, VecDeque},
     time::Duration,
@@ -10,6 +13,7 @@ use std::{
 
 use rand::{RngExt, SeedableRng, rngs::StdRng, seq::SliceRandom};
 
+use self::background::{Churn, Load, Loaded};
 use super::{
     Backlog, Command, Latency, NodePlan, Reply, Scenario, Sim, SimConfig, Step, Ticket, Ways,
     Written,
@@ -53,7 +57,15 @@ impl Scenario {
     /// # Errors
     /// [`Failed`] says what did not hold, and what happened before.
     pub fn run(&self, seed: u64) -> Result<Ran, Box<Failed>> {
-        let mut player = Player::new(self, seed);
+        self.run_weighing(seed, None)
+    }
+
+    /// Runs it from this seed. What `weigh` says that a call frees, in bytes, is what a node had in memory.
+    ///
+    /// # Errors
+    /// [`Failed`] says what did not hold, and what happened before.
+    pub fn run_weighing(&self, seed: u64, weigh: Option<Weigh>) -> Result<Ran, Box<Failed>> {
+        let mut player = Player::new(self, seed, weigh);
         for (number, step) in self.steps.iter().enumerate() {
             player.step = format!("step {} {step:?}", number + 1);
             player.play(step).map_err(|broken| player.failed(broken))?;
@@ -72,6 +84,9 @@ impl Scenario {
     }
 }
 
+/// Says how many bytes of memory a call frees.
+pub type Weigh = fn(&mut dyn FnMut()) -> u64;
+
 /// What did not hold, and for which nodes.
 struct Broken {
     what: String,
@@ -89,19 +104,22 @@ struct Player<'a> {
     sim: Sim,
     rng: StdRng,
     seed: u64,
+    weigh: Option<Weigh>,
     step: String,
     last_start: Duration,
     measured: BTreeMap<String, f64>,
-    load: Option<(Duration, usize)>,
+    load: Option<Load>,
     load_at: Duration,
-    loaded: VecDeque<(TribeName, Ticket, usize)>,
+    loaded: VecDeque<(Loaded, Ticket, usize)>,
     alive_tribes: BTreeMap<TribeName, Written>,
     deleted: BTreeSet<TribeName>,
-    churn: Option<Duration>,
+    churn: Option<Churn>,
     churn_at: Duration,
     churned: usize,
     /// Nodes that `churn` crashed, with what only their disks have.
     crashed: Vec<(usize, BTreeMap<TribeName, Written>)>,
+    /// Nodes that are off until then, with what only their disks have.
+    away: Vec<(Duration, usize, BTreeMap<TribeName, Written>)>,
     made: usize,
     /// Declarations of death are no mistake before: the network was split or is healing, or the node was
     /// killed or restarted.
@@ -137,7 +155,7 @@ const MOST_WAITING: Backlog = Backlog {
 };
 
 impl<'a> Player<'a> {
-    fn new(scenario: &'a Scenario, seed: u64) -> Self {
+    fn new(scenario: &'a Scenario, seed: u64, weigh: Option<Weigh>) -> Self {
         let mut config = SimConfig::new(seed, 0);
         config.latency = match scenario.ways {
             Ways::Near => Latency::NEAR,
@@ -149,11 +167,15 @@ impl<'a> Player<'a> {
         config.encrypted = scenario.sealed;
         config.broadcasts = scenario.broadcasts;
         config.events = false;
+        if let Some(hours) = scenario.tombstone_age_h {
+            config.tombstone_age = seconds(hours * 3600.0);
+        }
         let mut player = Self {
             scenario,
             sim: Sim::new(config),
             rng: StdRng::seed_from_u64(seed ^ 0x0b5e_55ed),
             seed,
+            weigh,
             step: String::new(),
             last_start: Duration::ZERO,
             measured: BTreeMap::new(),
@@ -166,6 +188,7 @@ impl<'a> Player<'a> {
             churn_at: Duration::ZERO,
             churned: 0,
             crashed: Vec::new(),
+            away: Vec::new(),
             made: 0,
             excused_until: BTreeMap::new(),
             all_excused_until: Duration::ZERO,
@@ -249,16 +272,23 @@ impl<'a> Player<'a> {
             Step::Starve { share, least_s, most_s, for_s } => {
                 self.starve(*share, seconds(*least_s), seconds(*most_s), seconds(*for_s))
             }
-            Step::Load { every_s, bytes } => {
-                self.load = (*every_s > 0.0).then(|| (seconds(*every_s).max(FINE), *bytes));
+            Step::Load { every_s, bytes, keep } => {
+                let every = seconds(*every_s).max(FINE);
+                self.load = (*every_s > 0.0).then_some(Load { every, bytes: *bytes, keep: *keep });
                 self.load_at = self.sim.now();
                 Ok(())
             }
-            Step::Churn { every_s } => {
-                self.churn = (*every_s > 0.0).then(|| seconds(*every_s).max(FINE));
+            Step::Churn { every_s, crashes } => {
+                let every = seconds(*every_s).max(FINE);
+                self.churn = (*every_s > 0.0).then_some(Churn { every, crashes: *crashes });
                 self.churn_at = self.sim.now();
                 Ok(())
             }
+            Step::Away { count, for_s } => {
+                self.go_away(*count, seconds(*for_s));
+                Ok(())
+            }
+            Step::Grow { for_s, name } => self.grow(seconds(*for_s), name),
             Step::Restart { count, with_disk } => {
                 for node in self.pick(*count) {
                     self.restart(node, *with_disk);
@@ -469,6 +499,7 @@ impl<'a> Player<'a> {
             let next = [self.load.map(|_| self.load_at), self.churn.map(|_| self.churn_at)]
                 .into_iter()
                 .flatten()
+                .chain(self.away.iter().map(|(at, ..)| *at))
                 .chain([until, self.looked_at + LOOK])
                 .min()
                 .unwrap_or(until)
@@ -480,6 +511,7 @@ impl<'a> Player<'a> {
             if self.churn.is_some() && self.churn_at <= self.sim.now() {
                 self.come_or_go();
             }
+            self.come_back();
             if self.sim.now() >= self.looked_at + LOOK {
                 self.looked_at = self.sim.now();
                 self.look()?;
@@ -566,116 +598,6 @@ impl<'a> Player<'a> {
         }
         let what = format!("n{by} takes n{down} for dead, which it is not");
         Err(Broken { what, nodes: vec![down, by] })
-    }
-
-    /// One more record of the load.
-    fn change_something(&mut self) {
-        let Some((every, bytes)) = self.load else { return };
-        self.load_at += every;
-        self.take_loaded();
-        let [writer] = self.pick(1)[..] else { return };
-        self.made += 1;
-        let Ok(tribe) = TribeName::parse(&format!("load-{}", self.made)) else { return };
-        let description = "x".repeat(bytes.min(limits::DESCRIPTION_BYTES));
-        let command = Command::CreateTribe { tribe: tribe.clone(), description };
-        let ticket = self.sim.submit(writer, command);
-        self.loaded.push_back((tribe, ticket, writer));
-    }
-
-    /// Which records of the load were written.
-    fn take_loaded(&mut self) {
-        for (tribe, ticket, writer) in std::mem::take(&mut self.loaded) {
-            match self.sim.reply(writer, ticket) {
-                Some(Ok(Reply::Written(written))) => {
-                    self.alive_tribes.insert(tribe, written);
-                }
-                // A node that was crashed meanwhile never answers.
-                None if self.sim.engine(writer).is_some() => {
-                    self.loaded.push_back((tribe, ticket, writer));
-                }
-                Some(_) | None => {}
-            }
-        }
-    }
-
-    fn delete(&mut self) -> Result<(), Broken> {
-        self.advance(Duration::from_secs(5))?;
-        self.take_loaded();
-        let all: Vec<TribeName> = self.alive_tribes.keys().cloned().collect();
-        for tribe in all.into_iter().step_by(2) {
-            let [writer] = self.pick(1)[..] else { continue };
-            let known = self.sim.view(writer).tribes.contains_key(&tribe);
-            let command = Command::DeleteTribe { tribe: tribe.clone() };
-            if known && self.sim.command(writer, command).is_ok() {
-                self.alive_tribes.remove(&tribe);
-                self.deleted.insert(tribe);
-            }
-        }
-        Ok(())
-    }
-
-    fn come_or_go(&mut self) {
-        let Some(every) = self.churn else { return };
-        self.churn_at += every;
-        self.churned += 1;
-        match self.churned % 4 {
-            1 => {
-                if let Some(plan) = plan(self.sim.len()) {
-                    let node = self.sim.add(plan);
-                    self.excuse(node);
-                }
-            }
-            // The first is everyone's seed.
-            2 => {
-                if let Some(node) = self.pick(2).into_iter().find(|node| *node != 0) {
-                    self.excused_until.insert(node, Duration::MAX);
-                    self.sim.submit(node, Command::Leave);
-                }
-            }
-            3 => {
-                if let Some(node) = self.pick(2).into_iter().find(|node| *node != 0) {
-                    self.excused_until.insert(node, Duration::MAX);
-                    self.crash(node);
-                }
-            }
-            _ => {
-                if let Some((node, unheard)) = self.crashed.pop() {
-                    let with_disk = self.churned.is_multiple_of(8);
-                    self.restart(node, with_disk);
-                    self.alive_tribes.extend(unheard.into_iter().filter(|_| with_disk));
-                }
-            }
-        }
-    }
-
-    /// What only a disk has that is not running now is no loss until the disk is.
-    fn crash(&mut self, node: usize) {
-        self.take_loaded();
-        self.sim.crash(node);
-        let unheard = self.take_unheard();
-        self.crashed.push((node, unheard));
-    }
-
-    /// A disk that is lost takes with it what was acknowledged and nobody else holds yet.
-    fn restart(&mut self, node: usize, with_disk: bool) {
-        self.excuse(node);
-        self.take_loaded();
-        self.sim.restart(node, with_disk);
-        if !with_disk {
-            self.take_unheard();
-        }
-    }
-
-    /// What was acknowledged and no running node holds.
-    fn take_unheard(&mut self) -> BTreeMap<TribeName, Written> {
-        let held = |written: &Written| {
-            let mut engines = self.sim.running().filter_map(|node| self.sim.engine(node));
-            engines.any(|engine| engine.holds(written))
-        };
-        let all = std::mem::take(&mut self.alive_tribes);
-        let (held, unheard) = all.into_iter().partition(|(_, written)| held(written));
-        self.alive_tribes = held;
-        unheard
     }
 
     /// All is the same everywhere, and what was deleted is gone.

@@ -49,6 +49,9 @@ pub struct Scenario {
     /// Share of datagrams overtaken.
     #[serde(default)]
     pub reordering: f64,
+    /// Deletions are remembered for so many hours.
+    #[serde(default)]
+    pub tombstone_age_h: Option<f64>,
     /// What happens, in order.
     pub steps: Vec<Step>,
     /// The most that each measurement may be.
@@ -160,12 +163,34 @@ pub enum Step {
         every_s: f64,
         /// Size of the body.
         bytes: usize,
+        /// Of ten changes one is a new tribe and one deletes the oldest, if there are more than so many; the
+        /// others are facts, placements and items. Without, all are new tribes.
+        #[serde(default)]
+        keep: Option<usize>,
     },
     /// From now on nodes come and go, one each so many seconds: by turns one joins, one leaves, one crashes,
     /// one is started again. 0 is never.
     Churn {
         /// How often.
         every_s: f64,
+        /// Without, nodes only join and leave, and the first half of all nodes stays.
+        #[serde(default = "yes")]
+        crashes: bool,
+    },
+    /// Nodes crash, and are started again with their disks after a time.
+    Away {
+        /// How many, of the first half.
+        count: usize,
+        /// How long.
+        for_s: f64,
+    },
+    /// Time passes. What a node has on disk and in memory for a byte of records is compared each hour with
+    /// what it was in the beginning: `NAME_store`, `NAME_heap`, the most of all hours.
+    Grow {
+        /// How much.
+        for_s: f64,
+        /// The measurement.
+        name: String,
     },
     /// Nodes are started again, all at once.
     Restart {

@@ -413,6 +413,20 @@ impl State {
         self.shared.len()
     }
 
+    /// All records, those of epochs that are not complete too.
+    #[cfg(feature = "sim")]
+    pub(crate) fn records(&self) -> impl Iterator<Item = Record> {
+        let shared = self.shared.iter().map(|(key, held)| Record::Shared(held.to_record(key)));
+        let owned = self.owners.iter().flat_map(|(id, owner)| {
+            let kinds = owner
+                .epochs
+                .iter()
+                .flat_map(|(epoch, generation)| generation.0.keys().map(|kind| (*epoch, *kind)));
+            kinds.filter_map(|(epoch, kind)| owner.record(*id, epoch, kind))
+        });
+        shared.chain(owned)
+    }
+
     /// How many shared records are tombstones.
     #[cfg(feature = "sim")]
     pub(crate) fn tombstones(&self) -> usize {

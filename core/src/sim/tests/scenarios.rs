@@ -22,9 +22,13 @@ fn scenario(steps: &str, rest: &str) -> Scenario {
 }
 
 fn play(scenario: &Scenario, seed: u64) -> Ran {
-    let ran = scenario.run(seed).unwrap_or_else(|failed| panic!("{failed}"));
+    let ran = scenario.run_weighing(seed, Some(freed)).unwrap_or_else(|failed| panic!("{failed}"));
     eprintln!("{} N={} seed {seed}: {:?}", scenario.name, scenario.nodes, ran.measured);
     ran
+}
+
+fn freed(what: &mut dyn FnMut()) -> u64 {
+    allocation_counter::measure(what).bytes_current.min(0).unsigned_abs()
 }
 
 #[test]
