@@ -6,7 +6,8 @@
 //! itself and had not yet shared.
 //!
 //! A node knows only if it has known everything since before the other left: one that was installed anew
-//! meanwhile does not. Nodes of which none knows bring together what they hold.
+//! meanwhile does not. Nodes of which none knows bring together what they hold. While a node catches up with
+//! one that knows, it has no other sync: another that was away would bring back what it just dropped.
 //!
 //! A cluster that was split for longer than that merges: each side knows everything, of itself.
 

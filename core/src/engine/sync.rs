@@ -142,6 +142,19 @@ impl Streams {
         self.open.get(&id)?.away
     }
 
+    /// Is a sync under way with one who knows what was deleted while we were away?
+    fn is_catching_up(&self) -> bool {
+        self.open.values().any(|stream| stream.away.is_some())
+    }
+
+    /// Other syncs than this.
+    fn other_syncs(&self, than: StreamId) -> Vec<StreamId> {
+        let syncs = self.open.iter().filter(|(id, stream)| {
+            **id != than && (matches!(stream.role, Role::Sync) || stream.told.since_ms.is_some())
+        });
+        syncs.map(|(id, _)| *id).collect()
+    }
+
     /// How many are open, in both directions.
     #[cfg(feature = "sim")]
     pub(super) fn len(&self) -> usize {
@@ -184,7 +197,7 @@ impl Engine {
     }
 
     pub(super) fn dial_sync(&mut self, to: SocketAddr, now: Now) {
-        if self.streams.dialled() < limits::STREAMS_DIALLED {
+        if self.streams.dialled() < limits::STREAMS_DIALLED && !self.streams.is_catching_up() {
             self.dial(to, Role::Sync, now);
         }
     }
@@ -533,10 +546,20 @@ impl Engine {
 
     fn take_roots(&mut self, id: StreamId, theirs: SyncRoots, now: Now) {
         let horizon_ms = self.hear_horizon(theirs.records.horizon_ms, now);
+        // Others may have been away like us, and would bring back what this sync makes us drop.
+        if self.streams.is_catching_up() {
+            return self.end_stream(id, "catching up with another", now);
+        }
         let Some(stream) = self.streams.open.get_mut(&id) else { return };
         stream.told.horizon_ms = horizon_ms;
         stream.away = self.horizon.away(self.config.id, stream.told);
-        if matches!(stream.role, Role::Served) {
+        let (served, away) = (matches!(stream.role, Role::Served), stream.away.is_some());
+        if away {
+            for other in self.streams.other_syncs(id) {
+                self.end_stream(other, "catching up with another", now);
+            }
+        }
+        if served {
             self.answer_roots(id, theirs);
         }
     }

@@ -49,8 +49,14 @@ fn reset(sim: &Sim, at: usize) -> u64 {
 }
 
 #[test]
-fn what_was_deleted_while_a_node_was_away_does_not_come_back_with_it() {
-    let mut sim = cluster(70, 5);
+fn what_was_deleted_while_two_were_away_does_not_come_back_whomever_they_meet_first() {
+    for of in 0..12 {
+        come_back_with_what_was_deleted(of);
+    }
+}
+
+fn come_back_with_what_was_deleted(of: u64) {
+    let mut sim = cluster(of, 5);
     sim.crash(3);
     sim.partition([4]);
     sim.run_for(MINUTE);
