@@ -18,6 +18,7 @@ use rustix::{
 use crate::{
     capture::Capture,
     process::{Ran, command},
+    relay::Relay,
     wait::say,
 };
 
@@ -28,6 +29,8 @@ const NAMESPACES: &str = "/run/netns";
 /// The name of the one interface of a host.
 const INTERFACE: &str = "eth0";
 const BRIDGE: &str = "switch";
+/// For hosts that are cut off together.
+const OTHER_BRIDGE: &str = "other";
 /// The last part of the switch's own address.
 const GATEWAY: u8 = 254;
 static MADE: AtomicU8 = AtomicU8::new(0);
@@ -147,6 +150,46 @@ impl Network {
     /// If there is none of that name.
     pub fn plug(&self, host: &str) {
         ip(&format!("-n {} link set {} up", self.switch(), self.port(host)));
+    }
+
+    /// Cuts these hosts off from the others: they reach each other alone.
+    ///
+    /// # Panics
+    /// If there is none of such a name, or some are cut off already.
+    pub fn split(&self, hosts: &[&str]) {
+        let switch = self.switch();
+        ip(&format!("-n {switch} link add {OTHER_BRIDGE} type bridge"));
+        ip(&format!("-n {switch} link set {OTHER_BRIDGE} up"));
+        for host in hosts {
+            ip(&format!("-n {switch} link set {} master {OTHER_BRIDGE}", self.port(host)));
+        }
+    }
+
+    /// All hosts reach each other again.
+    ///
+    /// # Panics
+    /// If they were not split.
+    pub fn heal(&self, hosts: &[&str]) {
+        let switch = self.switch();
+        for host in hosts {
+            ip(&format!("-n {switch} link set {} master {BRIDGE}", self.port(host)));
+        }
+        ip(&format!("-n {switch} link delete {OTHER_BRIDGE}"));
+    }
+
+    /// Puts a relay into the cable of a host that loses so large a share of UDP and TCP, each way.
+    ///
+    /// # Panics
+    /// If there is none of that name, or its cable has a relay.
+    #[must_use]
+    pub fn make_lossy(&self, host: &str, loss: f64) -> Relay {
+        let (switch, port, number) = (self.switch(), self.port(host), self.number(host));
+        let (plug, socket) = (format!("plug{number}"), format!("socket{number}"));
+        ip(&format!("-n {switch} link add {plug} type veth peer name {socket}"));
+        ip(&format!("-n {switch} link set {port} nomaster"));
+        ip(&format!("-n {switch} link set {socket} master {BRIDGE} up"));
+        ip(&format!("-n {switch} link set {plug} up"));
+        Relay::start(&Place { namespace: Some(switch) }, &port, &plug, loss)
     }
 
     /// The ids and programs of all processes on a host.

@@ -20,6 +20,7 @@ mod languages;
 mod load;
 mod mistakes;
 mod outage;
+mod partition;
 mod parts;
 mod remote;
 mod restart;
