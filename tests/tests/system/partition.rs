@@ -96,7 +96,7 @@ fn nobody_is_taken_for_dead_behind_a_cable_that_loses_a_fifth() {
         let text = format!("{written}{}", "x".repeat(1500));
         cluster["i5"].types(&format!("fact set text={text}"));
         let arrived = |host: &&str| cluster[host].fact("i5", "text") == Some(text.clone().into());
-        wait_until("a fact is everywhere", || HOSTS.iter().all(|host| arrived(host)));
+        wait_until("a fact is everywhere", || HOSTS.iter().all(arrived));
     }
     for (host, listener) in HOSTS.iter().zip(&listeners) {
         assert_eq!(listener.downs(), Vec::<String>::new(), "in the view of {host}");
