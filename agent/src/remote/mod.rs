@@ -14,6 +14,8 @@ mod call;
 mod find;
 mod frame;
 mod message;
+#[cfg(test)]
+mod samples;
 mod serve;
 
 pub(crate) use self::{

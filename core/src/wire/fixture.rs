@@ -94,11 +94,6 @@ impl Samples {
         assert!(lines.is_empty(), "without a sample: {:?}", lines.keys());
     }
 
-    /// The names of all.
-    pub(crate) fn names(&self) -> impl Iterator<Item = &str> {
-        self.0.iter().map(|(name, ..)| name.as_str())
-    }
-
     /// The bytes of all.
     pub(crate) fn bytes(self) -> Vec<Vec<u8>> {
         self.0.into_iter().map(|(_, bytes, _)| bytes).collect()
