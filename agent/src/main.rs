@@ -17,6 +17,12 @@ mod daemon;
 mod dev;
 mod discover;
 mod failure;
+#[cfg(test)]
+#[path = "../../core/src/wire/fixture.rs"]
+mod fixture;
+#[cfg(test)]
+#[path = "../../core/src/wire/fuzz.rs"]
+mod fuzz;
 mod keygen;
 mod log;
 mod plugin;

@@ -5,22 +5,17 @@
 //! type must not use serde's `flatten`, `untagged` or `skip_serializing_if`, and must not hold a
 //! list of things that encode to nothing: its length would cost no bytes.
 
+mod bounded;
+
 use bincode::{
-    config::{Configuration, standard},
+    config::standard,
     enc::write::Writer,
     error::{DecodeError as Cause, EncodeError},
 };
 use serde::{Serialize, de::DeserializeOwned};
 
+use self::bounded::Bounded;
 use crate::limits;
-
-/// Decoding may claim this many bytes of memory for each byte it reads: the worst case is a
-/// 128-bit number that took one byte.
-const EXPANSION: usize = 16;
-/// What decoding a short message may claim.
-const SHORT_LIMIT: usize = EXPANSION * limits::DATAGRAM_BYTES;
-/// What decoding a long message may claim.
-const LONG_LIMIT: usize = EXPANSION * limits::MESSAGE_BYTES;
 
 /// Why bytes are not a message. Nothing has changed; the bytes are the peer's.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -73,16 +68,12 @@ pub(crate) fn decode<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, DecodeError
 /// # Errors
 /// [`DecodeError`] if the bytes do not begin with a message.
 pub(crate) fn decode_prefix<T: DeserializeOwned>(bytes: &[u8]) -> Result<(T, usize), DecodeError> {
-    const SHORT: Configuration = standard();
     if bytes.len() > limits::MESSAGE_BYTES {
         return Err(DecodeError::TooLong(bytes.len()));
     }
-    if bytes.len() <= limits::DATAGRAM_BYTES {
-        bincode::serde::decode_from_slice(bytes, SHORT.with_limit::<SHORT_LIMIT>())
-    } else {
-        bincode::serde::decode_from_slice(bytes, SHORT.with_limit::<LONG_LIMIT>())
-    }
-    .map_err(|cause| match cause {
+    let bounded = Bounded::by(bytes.len());
+    let decoded = bincode::serde::seed_decode_from_slice(bounded, bytes, standard());
+    decoded.map_err(|cause| match cause {
         Cause::UnexpectedEnd { .. } => DecodeError::Truncated,
         _ => DecodeError::Malformed,
     })
@@ -152,11 +143,24 @@ mod tests {
     }
 
     #[test]
-    fn a_hostile_length_allocates_nothing() {
-        let huge = [3, 253, 255, 255, 255, 255, 255, 255, 255, 127];
-        assert!(decode::<Sample>(&huge).is_err());
-        assert_eq!(decode::<String>(&[252, 255, 255, 255, 255]), Err(DecodeError::Malformed));
-        assert!(decode::<Vec<u64>>(&huge[1..]).is_err());
+    fn a_length_that_is_a_lie_is_refused_before_room_is_made_for_it() {
+        fn check<T: DeserializeOwned + std::fmt::Debug>(before: &[u8], after: usize) {
+            for length in [&[251, 255, 255][..], &[252, 255, 255, 255, 255], &[253; 9]] {
+                let bytes = [before, length, &vec![0; after]].concat();
+                let mut decoded = None;
+                let held = allocation_counter::measure(|| decoded = Some(decode::<T>(&bytes)));
+                assert_eq!(decoded.unwrap().err(), Some(DecodeError::Truncated));
+                assert!(held.bytes_max <= 32 * bytes.len() as u64, "{held:?} of {}", bytes.len());
+            }
+        }
+        for after in [0, 100, limits::DATAGRAM_BYTES] {
+            check::<Sample>(&[3], after);
+            check::<String>(&[], after);
+            check::<bytes::Bytes>(&[], after);
+            check::<Vec<u64>>(&[], after);
+            check::<Vec<Option<Vec<u64>>>>(&[1, 1], after);
+            check::<Vec<Sample>>(&[1, 3], after);
+        }
     }
 
     #[test]

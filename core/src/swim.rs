@@ -9,6 +9,9 @@
 //!
 //! It must not know what a broadcast says, only its [`Version`].
 
+#[cfg(test)]
+#[cfg(feature = "sim")]
+pub(crate) mod samples;
 mod suspicion;
 
 use std::{

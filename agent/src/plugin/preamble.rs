@@ -249,4 +249,28 @@ mod tests {
         }
         assert_eq!(parse(b"\xff\xfe"), None);
     }
+
+    #[test]
+    fn no_line_makes_reading_panic_or_hold_more_than_it_may_cost() {
+        use crate::fuzz::{chance, hostile, read_within, runs};
+        let v1 = format!(r#"{{"Meta":{{"Name":"p","PublicKey":{{"N":{}}}}}}}"#, "7".repeat(617));
+        let streaming = GO.replace(r#""Type":0,"State""#, r#""Type":3,"State""#);
+        let gave_up = GO.replace(r#""State":0"#, r#""State":1"#);
+        let good = [GO.into(), PYTHON.into(), v1, streaming, gave_up].map(String::into_bytes);
+        let (mut rng, mut usable, mut refused) = (chance(), 0, 0);
+        for _ in 0..runs(50_000) {
+            match read_within(&hostile(&mut rng, &good), parse) {
+                Some(Ok(preamble)) => {
+                    assert!(preamble.traits.concurrency > 0);
+                    usable += 1;
+                }
+                Some(Err(error)) => {
+                    assert!(!error.to_string().is_empty());
+                    refused += 1;
+                }
+                None => {}
+            }
+        }
+        assert!(usable > 100 && refused > 100, "{usable} usable and {refused} refused");
+    }
 }

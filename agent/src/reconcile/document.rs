@@ -176,6 +176,10 @@ impl fmt::Display for Platform {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::{
+        fixture::Samples,
+        fuzz::{chance, hostile, read_within, runs},
+    };
 
     fn file(arch: &str, content: u8) -> PluginFile {
         PluginFile {
@@ -192,6 +196,41 @@ mod tests {
         let document = PluginDocument::default().with(file("x86_64", 1)).with(file("any", 2));
         assert_eq!(PluginDocument::parse(&document.to_bytes()), Ok(document));
         assert!(matches!(PluginDocument::parse(b"{"), Err(DocumentError::Unread(_))));
+    }
+
+    fn samples() -> Samples {
+        let mut samples = Samples::default();
+        for signature in [None, Some("-----BEGIN PGP SIGNATURE-----".to_owned())] {
+            let platform = Platform { os: "linux".to_owned(), arch: "x86_64".to_owned() };
+            let document = PluginDocument::default().with(PluginFile {
+                platform,
+                signature,
+                ..file("any", 0xab)
+            });
+            samples.add("PluginDocument", document.to_bytes(), move |bytes| {
+                assert_eq!(PluginDocument::parse(bytes).as_ref(), Ok(&document));
+            });
+        }
+        samples
+    }
+
+    #[test]
+    fn documents_are_read_and_written_as_they_always_were() {
+        samples().check("documents");
+    }
+
+    #[test]
+    fn no_document_makes_reading_panic_or_hold_more_than_it_may_cost() {
+        let (mut rng, good) = (chance(), samples().bytes());
+        let mut understood = 0;
+        for _ in 0..runs(50_000) {
+            let document = read_within(&hostile(&mut rng, &good), PluginDocument::parse);
+            understood += u64::from(document.is_ok_and(|document| {
+                let _ = document.for_this_host();
+                PluginDocument::parse(&document.to_bytes()) == Ok(document)
+            }));
+        }
+        assert!(understood > 100, "only {understood} were understood");
     }
 
     #[test]

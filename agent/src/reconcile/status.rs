@@ -10,14 +10,17 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 use tokio::{
-    io::{AsyncReadExt, AsyncWriteExt},
+    io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt},
     time::timeout,
 };
 use tracing::{debug, warn};
-use tribe::{Incoming, Node, NodeName, ServeOptions, ServiceStream, Target, TribeName};
+use tribe::{Incoming, Node, NodeName, ServeOptions, Target, TribeName};
 use tribe_api::ItemStatus;
 
 use super::{Reconciler, Table};
+
+#[cfg(test)]
+mod tests;
 
 /// The name of the service.
 const STATUS_SERVICE: &str = "status";
@@ -31,7 +34,7 @@ const ANSWER_BYTES: u64 = 16 * 1024 * 1024;
 const ANSWER_TIME: Duration = Duration::from_secs(3);
 
 /// What is asked.
-#[derive(Debug, Serialize, Deserialize)]
+#[derive(Debug, PartialEq, Serialize, Deserialize)]
 struct Question {
     /// The tribe whose items are meant.
     tribe: TribeName,
@@ -62,7 +65,10 @@ pub(super) async fn serve(reconciler: Reconciler) {
     }
 }
 
-async fn answer(mut stream: ServiceStream, table: &Table) -> std::io::Result<()> {
+async fn answer(
+    mut stream: impl AsyncRead + AsyncWrite + Unpin,
+    table: &Table,
+) -> std::io::Result<()> {
     let mut question = Vec::new();
     (&mut stream).take(QUESTION_BYTES).read_to_end(&mut question).await?;
     let Question { tribe } = serde_json::from_slice(&question)?;
@@ -89,7 +95,7 @@ pub(crate) async fn ask(
 }
 
 async fn read_answer(
-    mut stream: ServiceStream,
+    mut stream: impl AsyncRead + AsyncWrite + Unpin,
     question: &Question,
 ) -> std::io::Result<Vec<ItemStatus>> {
     stream.write_all(&serde_json::to_vec(question)?).await?;

@@ -243,3 +243,15 @@ async fn batches_are_published_on_another_node_as_they_are_on_this_one() {
         bench.report("1 MiB", &metrics_of(MIB), &effort).await;
     }
 }
+
+#[tokio::test]
+async fn a_metric_that_is_more_than_any_node_takes_is_told_with_its_size() {
+    let place = HostPlace::new();
+    let bench = Bench::new(&place).await;
+    let data = Some(Data::Bytes(vec![7; 5_000_000]));
+    let metrics = [Metric { data, ..test_metric("/a") }];
+    let Bench { session, remote, place, plugin, config, .. } = &bench;
+    let step = Step { session, path: "publish[0]", place, plugin, config };
+    let error = remote.run(&step, &metrics).await.result.unwrap_err().to_string();
+    assert_eq!(error, "node `callee`: a message of 5000047 bytes is too large, at most 4718592");
+}

@@ -11,18 +11,20 @@ use tokio::time::{Instant, interval, timeout};
 use tribe::{MemberState, Node, NodeName, ServiceStream, Target};
 
 use super::{
+    WORK_TIME,
     find::{Callee, FindError, find, in_order},
     frame,
     message::{Outcome, Work},
     service_name,
 };
 use crate::{
-    plugin::{Config, Metric, Session, SessionLife, Wanted, batch},
+    plugin::{
+        Config, Metric, Session, SessionLife, Wanted,
+        batch::{self, BatchError},
+    },
     task::{Place, Tried, now_ms},
 };
 
-/// How long one part of a batch may take elsewhere: what a plugin has, and the way there and back.
-const WORK_TIME: Duration = Duration::from_secs(11);
 /// Most bytes of metrics in one part: what a plugin takes in one call.
 const PART_BYTES: usize = 3 * 1024 * 1024 + 512 * 1024;
 /// How long it is tried to reach the member with the least to do, before each is dialled for itself.
@@ -112,9 +114,12 @@ enum CallError {
     /// It tried, and failed.
     #[error("{0}")]
     Failed(String),
-    /// What came back is no metrics. The other node's fault.
-    #[error("it sent back what is no metrics")]
-    Malformed,
+    /// What came back cannot be used. The other node's fault.
+    #[error("of what it sent back: {0}")]
+    Back(BatchError),
+    /// The batch is more than any node takes. Whose fault it is depends on who made the metrics.
+    #[error("{0}")]
+    TooLarge(io::Error),
 }
 
 impl Remote {
@@ -175,7 +180,7 @@ impl Remote {
                 () = self.0.lost(&callee.node) => Err(CallError::Down),
             };
             let outcome = called?;
-            metrics.extend(batch::decode(&outcome.metrics).map_err(|_| CallError::Malformed)?);
+            metrics.extend(batch::decode_taken(&outcome.metrics).map_err(CallError::Back)?);
         }
         Ok(metrics)
     }
@@ -199,7 +204,10 @@ impl Remote {
         let outcome = timeout(WORK_TIME, exchange)
             .await
             .map_err(|_| CallError::Slow(WORK_TIME.as_secs()))?
-            .map_err(|error| CallError::Unreachable(error.to_string()))?;
+            .map_err(|error| match error.kind() {
+                io::ErrorKind::FileTooLarge => CallError::TooLarge(error),
+                _ => CallError::Unreachable(error.to_string()),
+            })?;
         // Only a stream on which all is answered is used again.
         self.keep(step, callee.clone(), stream);
         if outcome.error.is_empty() {

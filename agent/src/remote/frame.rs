@@ -4,22 +4,21 @@
 
 use std::io;
 
-use prost::Message;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 
-/// Largest message, in bytes: a collection of many plugins at once.
-pub(super) const MESSAGE_BYTES: usize = 64 * 1024 * 1024;
+use super::message::Sent;
+
 /// What is read at once.
 const CHUNK_BYTES: usize = 64 * 1024;
 
-/// Sends a message.
-pub(super) async fn send(
+/// Sends a message. An error of the kind [`io::ErrorKind::FileTooLarge`] says that nothing was sent.
+pub(super) async fn send<M: Sent>(
     stream: &mut (impl AsyncWrite + Unpin),
-    message: &impl Message,
+    message: &M,
 ) -> io::Result<()> {
     let length = message.encoded_len();
-    let head = u32::try_from(length).ok().filter(|_| length <= MESSAGE_BYTES);
-    let head = head.ok_or_else(|| too_large(length))?;
+    check::<M>(length)?;
+    let head = u32::try_from(length).map_err(io::Error::other)?;
     let mut bytes = Vec::with_capacity(length + 4);
     bytes.extend(head.to_be_bytes());
     message.encode(&mut bytes).map_err(io::Error::other)?;
@@ -28,18 +27,40 @@ pub(super) async fn send(
 }
 
 /// Receives a message; none at the end of the stream.
-pub(super) async fn receive<M: Message + Default>(
+pub(super) async fn receive<M: Sent>(
     stream: &mut (impl AsyncRead + Unpin),
 ) -> io::Result<Option<M>> {
+    let Some(length) = receive_length(stream).await? else { return Ok(None) };
+    check::<M>(length)?;
+    receive_message(stream, length).await.map(Some)
+}
+
+/// How long the next message is; none at the end of the stream.
+pub(super) async fn receive_length(
+    stream: &mut (impl AsyncRead + Unpin),
+) -> io::Result<Option<usize>> {
     let mut head = [0; 4];
     if stream.read(head.get_mut(..1).unwrap_or_default()).await? == 0 {
         return Ok(None);
     }
     stream.read_exact(head.get_mut(1..).unwrap_or_default()).await?;
-    let length = usize::try_from(u32::from_be_bytes(head)).unwrap_or(usize::MAX);
-    if length > MESSAGE_BYTES {
-        return Err(too_large(length));
+    Ok(Some(usize::try_from(u32::from_be_bytes(head)).unwrap_or(usize::MAX)))
+}
+
+/// May a message be as long as that?
+pub(super) fn check<M: Sent>(length: usize) -> io::Result<()> {
+    if length <= M::BYTES {
+        return Ok(());
     }
+    let text = format!("a message of {length} bytes is too large, at most {}", M::BYTES);
+    Err(io::Error::new(io::ErrorKind::FileTooLarge, text))
+}
+
+/// Receives a message whose length was received.
+pub(super) async fn receive_message<M: Sent>(
+    stream: &mut (impl AsyncRead + Unpin),
+    length: usize,
+) -> io::Result<M> {
     // Memory grows with what has come, not with what was announced.
     let mut bytes = Vec::new();
     while bytes.len() < length {
@@ -49,12 +70,17 @@ pub(super) async fn receive<M: Message + Default>(
             return Err(io::ErrorKind::UnexpectedEof.into());
         }
     }
-    M::decode(bytes.as_slice()).map(Some).map_err(io::Error::other)
+    M::decode(bytes.as_slice()).map_err(io::Error::other)
 }
 
-fn too_large(length: usize) -> io::Error {
-    let text = format!("a message of {length} bytes is too large, at most {MESSAGE_BYTES}");
-    io::Error::new(io::ErrorKind::FileTooLarge, text)
+/// Passes over a message whose length was received.
+pub(super) async fn skip(stream: &mut (impl AsyncRead + Unpin), length: usize) -> io::Result<()> {
+    let length = u64::try_from(length).unwrap_or(u64::MAX);
+    let skipped = tokio::io::copy(&mut (&mut *stream).take(length), &mut tokio::io::sink()).await?;
+    if skipped < length {
+        return Err(io::ErrorKind::UnexpectedEof.into());
+    }
+    Ok(())
 }
 
 #[cfg(test)]

@@ -2,6 +2,24 @@
 //!
 //! Field numbers are never used again for something else; unknown fields pass.
 
+use std::fmt::Debug;
+
+/// A message, and how large it may be.
+pub(super) trait Sent: prost::Message + Debug + Default {
+    /// Largest one, in bytes. Both sides have it.
+    const BYTES: usize;
+}
+
+impl Sent for Work {
+    /// What plugins take in one call, 4 MiB, and a configuration.
+    const BYTES: usize = 4 * 1024 * 1024 + 512 * 1024;
+}
+
+impl Sent for Outcome {
+    /// A processor may make more of metrics than they were.
+    const BYTES: usize = 16 * 1024 * 1024;
+}
+
 /// Do this.
 #[derive(Clone, PartialEq, prost::Message)]
 pub(super) struct Work {

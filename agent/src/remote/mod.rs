@@ -14,13 +14,21 @@ mod call;
 mod find;
 mod frame;
 mod message;
+#[cfg(test)]
+mod samples;
 mod serve;
 
 pub(crate) use self::{
     call::{Remote, RemoteError, Step},
     serve::serve,
 };
+use std::time::Duration;
+
 use crate::plugin::{Identity, Kind, Wanted};
+
+/// How long one part of a batch may take elsewhere: what a plugin has, and the way there and back. Then its
+/// caller has given up.
+const WORK_TIME: Duration = Duration::from_secs(11);
 
 /// The name of the service that a plugin is.
 fn service_name(plugin: &Identity) -> String {

@@ -4,7 +4,7 @@ use std::{collections::BTreeMap, io, sync::Arc, time::Duration};
 
 use tokio::{
     io::{AsyncRead, AsyncWrite},
-    sync::{Semaphore, mpsc},
+    sync::{OwnedSemaphorePermit, Semaphore, mpsc},
     task::JoinHandle,
     time::{interval, timeout},
 };
@@ -12,8 +12,8 @@ use tracing::{debug, info, warn};
 use tribe::{Caller, Incoming, Node, ServeOptions, Service, ServiceStream};
 
 use super::{
-    frame, is_served,
-    message::{Outcome, Work},
+    WORK_TIME, frame, is_served,
+    message::{Outcome, Sent, Work},
     service_name,
 };
 use crate::{
@@ -24,6 +24,9 @@ use crate::{
 
 /// Streams that one plugin serves at a time: one for each step of each task that uses it.
 const CALLERS: usize = 10_000;
+/// Most bytes of work of all callers that this node holds at a time.
+const HELD_BYTES: usize = 32 * 1024 * 1024;
+const _: () = assert!(Work::BYTES <= HELD_BYTES);
 /// How long a batch waits for its turn. Its sender may find another node sooner than we are done.
 const TURN_TIME: Duration = Duration::from_secs(3);
 /// How soon a plugin that came or went is offered or withdrawn.
@@ -41,6 +44,17 @@ struct Callees {
     capabilities: Arc<Capabilities>,
     /// One for each batch that may be worked on now.
     turns: Arc<Semaphore>,
+    /// One for each byte of work that may be held now.
+    room: Arc<Semaphore>,
+}
+
+/// What a caller sent.
+#[derive(Debug)]
+enum Received {
+    /// Work, and the room it takes.
+    Work(Work, OwnedSemaphorePermit),
+    /// Something that is not done, and why.
+    Refused(String),
 }
 
 /// Offers the processors and publishers of this node for as long as it runs and is in a tribe.
@@ -49,7 +63,8 @@ pub(crate) async fn serve(node: Node, host: Host, values: Values, capabilities: 
         return;
     }
     let turns = Arc::new(Semaphore::new(capabilities.serve_concurrency));
-    let callees = Callees { node, host, values, capabilities, turns };
+    let room = Arc::new(Semaphore::new(HELD_BYTES));
+    let callees = Callees { node, host, values, capabilities, turns, room };
     let mut served: BTreeMap<Identity, JoinHandle<()>> = BTreeMap::new();
     let mut looks = interval(LOOK_PERIOD);
     loop {
@@ -114,33 +129,32 @@ impl Callees {
     ) -> io::Result<()> {
         let (mut reader, mut writer) = tokio::io::split(stream);
         let (works, inbox) = mpsc::channel(1);
-        let received = receive_all(&mut reader, works);
+        let received = receive_all(&mut reader, works, &self.room);
         let worked = self.work_all(inbox, &mut writer, caller, plugin);
         tokio::try_join!(received, worked).map(drop)
     }
 
     async fn work_all(
         &self,
-        mut inbox: mpsc::Receiver<Work>,
+        mut inbox: mpsc::Receiver<Received>,
         writer: &mut (impl AsyncWrite + Unpin),
         caller: &Caller,
         plugin: &Identity,
     ) -> io::Result<()> {
         let mut session: Option<Session> = None;
-        while let Some(work) = inbox.recv().await {
-            let outcome = if self.may_call(caller) {
-                let begin = || self.host.session(&format!("{}/{}", caller.name, work.task));
-                let session = session.get_or_insert_with(begin);
-                self.done(session, plugin, work).await
-            } else {
-                Outcome::failed(NOT_ALLOWED)
-            };
-            match frame::send(writer, &outcome).await {
-                Err(error) if error.kind() == io::ErrorKind::FileTooLarge => {
-                    frame::send(writer, &Outcome::failed(&error.to_string())).await?;
+        while let Some(received) = inbox.recv().await {
+            let (outcome, _held) = match received {
+                Received::Refused(why) => (Outcome::failed(&why), None),
+                Received::Work(_, held) if !self.may_call(caller) => {
+                    (Outcome::failed(NOT_ALLOWED), Some(held))
                 }
-                sent => sent?,
-            }
+                Received::Work(work, held) => {
+                    let begin = || self.host.session(&format!("{}/{}", caller.name, work.task));
+                    let session = session.get_or_insert_with(begin);
+                    (self.done(session, plugin, work).await, Some(held))
+                }
+            };
+            timeout(WORK_TIME, answer(writer, &outcome)).await??;
         }
         Ok(())
     }
@@ -181,9 +195,9 @@ impl Callees {
         plugin: &Identity,
         work: &Work,
     ) -> Result<Vec<Metric>, String> {
-        let malformed = |_| "the work is not understood here".to_owned();
-        let metrics = batch::decode(&work.metrics).map_err(malformed)?;
-        let config = batch::decode_config(&work.config).map_err(malformed)?;
+        let metrics = batch::decode_taken(&work.metrics).map_err(|error| error.to_string())?;
+        let config = batch::decode_config(&work.config);
+        let config = config.map_err(|error| format!("no configuration: {error}"))?;
         let resolved = self.values.resolve(&config).map_err(|error| format!("config {error}"))?;
         let wanted = Wanted::exactly(plugin);
         let done = match plugin.kind {
@@ -197,15 +211,133 @@ impl Callees {
     }
 }
 
+/// Tells a caller what came of its work.
+async fn answer(writer: &mut (impl AsyncWrite + Unpin), outcome: &Outcome) -> io::Result<()> {
+    match frame::send(writer, outcome).await {
+        Err(error) if error.kind() == io::ErrorKind::FileTooLarge => {
+            frame::send(writer, &Outcome::failed(&error.to_string())).await
+        }
+        sent => sent,
+    }
+}
+
 /// Passes on what a caller sends, until it says that this was all.
 async fn receive_all(
     reader: &mut (impl AsyncRead + Unpin),
-    works: mpsc::Sender<Work>,
+    works: mpsc::Sender<Received>,
+    room: &Arc<Semaphore>,
 ) -> io::Result<()> {
-    while let Some(work) = frame::receive::<Work>(reader).await? {
-        if works.send(work).await.is_err() {
+    while let Some(length) = frame::receive_length(reader).await? {
+        let received = match room_for(length, room).await {
+            Ok(held) => {
+                let work = timeout(WORK_TIME, frame::receive_message(reader, length)).await??;
+                Received::Work(work, held)
+            }
+            Err(why) => {
+                timeout(WORK_TIME, frame::skip(reader, length)).await??;
+                Received::Refused(why)
+            }
+        };
+        if works.send(received).await.is_err() {
             break;
         }
     }
     Ok(())
+}
+
+/// Room for a piece of work, or why there is none.
+async fn room_for(length: usize, room: &Arc<Semaphore>) -> Result<OwnedSemaphorePermit, String> {
+    frame::check::<Work>(length).map_err(|error| error.to_string())?;
+    let length = u32::try_from(length).map_err(|error| error.to_string())?;
+    match timeout(TURN_TIME, Arc::clone(room).acquire_many_owned(length)).await {
+        Ok(Ok(held)) => Ok(held),
+        // The semaphore is never closed.
+        Ok(Err(_)) | Err(_) => Err(format!(
+            "busy: the batches of others have the {HELD_BYTES} bytes that this node gives them"
+        )),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream, duplex};
+
+    use super::*;
+
+    fn work(bytes: usize) -> Work {
+        Work { task: "load".to_owned(), metrics: vec![7; bytes], config: Vec::new() }
+    }
+
+    /// A caller, and what arrives of what it sends.
+    fn caller(room: &Arc<Semaphore>) -> (DuplexStream, mpsc::Receiver<Received>) {
+        let (here, mut there) = duplex(64 * 1024);
+        let (works, inbox) = mpsc::channel(1);
+        let room = Arc::clone(room);
+        tokio::spawn(async move { receive_all(&mut there, works, &room).await });
+        (here, inbox)
+    }
+
+    async fn refusal(inbox: &mut mpsc::Receiver<Received>) -> String {
+        match inbox.recv().await {
+            Some(Received::Refused(why)) => why,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    async fn taken(inbox: &mut mpsc::Receiver<Received>) -> (Work, OwnedSemaphorePermit) {
+        match inbox.recv().await {
+            Some(Received::Work(work, held)) => (work, held),
+            other => panic!("{other:?}"),
+        }
+    }
+
+    #[tokio::test]
+    async fn work_that_is_too_large_is_refused_and_the_next_is_taken() {
+        let room = Arc::new(Semaphore::new(HELD_BYTES));
+        let (mut here, mut inbox) = caller(&room);
+        let sends = async {
+            let length = Work::BYTES + 1;
+            here.write_all(&u32::try_from(length).unwrap().to_be_bytes()).await.unwrap();
+            let mut body = tokio::io::repeat(7).take(length as u64);
+            tokio::io::copy(&mut body, &mut here).await.unwrap();
+            frame::send(&mut here, &work(10)).await.unwrap();
+        };
+        let receives = async {
+            let why = refusal(&mut inbox).await;
+            assert_eq!(why, "a message of 4718593 bytes is too large, at most 4718592");
+            let (next, held) = taken(&mut inbox).await;
+            assert_eq!(next, work(10));
+            assert_eq!(room.available_permits(), HELD_BYTES - held.num_permits());
+        };
+        tokio::join!(sends, receives);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn work_of_all_callers_has_bounded_room_and_who_gets_none_is_told() {
+        let room = Arc::new(Semaphore::new(1000));
+        let ((mut one, mut of_one), (mut other, mut of_other)) = (caller(&room), caller(&room));
+        frame::send(&mut one, &work(600)).await.unwrap();
+        let (_, held) = taken(&mut of_one).await;
+        frame::send(&mut other, &work(600)).await.unwrap();
+        let why = refusal(&mut of_other).await;
+        assert_eq!(
+            why,
+            "busy: the batches of others have the 33554432 bytes that this node gives them"
+        );
+        frame::send(&mut other, &work(600)).await.unwrap();
+        drop(held);
+        let (work, _held) = taken(&mut of_other).await;
+        assert_eq!(work.metrics.len(), 600);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn work_that_is_announced_and_does_not_come_gives_its_room_back() {
+        let room = Arc::new(Semaphore::new(HELD_BYTES));
+        let (mut here, mut inbox) = caller(&room);
+        here.write_all(&1000_u32.to_be_bytes()).await.unwrap();
+        here.write_all(&[0; 999]).await.unwrap();
+        assert!(inbox.recv().await.is_none());
+        assert_eq!(room.available_permits(), HELD_BYTES);
+        assert_eq!(here.read(&mut [0]).await.unwrap(), 0);
+    }
 }

@@ -28,6 +28,10 @@ use tokio::{
 use super::services::End;
 use crate::wire::noise::{NoiseStream, StreamError};
 
+#[cfg(test)]
+#[cfg(feature = "sim")]
+mod tests;
+
 /// Bytes of the user.
 const DATA: u8 = 0;
 /// This direction is over.
@@ -44,6 +48,37 @@ const LINGER: Duration = Duration::from_secs(5);
 /// Most bytes of one message.
 const CHUNK_BYTES: usize = 32 * 1024;
 const READ_BYTES: usize = 16 * 1024;
+
+/// What one message says.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Said<'a> {
+    /// Bytes of the user.
+    Data(&'a [u8]),
+    /// This direction is over.
+    End,
+    /// Nothing, but its sender is still here.
+    Alive,
+}
+
+impl<'a> Said<'a> {
+    /// Reads a message; `None` if it is none.
+    fn read(message: &'a [u8]) -> Option<Self> {
+        match message.split_first()? {
+            (&DATA, data) => Some(Self::Data(data)),
+            (&END, []) => Some(Self::End),
+            (&ALIVE, []) => Some(Self::Alive),
+            _ => None,
+        }
+    }
+
+    fn write(self) -> Vec<u8> {
+        match self {
+            Self::Data(data) => [&[DATA], data].concat(),
+            Self::End => vec![END],
+            Self::Alive => vec![ALIVE],
+        }
+    }
+}
 
 /// Why a stream was cut.
 #[derive(Debug, thiserror::Error)]
@@ -133,18 +168,18 @@ impl Tunnel {
     ) -> Result<(), TunnelError> {
         loop {
             match timeout(ALIVE_PERIOD, next_data(from_user)).await {
-                Err(_) => self.send(writer, &[ALIVE]).await?,
+                Err(_) => self.send(writer, &Said::Alive.write()).await?,
                 Ok(Ok(None)) if !self.user.is_finished() => return Err(TunnelError::Dropped),
                 Ok(Ok(None)) => break,
                 Ok(Ok(Some(message))) => self.send(writer, &message).await?,
                 Ok(Err(error)) => return Err(error.into()),
             }
         }
-        self.send(writer, &[END]).await?;
+        self.send(writer, &Said::End.write()).await?;
         self.told.store(true, Ordering::Release);
         self.told_now.notify_one();
         while timeout(ALIVE_PERIOD, self.heard.notified()).await.is_err() {
-            self.send(writer, &[ALIVE]).await?;
+            self.send(writer, &Said::Alive.write()).await?;
         }
         Ok(())
     }
@@ -169,17 +204,17 @@ impl Tunnel {
     ) -> TunnelError {
         loop {
             while let Some(message) = self.with_noise(NoiseStream::next_message) {
-                match message.split_first() {
-                    Some((&DATA, data)) if !self.peer.is_finished() => {
+                match Said::read(&message) {
+                    Some(Said::Data(data)) if !self.peer.is_finished() => {
                         // A user that is gone does not miss it; the other direction may go on.
                         let _ = to_user.write_all(data).await;
                     }
-                    Some((&END, [])) if !self.peer.is_finished() => {
+                    Some(Said::End) if !self.peer.is_finished() => {
                         self.peer.finish();
                         let _ = to_user.shutdown().await;
                         self.heard.notify_one();
                     }
-                    Some((&ALIVE, [])) => {}
+                    Some(Said::Alive) => {}
                     _ => return TunnelError::Malformed,
                 }
             }
@@ -237,7 +272,7 @@ async fn next_data(from_user: &mut ReadHalf<DuplexStream>) -> io::Result<Option<
         let mut buffer = ReadBuf::uninit(&mut space);
         ready!(Pin::new(&mut *from_user).poll_read(context, &mut buffer))?;
         let data = buffer.filled();
-        Ok((!data.is_empty()).then(|| [&[DATA], data].concat())).into()
+        Ok((!data.is_empty()).then(|| Said::Data(data).write())).into()
     })
     .await
 }

@@ -6,7 +6,13 @@
 
 mod checksum;
 mod datagram;
+#[cfg(test)]
+#[cfg(feature = "sim")]
+mod fixture;
 pub(crate) mod frame;
+#[cfg(test)]
+#[cfg(feature = "sim")]
+pub(crate) mod fuzz;
 #[cfg(test)]
 #[cfg(feature = "sim")]
 pub(crate) mod golden;
@@ -17,5 +23,8 @@ pub(crate) mod golden;
 pub(crate) mod noise;
 pub(crate) mod peer;
 mod recent;
+#[cfg(test)]
+#[cfg(feature = "sim")]
+pub(crate) mod samples;
 pub(crate) mod seal;
 mod window;

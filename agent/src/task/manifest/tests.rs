@@ -1,4 +1,5 @@
 use super::*;
+use crate::fuzz::{chance, hostile, read_within, runs};
 
 fn parse(text: &str) -> Result<Manifest, ManifestError> {
     Manifest::parse(text, Format::Json)
@@ -427,4 +428,38 @@ fn the_manifests_of_the_documentation_are_read() {
         }
     }
     assert_eq!(found, 6);
+}
+
+/// The manifests of tribes come from other nodes, in JSON.
+#[test]
+fn no_manifest_makes_reading_panic_or_hold_more_than_it_may_cost() {
+    let good = [
+        with_collect(r#", "publish": [{"plugin_name": "x", "config": {"password": "p"}}]"#),
+        with_collect(
+            r#", "process": [{"plugin_name": "y", "tribe": "t", "publish": [{"plugin_name": "x"}]}]"#,
+        ),
+        with_schedule(r#"{"type": "cron", "interval": "0 30 * * * *"}"#),
+        with_schedule(
+            r#"{"type": "windowed", "interval": "1s", "start_timestamp": "2026-10-27T16:39:57+01:00"}"#,
+        ),
+        with_top(r#""deadline": "5s", "max-failures": -1, "name": "load", "start": true"#),
+    ];
+    assert!(good.iter().all(|text| parse(text).is_ok()));
+    let (mut rng, good) = (chance(), good.map(String::into_bytes));
+    let (mut manifests, mut refused) = (0, 0);
+    for _ in 0..runs(20_000) {
+        let bytes = hostile(&mut rng, &good);
+        let text = String::from_utf8_lossy(&bytes);
+        match read_within(text.as_bytes(), |_| parse(&text)) {
+            Ok(manifest) => {
+                assert!(parse(&manifest.to_json().to_string()).is_ok(), "{text}");
+                manifests += 1;
+            }
+            Err(error) => {
+                assert!(!error.lines().is_empty(), "{text}");
+                refused += 1;
+            }
+        }
+    }
+    assert!(manifests > 100 && refused > 100, "{manifests} manifests and {refused} refused");
 }

@@ -1,5 +1,8 @@
 //! Blobs among nodes without a network: streams are pipes in memory.
 
+#[cfg(feature = "sim")]
+mod hostile;
+
 use std::{
     collections::{BTreeMap, BTreeSet},
     fs,
