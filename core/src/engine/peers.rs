@@ -24,8 +24,6 @@ const RETURN_LEAST: Duration = Duration::from_millis(100);
 const RETURN_MOST: Duration = Duration::from_millis(1000);
 /// So many buckets of members that differ are many.
 const MANY_BUCKETS: usize = 16;
-/// After a member came or went, roots are compared more often for so long.
-const MOVING: Duration = Duration::from_secs(10);
 
 impl Engine {
     pub(super) fn start_timers(&mut self, now: Now) {
@@ -73,7 +71,7 @@ impl Engine {
             return;
         }
         self.reachable.insert(identity.id, identity);
-        self.moving_until = now.mono + MOVING;
+        self.check_soon(now);
         if self.gone.remove(&identity.id) {
             // A split heals, or a node is back: both sides have news.
             self.returned = Some(identity.address);
@@ -101,7 +99,7 @@ impl Engine {
             self.reachable.remove(&identity.id);
             self.sealer.forget(&identity.address);
             self.gone.insert(identity.id);
-            self.moving_until = now.mono + MOVING;
+            self.check_soon(now);
             self.rev += 1;
             self.member_gone_from_waits(identity.id);
             self.tell_presence(identity.id, now);

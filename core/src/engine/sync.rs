@@ -41,8 +41,13 @@ use crate::{
 const CHECK_PERIOD: Duration = Duration::from_secs(10);
 /// And this often in large clusters.
 const CHECK_PERIOD_LARGE: Duration = Duration::from_secs(30);
-/// And this often while members come and go.
-const CHECK_MOVING: Duration = Duration::from_millis(1500);
+/// After a member came or went, roots are compared more often for so long.
+const MOVING: Duration = Duration::from_secs(10);
+/// And this often while members come and go, for each of these members up to the slowest: with all of them
+/// this takes as much of a node's time however many there are.
+const CHECK_MOVING_EACH: Duration = Duration::from_millis(5);
+const CHECK_MOVING_LEAST: Duration = Duration::from_millis(100);
+const CHECK_MOVING_MOST: Duration = Duration::from_millis(1500);
 /// Members above which a cluster is large.
 const LARGE: usize = 1000;
 /// A round that moved data is followed by another this soon.
@@ -167,11 +172,7 @@ impl Engine {
     pub(super) fn check_someone(&mut self, now: Now) {
         let members: Vec<SocketAddr> =
             self.reachable.values().map(|identity| identity.address).collect();
-        let period = match members.len() > LARGE {
-            _ if now.mono < self.moving_until => CHECK_MOVING,
-            true => CHECK_PERIOD_LARGE,
-            false => CHECK_PERIOD,
-        };
+        let period = self.check_period(now);
         let delay = self.jitter(period / 2, period * 3 / 2);
         self.timers.set_by(Timer::Check, now.mono + delay);
         if members.is_empty() || self.leaving.is_some() {
@@ -182,6 +183,25 @@ impl Engine {
             let roots = self.sync_roots();
             self.send(to, &Datagram::Check(roots), now);
         }
+    }
+
+    fn check_period(&self, now: Now) -> Duration {
+        let members = self.reachable.len();
+        match members > LARGE {
+            _ if now.mono < self.moving_until => {
+                (CHECK_MOVING_EACH * members as u32).clamp(CHECK_MOVING_LEAST, CHECK_MOVING_MOST)
+            }
+            true => CHECK_PERIOD_LARGE,
+            false => CHECK_PERIOD,
+        }
+    }
+
+    /// Members come or go: what this node and another know of it soon differs.
+    pub(super) fn check_soon(&mut self, now: Now) {
+        self.moving_until = now.mono + MOVING;
+        let period = self.check_period(now);
+        let delay = self.jitter(period / 2, period * 3 / 2);
+        self.timers.set_by(Timer::Check, now.mono + delay);
     }
 
     /// A member answered a check.
