@@ -7,7 +7,7 @@ use std::{
 
 use serde_json::Value;
 use tribe_api::MemberState;
-use tribe_tests::{Cluster, Node, report, wait_until};
+use tribe_tests::{Cluster, Listener, Node, report, wait_until};
 
 use crate::policy_word;
 
@@ -34,6 +34,47 @@ fn wait_until_kept(cluster: &Cluster, names: &[&str]) {
         modified.elapsed().is_ok_and(|age| age > rest)
     };
     wait_until("all is on disk", || said.elapsed() > rest && names.iter().all(is_done));
+}
+
+/// A node lost its disk, and starts under its name again.
+fn loses_its_disk(others_know: bool) {
+    let mut cluster = Cluster::start(&[("i1", &[]), ("i2", &[]), ("i3", &["--fact", "rack=r3"])]);
+    cluster["i1"].types("tribe create core");
+    cluster["i1"].types("tribe join core i3");
+    cluster["i1"].types(r#"tribe policy create third "{{rack}} == r3" --tribe thirds"#);
+    let tribes: [(&str, &[&str]); 2] = [("core", &["i3"]), ("thirds", &["i3"])];
+    cluster.wait_for_tribes(&tribes);
+    let listener = Listener::on(&cluster["i1"]);
+    let id = cluster["i3"].info().id;
+
+    cluster["i3"].kill();
+    if others_know {
+        let down = |node: &Node| node.states()["i3"] == MemberState::Down;
+        wait_until("both know that it is down", || cluster.running().all(down));
+    }
+    std::fs::remove_dir_all(cluster["i3"].state_file().parent().unwrap()).unwrap();
+    cluster.run(&["i3"]);
+    report("a node without its disk is a member again", cluster.wait_until_met());
+    cluster.wait_for_tribes(&tribes);
+    assert_ne!(cluster["i3"].info().id, id);
+    for node in cluster.running() {
+        let named = node.members().into_iter().filter(|member| member.name == "i3").count();
+        assert_eq!(named, 1, "in the view of {}", node.name());
+    }
+    cluster["i3"].types("tribe create afterwards");
+    cluster.wait_for_tribes(&[("afterwards", &[]), tribes[0], tribes[1]]);
+    let heard = listener.heard();
+    assert!(heard.iter().all(|event| !event.kind.contains("conflict")), "{heard:?}");
+}
+
+#[test]
+fn a_node_that_lost_its_disk_is_back_under_its_name_though_the_others_take_it_for_alive() {
+    loses_its_disk(false);
+}
+
+#[test]
+fn a_node_that_lost_its_disk_is_back_under_its_name_after_it_was_down() {
+    loses_its_disk(true);
 }
 
 #[test]
