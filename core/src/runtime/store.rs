@@ -18,7 +18,10 @@ use std::{
     time::Duration,
 };
 
-use redb::{Database, DatabaseError, Durability, ReadableDatabase, ReadableTable, TableDefinition};
+use redb::{
+    Database, DatabaseError, Durability, ReadableDatabase, ReadableTable, TableDefinition,
+    TableError,
+};
 use tokio::sync::mpsc as tokio_mpsc;
 
 use super::StartError;
@@ -41,6 +44,9 @@ fn definition(table: Table) -> TableDefinition<'static, &'static [u8], &'static 
 const FILE: &str = "state.redb";
 const CACHE_BYTES: usize = 1024 * 1024;
 const ID_KEY: &[u8] = b"id";
+/// Says how the rest is to be read. It grows when an older build could not read it any more.
+const FORMAT_KEY: &[u8] = b"format";
+const FORMAT: u64 = 1;
 /// Writes of one commit.
 const GROUP: usize = 256;
 /// What was merely heard is forced to disk once nothing came for this long; the engine hands it over in
@@ -117,6 +123,13 @@ pub(super) fn open(
     })?;
     fs::set_permissions(&file, fs::Permissions::from_mode(0o600))
         .map_err(|error| failed(error.to_string()))?;
+    let format = format(&database).map_err(|error| failed(error.to_string()))?;
+    if format > FORMAT {
+        return Err(failed(format!(
+            "a newer version wrote it (format {format}, this one reads up to {FORMAT}): start that version, \
+             or give this one another data directory"
+        )));
+    }
     let read = begin(&database, random_id, wall_ms);
     let (id, epoch, saved) = read.map_err(|error| failed(error.to_string()))?;
     let writer = Writer::new(make, database);
@@ -137,6 +150,15 @@ pub(super) fn make_private(path: &Path) -> std::io::Result<()> {
     Ok(())
 }
 
+/// The format of a store; a new one, and one from before there were formats, has the first.
+fn format(database: &Database) -> Result<u64, redb::Error> {
+    match database.begin_read()?.open_table(LOCAL) {
+        Ok(local) => Ok(number(&local, FORMAT_KEY)?.unwrap_or(1)),
+        Err(TableError::TableDoesNotExist(_)) => Ok(FORMAT),
+        Err(error) => Err(error.into()),
+    }
+}
+
 fn begin(
     database: &Database,
     random_id: u64,
@@ -151,6 +173,7 @@ fn begin(
         let id = number(&local, ID_KEY)?.unwrap_or(random_id);
         let last = number(&local, EPOCH_KEY)?;
         let epoch = last.map_or(wall_ms, |last| wall_ms.max(last.saturating_add(1)));
+        local.insert(FORMAT_KEY, FORMAT.to_le_bytes().as_slice())?;
         local.insert(ID_KEY, id.to_le_bytes().as_slice())?;
         local.insert(EPOCH_KEY, epoch.to_le_bytes().as_slice())?;
         (NodeId(id), epoch)
