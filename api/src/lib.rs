@@ -53,6 +53,8 @@
 //! | `GET /v3/metrics` | [`MetricQuery`] | list of [`MetricType`] |
 //! | `GET /v3/metrics/show` | [`MetricShowQuery`] | [`MetricDetail`] |
 //! | `POST /v3/metrics/collect` | [`CollectOnce`] | list of [`Measured`] |
+//! | `GET /v3/backup` | | [`Backup`] |
+//! | `POST /v3/restore` | [`Restore`] | [`Restored`] |
 //! | `GET /v3/events` | | server-sent events, each an [`Event`] |
 //! | `GET /v3/counters` | | map of name to number |
 //! | `GET /v3/openapi.json` | | the OpenAPI document |
@@ -67,6 +69,7 @@
 //! # Ok::<(), serde_json::Error>(())
 //! ```
 
+mod backup;
 mod change;
 #[cfg(feature = "client")]
 pub mod client;
@@ -83,6 +86,10 @@ mod policy;
 mod task;
 mod tribe;
 
+pub use backup::{
+    BACKUP_FORMAT, BACKUP_VERSION, Backup, BackupDocument, BackupEntry, Restore, RestoreOutcome,
+    Restored,
+};
 pub use change::{Changed, WaitQuery};
 pub use environment::{EnvironmentError, expand_environment};
 pub use error::{ErrorBody, ErrorReply};

@@ -4,6 +4,7 @@
 //! clusters. Invariant: whatever is answered is JSON, refusals too ([`ApiError`]), and every route is in
 //! the OpenAPI document, because both are made by [`routes`].
 
+mod backup;
 mod convert;
 mod error;
 mod events;
@@ -138,6 +139,8 @@ fn described() -> OpenApiRouter<App> {
         .routes(routes!(node::node))
         .routes(routes!(node::counters))
         .routes(routes!(prometheus::metrics))
+        .routes(routes!(backup::backup))
+        .routes(routes!(backup::restore))
         .routes(routes!(members::list))
         .routes(routes!(members::one, members::forget))
         .routes(routes!(members::facts, members::change_facts))

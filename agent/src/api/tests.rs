@@ -52,6 +52,8 @@ const ROUTES: &str = "
     GET /v3/metrics
     GET /v3/metrics/show
     POST /v3/metrics/collect
+    GET /v3/backup
+    POST /v3/restore
     GET /v3/events
     GET /v3/counters
     GET /v3/openapi.json

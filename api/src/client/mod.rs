@@ -36,12 +36,12 @@ use serde::{Serialize, de::DeserializeOwned};
 use serde_json::Value;
 
 use crate::{
-    ChangeKey, Changed, CollectOnce, CreatePolicy, CreateTaskQuery, CreateTribe, Explanation,
-    FactChange, FactEntry, Flow, InstallKey, KeyChanged, KeyStep, Keys, LoadNamed, LoadQuery,
-    Measured, Member, MetricDetail, MetricShowQuery, MetricType, NodeInfo, Offer, OfferQuery,
-    Place, Placement, Plugin, PluginDetail, PluginLoaded, Policy, PolicyChange, PolicyCreated,
-    PolicyTest, RotateKey, Task, TaskChanged, TestPolicy, Tribe, TribePlugin, TribeStatus,
-    TribeSummary, TribeTask, Version, WatchQuery,
+    Backup, ChangeKey, Changed, CollectOnce, CreatePolicy, CreateTaskQuery, CreateTribe,
+    Explanation, FactChange, FactEntry, Flow, InstallKey, KeyChanged, KeyStep, Keys, LoadNamed,
+    LoadQuery, Measured, Member, MetricDetail, MetricShowQuery, MetricType, NodeInfo, Offer,
+    OfferQuery, Place, Placement, Plugin, PluginDetail, PluginLoaded, Policy, PolicyChange,
+    PolicyCreated, PolicyTest, Restore, Restored, RotateKey, Task, TaskChanged, TestPolicy, Tribe,
+    TribePlugin, TribeStatus, TribeSummary, TribeTask, Version, WatchQuery,
     client::{
         http::{Request, Target},
         url::{path, query},
@@ -122,6 +122,16 @@ impl Client {
         wait: Option<Duration>,
     ) -> Result<Changed, ClientError> {
         self.write(Method::PATCH, path(&["members", node, "facts"]), Some(change), wait).await
+    }
+
+    /// All that people said, as the node knows it.
+    pub async fn backup(&self) -> Result<Backup, ClientError> {
+        self.read(path(&["backup"])).await
+    }
+
+    /// Says one thing of a backup again.
+    pub async fn restore(&self, restore: &Restore) -> Result<Restored, ClientError> {
+        self.write(Method::POST, path(&["restore"]), Some(restore), None).await
     }
 
     /// The keys of the cluster, and who holds them.

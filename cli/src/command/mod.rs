@@ -1,6 +1,7 @@
 //! The commands, one file a group of verbs.
 
 mod agreement;
+mod backup;
 mod events;
 mod fact;
 mod key;
@@ -36,6 +37,8 @@ pub(crate) enum Command {
     #[command(subcommand)]
     Metric(metric::Verb),
     Events(events::Events),
+    Backup(backup::Make),
+    Restore(backup::Restore),
     /// Print the versions of client and daemon
     Version,
     #[command(hide = true, disable_help_flag = true)]
@@ -57,6 +60,8 @@ pub(crate) async fn run(command: Command, session: &Session) -> Result<Exit, Fai
         Command::Tap(tap) => task::tap(tap, session).await,
         Command::Metric(verb) => metric::run(verb, session).await,
         Command::Events(events) => events::run(events, session).await,
+        Command::Backup(make) => backup::make(make, session).await,
+        Command::Restore(restore) => backup::restore(restore, session).await,
         Command::Version => version::run(session).await,
         Command::Agreement(agreement) => Err(agreement.moved()),
     }

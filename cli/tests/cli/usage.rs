@@ -25,6 +25,8 @@ Commands:
   tap      Print what flows out of the steps of a task on this node, as it happens
   metric   See the metrics of the node behind the socket
   events   Print what happens in the cluster from now on
+  backup   Keep what people said in a file
+  restore  Say again what a file of `snapctl backup` says
   version  Print the versions of client and daemon
   help     Print this message or the help of the given subcommand(s)
 
@@ -116,6 +118,8 @@ Commands:
   tap      Print what flows out of the steps of a task on this node, as it happens
   metric   See the metrics of the node behind the socket
   events   Print what happens in the cluster from now on
+  backup   Keep what people said in a file
+  restore  Say again what a file of `snapctl backup` says
   version  Print the versions of client and daemon
   help     Print this message or the help of the given subcommand(s)
 

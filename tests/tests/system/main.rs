@@ -8,6 +8,7 @@
 )]
 
 mod abuse;
+mod backup;
 mod broken;
 mod cut_off;
 mod facts;
