@@ -125,7 +125,6 @@ const HASTEN_PERIOD: Duration = Duration::from_millis(50);
 const DIAL_AFTER: Duration = Duration::from_millis(150);
 /// So many changes that a sync brings are few.
 const FEW_NEWS: usize = 16;
-const LEAST_TRANSMISSIONS: NonZeroU8 = NonZeroU8::new(6).unwrap();
 const LEAST_SUSPICION: Duration = Duration::from_secs(3);
 
 /// A member that we suspect, and foca's timer that declares it dead.
@@ -690,9 +689,11 @@ fn config_for(size: usize) -> foca::Config {
     let mut config = foca::Config::new_lan(NonZeroU32::new(size).unwrap_or(NonZeroU32::MIN));
     config.max_packet_size =
         NonZeroUsize::new(limits::SWIM_PACKET_BYTES).unwrap_or(NonZeroUsize::MIN);
-    // The logarithm is too small for small clusters: one lost packet must not hide a broadcast, nor a
-    // few of them kill.
-    config.max_transmissions = config.max_transmissions.max(LEAST_TRANSMISSIONS);
+    // A broadcast that every node sends on so many times, to others at random, misses each with a chance of
+    // e to the power of minus that: five more than the logarithm, and of 150 broadcasts one misses someone.
+    let transmissions = (f64::from(size).ln() + 5.0).ceil().clamp(1.0, 255.0) as u8;
+    let transmissions = NonZeroU8::new(transmissions).unwrap_or(NonZeroU8::MIN);
+    config.max_transmissions = config.max_transmissions.max(transmissions);
     config.suspect_to_down_after = config.suspect_to_down_after.max(LEAST_SUSPICION);
     // Every node would call every dead host: we call them at a bounded rate ourselves.
     config.periodic_announce_to_down_members = None;
@@ -1011,7 +1012,7 @@ mod tests {
         bytes.push(0);
         assert!(!swim.broadcast(&bytes, Duration::ZERO));
         assert_eq!(swim.backlog(), 1);
-        for _ in 0..LEAST_TRANSMISSIONS.get() {
+        for _ in 0..swim.config.max_transmissions.get() {
             swim.gossip(Duration::ZERO);
         }
         assert_eq!(swim.backlog(), 0);

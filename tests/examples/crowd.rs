@@ -20,7 +20,7 @@ use std::{
     collections::{BTreeMap, BTreeSet},
     fs,
     io::{BufRead, BufReader, Write},
-    net::Ipv4Addr,
+    net::{Ipv4Addr, SocketAddr, TcpStream},
     os::unix::net::UnixStream,
     path::{Path, PathBuf},
     process::{Child, Command, Stdio},
@@ -185,6 +185,15 @@ impl Kind {
         }
     }
 
+    /// Where the first agent is reached.
+    fn first(self) -> SocketAddr {
+        let port = match self {
+            Self::Snapd => 6000,
+            Self::Serf => 7946,
+        };
+        SocketAddr::new(address(0).into(), port)
+    }
+
     /// What a line of an agent's log or events says.
     fn read(self, line: &str) -> Option<Heard> {
         match self {
@@ -233,7 +242,12 @@ impl Crowd {
             let made = Command::new(binary("snapd")).args(["keygen", "--out"]).arg(key).output();
             assert!(made.unwrap().status.success());
         }
-        for number in 0..count {
+        crowd.spawn(0);
+        // The others join it, and serf gives up if it is not there yet.
+        while !crowd.network.on(HOST, || TcpStream::connect(kind.first()).is_ok()) {
+            std::thread::sleep(Duration::from_millis(10));
+        }
+        for number in 1..count {
             crowd.spawn(number);
         }
         crowd
