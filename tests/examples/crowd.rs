@@ -13,6 +13,7 @@
     clippy::expect_used,
     clippy::print_stdout,
     clippy::indexing_slicing,
+    clippy::panic,
     reason = "a program that measures, and ends if it cannot"
 )]
 
@@ -37,6 +38,8 @@ const LONGEST: Duration = Duration::from_secs(120);
 /// The key of the serf crowd: 32 bytes in Base64.
 const SERF_KEY: &str = "cg8StVXbQJ0gPvMd9o7yrg8StVXbQJ0gPvMd9o7yrg4=";
 const TIMES: usize = 5;
+/// After so many changes each agent has heard of one.
+const MARKS: usize = 60;
 
 struct Options {
     agents: usize,
@@ -84,6 +87,9 @@ struct Carried {
 
 fn main() {
     let options = options();
+    if !on_path("serf") {
+        println!("the package serf is not installed: snapd is measured alone");
+    }
     let kinds = if on_path("serf") { vec![Kind::Snapd, Kind::Serf] } else { vec![Kind::Snapd] };
     let mut table: BTreeMap<&'static str, Vec<String>> = BTreeMap::new();
     for kind in &kinds {
@@ -358,7 +364,7 @@ impl Crowd {
         }
         // Changes are made until each has heard of one.
         let mut deaf = self.running();
-        for mark in 0.. {
+        for mark in 0..MARKS {
             self.type_change(0, &format!("mark{mark}"), "x");
             while let Ok((agent, heard, _)) = self.heard.recv_timeout(Duration::from_secs(1)) {
                 if matches!(heard, Heard::Change(_)) {
@@ -369,6 +375,7 @@ impl Crowd {
                 return;
             }
         }
+        panic!("these agents heard of no change: {deaf:?}");
     }
 
     fn running(&self) -> BTreeSet<usize> {

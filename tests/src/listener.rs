@@ -61,10 +61,15 @@ impl Listener {
     }
 
     /// Whom the node took for dead.
+    ///
+    /// # Panics
+    /// If it was too slow and missed some events.
     #[must_use]
     pub fn downs(&self) -> Vec<String> {
         let down = |event: &Event| event.kind == "member-left" && cause(event) == Some("down");
-        let heard = self.heard().into_iter().filter(down);
+        let heard = self.heard();
+        assert!(heard.iter().all(|event| event.kind != "missed"), "{heard:?}");
+        let heard = heard.into_iter().filter(down);
         heard.map(|event| event.subject).collect()
     }
 }
