@@ -108,6 +108,8 @@ mod fuzz {
                     assert!(held.ends_with(bytes));
                     sent += 1;
                 }
+                // It was asked to hold what it holds: nothing else is in the store.
+                Answer::Held => assert!(bytes.is_empty()),
                 Answer::Refused(_) => refused += 1,
                 other => panic!("{other:?}"),
             }
