@@ -11,7 +11,7 @@ use clap::Args;
 use serde::Serialize;
 use tribe_api::{
     BACKUP_FORMAT, BACKUP_VERSION, Backup, BackupEntry, Restore as Request, RestoreOutcome,
-    Restored,
+    Restored, client::ClientError,
 };
 
 use crate::{
@@ -41,7 +41,7 @@ pub(crate) struct Make {
 /// it differs. It may be repeated. Plugins of a tribe need their files as well: members take them from who
 /// has them; if nobody does, `plugin load FILE --tribe TRIBE --replace` brings them back.
 ///
-/// The exit status is 4 if something differs.
+/// What snapd refuses does not stop the rest. The exit status is 4 if something differs or was refused.
 #[derive(Debug, Args)]
 pub(crate) struct Restore {
     /// The file
@@ -59,8 +59,30 @@ pub(crate) struct Restore {
 #[derive(Debug, Serialize)]
 struct Row {
     what: String,
-    outcome: RestoreOutcome,
+    outcome: Outcome,
     note: Option<String>,
+}
+
+/// What was done about it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+enum Outcome {
+    Created,
+    Same,
+    Replaced,
+    Differs,
+    Refused,
+}
+
+impl From<RestoreOutcome> for Outcome {
+    fn from(outcome: RestoreOutcome) -> Self {
+        match outcome {
+            RestoreOutcome::Created => Self::Created,
+            RestoreOutcome::Same => Self::Same,
+            RestoreOutcome::Replaced => Self::Replaced,
+            RestoreOutcome::Differs => Self::Differs,
+        }
+    }
 }
 
 pub(crate) async fn make(make: Make, session: &Session) -> Result<Exit, Failure> {
@@ -89,15 +111,19 @@ pub(crate) async fn restore(restore: Restore, session: &Session) -> Result<Exit,
     for entry in backup.entries {
         let what = name_of(&entry);
         let request = Request { entry, replace: restore.replace, dry_run: restore.dry_run };
-        let Restored { outcome, note } =
-            session.snapd.restore(&request).await.map_err(|error| {
-                let told = Failure::from(error);
-                told.or_help(format!("it was {what}; what stands before it in the file is done"))
-            })?;
-        rows.push(Row { what, outcome, note });
+        let row = match session.snapd.restore(&request).await {
+            Ok(Restored { outcome, note }) => Row { what, outcome: outcome.into(), note },
+            Err(ClientError::Refused { status: 400 | 404 | 409, message, .. }) => {
+                // The rest may well be said.
+                Row { what, outcome: Outcome::Refused, note: Some(message) }
+            }
+            Err(error) => return Err(error.into()),
+        };
+        rows.push(row);
     }
     let shown = session.show(&rows, |rows| text(rows, restore.dry_run))?;
-    let differs = rows.iter().any(|row| row.outcome == RestoreOutcome::Differs);
+    let open = [Outcome::Differs, Outcome::Refused];
+    let differs = rows.iter().any(|row| open.contains(&row.outcome));
     Ok(if differs { Exit::PartlyDone } else { shown })
 }
 
@@ -138,15 +164,16 @@ fn name_of(entry: &BackupEntry) -> String {
 
 /// What differs line by line, and how much of the rest.
 fn text(rows: &[Row], dry_run: bool) -> String {
-    let shown = rows.iter().filter(|row| row.outcome != RestoreOutcome::Same);
+    let shown = rows.iter().filter(|row| row.outcome != Outcome::Same);
     let row = |row: &Row| {
         let outcome = match (row.outcome, dry_run) {
-            (RestoreOutcome::Created, false) => "created",
-            (RestoreOutcome::Created, true) => "to create",
-            (RestoreOutcome::Replaced, false) => "replaced",
-            (RestoreOutcome::Replaced, true) => "to replace",
-            (RestoreOutcome::Differs, _) => "differs",
-            (RestoreOutcome::Same, _) => "same",
+            (Outcome::Created, false) => "created",
+            (Outcome::Created, true) => "to create",
+            (Outcome::Replaced, false) => "replaced",
+            (Outcome::Replaced, true) => "to replace",
+            (Outcome::Differs, _) => "differs",
+            (Outcome::Same, _) => "same",
+            (Outcome::Refused, _) => "refused",
         };
         [outcome.to_owned(), row.what.clone(), row.note.clone().unwrap_or_default()]
     };
@@ -164,16 +191,16 @@ fn text(rows: &[Row], dry_run: bool) -> String {
 mod tests {
     use super::*;
 
-    fn row(what: &str, outcome: RestoreOutcome, note: Option<&str>) -> Row {
+    fn row(what: &str, outcome: Outcome, note: Option<&str>) -> Row {
         Row { what: what.to_owned(), outcome, note: note.map(str::to_owned) }
     }
 
     #[test]
     fn what_is_not_there_already_is_told_line_by_line() {
         let rows = [
-            row("tribe `core`", RestoreOutcome::Same, None),
-            row("policy `p`", RestoreOutcome::Differs, Some("it is `a == b` for tribe `core`")),
-            row("task `cpu` of tribe `core`", RestoreOutcome::Created, None),
+            row("tribe `core`", Outcome::Same, None),
+            row("policy `p`", Outcome::Differs, Some("it is `a == b` for tribe `core`")),
+            row("task `cpu` of tribe `core`", Outcome::Created, None),
         ];
         let expected = "\
 OUTCOME  WHAT                        NOTE

@@ -79,6 +79,22 @@ fn what_differs_is_told_and_stays_unless_it_is_to_be_replaced() {
 }
 
 #[test]
+fn what_is_refused_does_not_stop_the_rest() {
+    let cluster = Cluster::start(&[("i1", &[])]);
+    let path = cluster.dir().join("kept");
+    let entries = r#"{"what": "policy", "name": "p", "tribe": "core", "text": "{{a}} =", "enabled": true},
+        {"what": "tribe", "name": "after", "description": ""}"#;
+    let text = format!(
+        r#"{{"format": "tribe-backup", "version": 1, "node": "x", "entries": [{entries}]}}"#
+    );
+    fs::write(&path, text).unwrap();
+    let ran = cluster["i1"].tries(&format!("restore {}", path.display()));
+    assert_eq!(ran.code, Some(4), "{ran:?}");
+    assert!(ran.stdout.contains("refused  policy `p`"), "{}", ran.stdout);
+    assert_eq!(cluster["i1"].tribes().into_keys().collect::<Vec<_>>(), ["after"]);
+}
+
+#[test]
 fn a_file_that_is_no_backup_is_refused_by_name() {
     let cluster = Cluster::start(&[("i1", &[])]);
     let check = |text: &str, part: &str| {
