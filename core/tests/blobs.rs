@@ -3,23 +3,18 @@
 #![cfg(feature = "runtime")]
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
-use std::{collections::BTreeSet, fs, path::Path, time::Duration};
+mod support;
+
+use std::{collections::BTreeSet, fs, time::Duration};
 
 use tempfile::TempDir;
-use tribe::{BlobError, BlobId, Blobs, Config, Key, Keyring, Node, View};
+use tribe::{BlobError, BlobId, Blobs, Node, View};
+
+use self::support::{config, until};
 
 /// More than enough for anything that is waited for here.
 const LONG: Duration = Duration::from_secs(60);
 const SIZE: usize = 3_000_000;
-
-fn config(name: &str, seed: Option<&Node>, data_dir: Option<&Path>) -> Config {
-    let mut config = Config::new(name, Keyring::new(Key::from_bytes([7; 32]))).unwrap();
-    config.bind = ([127, 0, 0, 1], 0).into();
-    config.seeds = seed.map(|node| node.address().to_string()).into_iter().collect();
-    config.collect_facts = false;
-    config.data_dir = data_dir.map(Path::to_owned);
-    config
-}
 
 /// A node with a data directory.
 struct Host {
@@ -55,21 +50,10 @@ async fn hosts<const COUNT: usize>() -> [Host; COUNT] {
         hosts.push(Host::start(&format!("n{at}"), seed.as_ref()).await);
     }
     for host in &hosts {
-        until(&host.node, "all meet", |view| view.members.len() == COUNT && view.synced).await;
+        until(LONG, &host.node, "all meet", |view| view.members.len() == COUNT && view.synced)
+            .await;
     }
     hosts.try_into().unwrap_or_else(|_| unreachable!("there are as many as were started"))
-}
-
-/// Waits until a node's view shows something; events say when to look again.
-async fn until(node: &Node, what: &str, holds: impl Fn(&View) -> bool) {
-    let mut events = node.events();
-    let waiting = async {
-        while !holds(&node.view()) {
-            let _ = tokio::time::timeout(Duration::from_millis(100), events.next()).await;
-        }
-    };
-    let done = tokio::time::timeout(LONG, waiting).await;
-    assert!(done.is_ok(), "{what}: {:#?}", node.view());
 }
 
 fn offering(view: &View, blob: BlobId) -> BTreeSet<String> {
@@ -80,7 +64,7 @@ fn offering(view: &View, blob: BlobId) -> BTreeSet<String> {
 
 async fn until_offered(node: &Node, blob: BlobId, by: &[&str]) {
     let by: BTreeSet<String> = by.iter().map(|name| (*name).to_owned()).collect();
-    until(node, "it is offered", |view| offering(view, blob) == by).await;
+    until(LONG, node, "it is offered", |view| offering(view, blob) == by).await;
 }
 
 fn content(seed: u8) -> Vec<u8> {
@@ -122,7 +106,7 @@ async fn others_are_asked_to_hold_a_blob_until_enough_do() {
     let [one, two, three, four] = hosts().await;
     let without = Node::start(config("n5", Some(&one.node), None)).await.unwrap();
     assert!(without.blobs().is_none());
-    until(&one.node, "all meet", |view| view.members.len() == 5).await;
+    until(LONG, &one.node, "all meet", |view| view.members.len() == 5).await;
     let blob = one.add(&content(1)).await;
     // One that cannot is asked first, and then the preferred one that can.
     let prefer = [without.id(), three.node.id()];

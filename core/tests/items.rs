@@ -3,40 +3,19 @@
 #![cfg(feature = "runtime")]
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
+mod support;
+
 use std::{path::Path, time::Duration};
 
-use tribe::{
-    CommandError, Config, EventKind, ItemKind, ItemName, Key, Keyring, Node, NodeStatus,
-    PutOptions, View, limits,
-};
+use tribe::{CommandError, EventKind, ItemKind, ItemName, Node, NodeStatus, PutOptions, limits};
+
+use self::support::{config, until};
 
 /// More than enough for anything that is waited for here.
 const LONG: Duration = Duration::from_secs(30);
 
-fn config(name: &str, seed: Option<&Node>, data_dir: Option<&Path>) -> Config {
-    let mut config = Config::new(name, Keyring::new(Key::from_bytes([7; 32]))).unwrap();
-    config.bind = ([127, 0, 0, 1], 0).into();
-    config.seeds = seed.map(|node| node.address().to_string()).into_iter().collect();
-    config.collect_facts = false;
-    config.data_dir = data_dir.map(Path::to_owned);
-    config
-}
-
 async fn start(name: &str, seed: Option<&Node>, data_dir: Option<&Path>) -> Node {
     Node::start(config(name, seed, data_dir)).await.unwrap()
-}
-
-/// Waits until a node's view shows something; events say when to look again.
-async fn until(node: &Node, what: &str, holds: impl Fn(&View) -> bool) {
-    let mut events = node.events();
-    let waiting = async {
-        while !holds(&node.view()) {
-            // A change of status has no event, so the view is looked at now and then as well.
-            let _ = tokio::time::timeout(Duration::from_millis(100), events.next()).await;
-        }
-    };
-    let done = tokio::time::timeout(LONG, waiting).await;
-    assert!(done.is_ok(), "{what}: {:#?}", node.view());
 }
 
 fn key(kind: &str, name: &str) -> (ItemKind, ItemName) {
@@ -49,7 +28,7 @@ async fn the_largest_item_is_everywhere_once_it_was_waited_for() {
     let two = start("n2", Some(&one), None).await;
     let three = start("n3", Some(&one), None).await;
     for node in [&one, &two, &three] {
-        until(node, "all meet", |view| view.members.len() == 3 && view.synced).await;
+        until(LONG, node, "all meet", |view| view.members.len() == 3 && view.synced).await;
     }
     let mut events = three.events();
     one.create_tribe("core", "").await.unwrap();
@@ -78,7 +57,7 @@ async fn the_largest_item_is_everywhere_once_it_was_waited_for() {
     assert!(matches!(gone, Err(CommandError::UnknownItem { near: None, .. })), "{gone:?}");
     let status = NodeStatus { wanted: 1, applied: 1, ..NodeStatus::default() };
     two.set_status(status.clone()).await.unwrap();
-    until(&one, "a status", |view| {
+    until(LONG, &one, "a status", |view| {
         view.member("n2").is_some_and(|member| member.status.as_ref() == Some(&status))
     })
     .await;

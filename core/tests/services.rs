@@ -3,6 +3,8 @@
 #![cfg(feature = "runtime")]
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
+mod support;
+
 use std::{
     collections::BTreeSet,
     io::{self, Read as _, Write as _},
@@ -18,15 +20,13 @@ use tribe::{
     PluginPattern, ServeOptions, Service, ServicePattern, ServiceStream, Target, TribeName, View,
 };
 
+use self::support::{config, until};
+
 /// More than enough for anything that is waited for here.
 const LONG: Duration = Duration::from_secs(60);
 
 async fn start(name: &str, seed: Option<&Node>) -> Node {
-    let mut config = Config::new(name, Keyring::new(Key::from_bytes([7; 32]))).unwrap();
-    config.bind = ([127, 0, 0, 1], 0).into();
-    config.seeds = seed.map(|node| node.address().to_string()).into_iter().collect();
-    config.collect_facts = false;
-    Node::start(config).await.unwrap()
+    Node::start(config(name, seed, None)).await.unwrap()
 }
 
 /// Nodes n1, n2, ... that know one another.
@@ -37,21 +37,9 @@ async fn cluster(size: usize) -> Vec<Node> {
         nodes.push(node);
     }
     for node in &nodes {
-        until(node, "all meet", |view| view.members.len() == size && view.synced).await;
+        until(LONG, node, "all meet", |view| view.members.len() == size && view.synced).await;
     }
     nodes
-}
-
-/// Waits until a node's view shows something; events say when to look again.
-async fn until(node: &Node, what: &str, holds: impl Fn(&View) -> bool) {
-    let mut events = node.events();
-    let waiting = async {
-        while !holds(&node.view()) {
-            let _ = tokio::time::timeout(Duration::from_millis(100), events.next()).await;
-        }
-    };
-    let done = tokio::time::timeout(LONG, waiting).await;
-    assert!(done.is_ok(), "{what}: {:#?}", node.view());
 }
 
 async fn soon<T>(what: impl Future<Output = T>) -> T {
@@ -283,7 +271,8 @@ async fn a_tribe_is_dialled_while_any_member_that_offers_is_there() {
     let hidden = ServeOptions { hidden: true, ..ServeOptions::default() };
     let _hidden = nodes[2].serve("echo", hidden).await.unwrap();
     for node in [&nodes[2], &nodes[3]] {
-        until(node, "offers", |view| ["n1", "n2"].iter().all(|of| offers(view, of, "echo"))).await;
+        until(LONG, node, "offers", |view| ["n1", "n2"].iter().all(|of| offers(view, of, "echo")))
+            .await;
     }
     let mut reached = BTreeSet::new();
     while reached.len() < 2 {
@@ -307,12 +296,12 @@ async fn what_a_node_offers_comes_and_goes_with_its_services() {
     let service = nodes[0].serve("publisher/influxdb/25", ServeOptions::default()).await.unwrap();
     let hidden = ServeOptions { hidden: true, ..ServeOptions::default() };
     echo(nodes[0].serve("secret", hidden).await.unwrap());
-    until(&nodes[1], "offered", |view| offers(view, "n1", "publisher/influxdb/25")).await;
+    until(LONG, &nodes[1], "offered", |view| offers(view, "n1", "publisher/influxdb/25")).await;
     assert!(!offers(&nodes[1].view(), "n1", "secret"));
     let mut stream = soon(nodes[1].dial(at("n1"), "secret")).await.unwrap();
     assert_eq!(say(&mut stream, b"psst").await, b"psst");
     drop(service);
-    until(&nodes[1], "withdrawn", |view| !offers(view, "n1", "publisher/influxdb/25")).await;
+    until(LONG, &nodes[1], "withdrawn", |view| !offers(view, "n1", "publisher/influxdb/25")).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -552,7 +541,7 @@ async fn who_offers_what_is_found_by_tribe_node_service_and_plugin() {
     ] {
         services.push(nodes[node].serve(name, ServeOptions::default()).await.unwrap());
     }
-    until(&nodes[0], "offered", |view| offers(view, "n2", "processor/tag/3")).await;
+    until(LONG, &nodes[0], "offered", |view| offers(view, "n2", "processor/tag/3")).await;
     let view = nodes[0].view();
     let find = |query: OfferQuery| {
         let offers = view.offers(&query).unwrap();

@@ -9,6 +9,8 @@
 #![cfg(feature = "runtime")]
 #![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test that cannot go on fails")]
 
+mod support;
+
 use std::{
     collections::BTreeMap,
     fs,
@@ -17,9 +19,9 @@ use std::{
 };
 
 use redb::{Database, ReadableDatabase, ReadableTableMetadata, TableDefinition};
-use tribe::{
-    Config, Key, Keyring, MemberState, Node, Placement, PutOptions, StartError, Value, View,
-};
+use tribe::{Key, MemberState, Node, Placement, PutOptions, StartError, Value, View};
+
+use self::support::{config, until};
 
 /// More than enough for anything that is waited for here.
 const LONG: Duration = Duration::from_secs(30);
@@ -27,26 +29,6 @@ const FILE: &str = "state.redb";
 
 fn fixture(format: u64) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("fixtures/store/v{format}")).join(FILE)
-}
-
-fn config(name: &str, seed: Option<&Node>, data_dir: Option<&Path>) -> Config {
-    let mut config = Config::new(name, Keyring::new(Key::from_bytes([7; 32]))).unwrap();
-    config.bind = ([127, 0, 0, 1], 0).into();
-    config.seeds = seed.map(|node| node.address().to_string()).into_iter().collect();
-    config.collect_facts = false;
-    config.data_dir = data_dir.map(Path::to_owned);
-    config
-}
-
-async fn until(node: &Node, what: &str, holds: impl Fn(&View) -> bool) {
-    let mut events = node.events();
-    let waiting = async {
-        while !holds(&node.view()) {
-            let _ = tokio::time::timeout(Duration::from_millis(100), events.next()).await;
-        }
-    };
-    let done = tokio::time::timeout(LONG, waiting).await;
-    assert!(done.is_ok(), "{what}: {:#?}", node.view());
 }
 
 fn facts(name: &str, value: Value) -> BTreeMap<String, Value> {
@@ -57,7 +39,7 @@ fn facts(name: &str, value: Value) -> BTreeMap<String, Value> {
 async fn write(data_dir: &Path) {
     let kept = Node::start(config("kept", None, Some(data_dir))).await.unwrap();
     let other = Node::start(config("other", Some(&kept), None)).await.unwrap();
-    until(&kept, "they meet", |view| view.members.len() == 2).await;
+    until(LONG, &kept, "they meet", |view| view.members.len() == 2).await;
     kept.create_tribe("core", "what all run").await.unwrap();
     kept.join_tribe("core", Some("other")).await.unwrap();
     kept.leave_tribe("core", Some("later")).await.unwrap();
@@ -73,13 +55,13 @@ async fn write(data_dir: &Path) {
     let written = other.delete_tribe("gone").await.unwrap();
     other.set_facts(None, facts("tier", 2.into()), vec![]).await.unwrap();
     assert!(other.wait(&written, LONG).await.unwrap().is_empty());
-    until(&kept, "it heard", |view| {
+    until(LONG, &kept, "it heard", |view| {
         view.member("other").is_some_and(|other| other.facts.get("tier").is_some())
     })
     .await;
     kept.install_key(Key::from_bytes([8; 32])).await.unwrap();
     other.leave().await.unwrap();
-    until(&kept, "the other left", |view| {
+    until(LONG, &kept, "the other left", |view| {
         view.member("other").is_some_and(|other| other.state == MemberState::Left)
     })
     .await;
