@@ -133,14 +133,19 @@ impl Player<'_> {
         let Some(Churn { every, crashes }) = self.churn else { return };
         self.churn_at += every;
         self.churned += 1;
-        match self.churned % if crashes { 4 } else { 2 } {
+        let turn = match self.churned % 4 {
+            3 if !crashes => 1,
+            0 if !crashes => 2,
+            turn => turn,
+        };
+        match turn {
             1 => {
                 if let Some(plan) = plan(self.sim.len()) {
                     let node = self.sim.add(plan);
                     self.excuse(node);
                 }
             }
-            2 | 0 if !crashes || self.churned % 4 == 2 => {
+            2 => {
                 let stay = if crashes { 1 } else { self.scenario.nodes / 2 };
                 if let Some(node) = self.pick_from(stay) {
                     self.excused_until.insert(node, Duration::MAX);
@@ -183,10 +188,9 @@ impl Player<'_> {
     /// Those whose time is over are back.
     pub(super) fn come_back(&mut self) {
         let now = self.sim.now();
-        let (back, away) =
+        let (back, away): (Vec<_>, Vec<_>) =
             std::mem::take(&mut self.away).into_iter().partition(|(at, ..)| *at <= now);
         self.away = away;
-        let back: Vec<_> = back;
         for (_, node, unheard) in back {
             self.restart(node, true);
             self.alive_tribes.extend(unheard);
