@@ -11,7 +11,7 @@ use tribe_api::{
     RestoreOutcome, Restored,
 };
 
-use super::{App, convert, error::ApiError, extract::Body};
+use super::{App, convert, error::ApiError, extract::Body, tribes};
 
 /// All that people said, as this node knows it.
 #[utoipa::path(
@@ -178,11 +178,7 @@ async fn say(node: &Node, entry: BackupEntry) -> Result<(), ApiError> {
             }
         }
         BackupEntry::Placement { tribe, node: placed, placement } => {
-            match placement {
-                tribe_api::Placement::Joined => node.join_tribe(&tribe, Some(&placed)).await?,
-                tribe_api::Placement::Left => node.leave_tribe(&tribe, Some(&placed)).await?,
-                tribe_api::Placement::Automatic => node.auto_tribe(&tribe, Some(&placed)).await?,
-            };
+            tribes::place_in(node, &tribe, &placed, placement).await?;
         }
         BackupEntry::Item { tribe, kind, name, running, document } => {
             let document = bytes(&document)?;

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use axum::{Json, extract::State};
 use futures_util::future::join_all;
-use tribe::{MemberState, NodeName, View};
+use tribe::{CommandError, MemberState, Node, NodeName, View, Written};
 use tribe_api::{
     Changed, CreateTribe, ErrorReply, ItemStatus, Place, PlacedNode, Placement, StatusMember,
     Tribe, TribeMember, TribeStatus, TribeSummary, WaitQuery,
@@ -131,15 +131,25 @@ pub(super) async fn place(
     Body(Place { placement }): Body<Place>,
 ) -> Result<Json<Changed>, ApiError> {
     let node = app.node()?;
-    let written = match placement {
-        Placement::Joined => node.join_tribe(&tribe, Some(&name)).await?,
-        Placement::Left => node.leave_tribe(&tribe, Some(&name)).await?,
-        Placement::Automatic => node.auto_tribe(&tribe, Some(&name)).await?,
-    };
+    let written = place_in(node, &tribe, &name, placement).await?;
     let missing = convert::missing(node, &written, wait).await?;
     // A host may be placed before it exists; who mistyped its name wants to know.
     let note = node.view().known_member(&name).err().map(|error| format!("{error} (yet)"));
     Ok(Json(Changed { missing, note }))
+}
+
+/// Places a node in a tribe as it was asked.
+pub(super) async fn place_in(
+    node: &Node,
+    tribe: &str,
+    name: &str,
+    placement: Placement,
+) -> Result<Written, CommandError> {
+    match placement {
+        Placement::Joined => node.join_tribe(tribe, Some(name)).await,
+        Placement::Left => node.leave_tribe(tribe, Some(name)).await,
+        Placement::Automatic => node.auto_tribe(tribe, Some(name)).await,
+    }
 }
 
 /// Who is in a tribe, whether all agree, and how its plugins and tasks stand on each.
