@@ -7,6 +7,7 @@ pub mod fact;
 mod keyring;
 pub mod limits;
 mod membership;
+mod metric;
 mod name;
 mod offer;
 pub mod policy;
@@ -29,6 +30,7 @@ pub use keyring::{Key, KeyChange, KeyError, KeyId, KeyIdError, Keyring, KeyringE
 #[cfg(feature = "runtime")]
 pub use keyring::{KeyFileError, generate_key, read_key_file};
 pub use membership::Reason;
+pub use metric::{Metric, MetricKind};
 pub use name::{
     BlobId, BlobIdError, ClusterName, FactName, ItemKind, ItemName, NameError, NodeId, NodeIdError,
     NodeName, PolicyName, ServiceName, TribeName,

@@ -7,6 +7,9 @@
 //	listener, err := node.Serve("echo/1", tribe.ServeOptions{})   // a net.Listener
 //	conn, err := node.Dial(ctx, tribe.InTribe("core"), "echo/1")  // a net.Conn
 //
+// Metrics gives what the node counts and measures, to be shown beside your own; Keys, RotateKey and the steps of it
+// exchange the key of the cluster.
+//
 // # Building
 //
 // The package is a thin layer over the C library, through cgo, and finds it with pkg-config:

@@ -57,6 +57,11 @@ var (
 	ErrUnknownNode   = sentinel(C.TRIBE_STATUS_UNKNOWN_NODE)
 	ErrServiceExists = sentinel(C.TRIBE_STATUS_SERVICE_EXISTS)
 	ErrPattern       = sentinel(C.TRIBE_STATUS_PATTERN)
+	ErrKey           = sentinel(C.TRIBE_STATUS_KEY)
+	ErrUnknownKey    = sentinel(C.TRIBE_STATUS_UNKNOWN_KEY)
+	ErrKeyRemoved    = sentinel(C.TRIBE_STATUS_KEY_REMOVED)
+	ErrKeySeals      = sentinel(C.TRIBE_STATUS_KEY_SEALS)
+	ErrKeyLacking    = sentinel(C.TRIBE_STATUS_KEY_LACKING)
 )
 
 func sentinel(code C.int32_t) *Error {

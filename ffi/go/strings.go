@@ -1,24 +1,28 @@
 package tribe
 
 // #include <stdlib.h>
+// #include <string.h>
 // #include <tribe.h>
 import "C"
 
 import "unsafe"
 
-// texts holds what a call gives to the library, for as long as the call lasts.
-type texts []unsafe.Pointer
+// texts holds what a call gives to the library, for as long as the call lasts. It may be a key, so it is
+// wiped.
+type texts []C.tribe_str
 
 // str is a text for the library.
 func (t *texts) str(s string) C.tribe_str {
-	copied := C.CString(s)
-	*t = append(*t, unsafe.Pointer(copied))
-	return C.tribe_str{ptr: copied, len: C.size_t(len(s))}
+	copied := C.tribe_str{ptr: C.CString(s), len: C.size_t(len(s))}
+	*t = append(*t, copied)
+	return copied
 }
 
 func (t *texts) free() {
 	for _, copied := range *t {
-		C.free(copied)
+		place := unsafe.Pointer(copied.ptr)
+		C.memset(place, 0, copied.len)
+		C.free(place)
 	}
 }
 

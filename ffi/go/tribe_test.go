@@ -287,6 +287,61 @@ func TestFactsKeepTheirTypes(t *testing.T) {
 	}
 }
 
+func TestTheKeyIsExchanged(t *testing.T) {
+	one, other := pair(t)
+	before, err := one.Keys()
+	if err != nil {
+		t.Fatal(err)
+	}
+	old := before.Members[0].Keys[0]
+	id, err := one.RotateKey(false)
+	if err != nil || id == old {
+		t.Fatal(id, old, err)
+	}
+	status, err := other.Keys()
+	if err != nil || len(status.Members) != 2 {
+		t.Fatalf("%+v %v", status, err)
+	}
+	for _, member := range status.Members {
+		if len(member.Keys) != 1 || member.Keys[0] != id || !member.Alive {
+			t.Fatalf("%+v", member)
+		}
+	}
+	if err := one.InstallKey("no key"); !errors.Is(err, ErrKey) {
+		t.Fatal(err)
+	}
+	if err := one.InstallKey(key); !errors.Is(err, ErrKeyRemoved) {
+		t.Fatal(err)
+	}
+	if err := one.UseKey("0a0b0c0d", false); !errors.Is(err, ErrUnknownKey) {
+		t.Fatal(err)
+	}
+	if err := one.RemoveKey(id, false); !errors.Is(err, ErrKeySeals) {
+		t.Fatal(err)
+	}
+}
+
+func TestMetricsHaveKindsAndLabels(t *testing.T) {
+	one, _ := pair(t)
+	metrics, err := one.Metrics()
+	if err != nil {
+		t.Fatal(err)
+	}
+	kinds := map[string]string{}
+	for _, metric := range metrics {
+		kinds[metric.Name] = metric.Kind
+		if metric.Help == "" {
+			t.Errorf("%s has no help", metric.Name)
+		}
+		if metric.Name == "tribe_members" && metric.Labels["state"] == "alive" && metric.Value < 1 {
+			t.Errorf("%+v", metric)
+		}
+	}
+	if kinds["tribe_members"] != "gauge" || kinds["tribe_datagrams_sent_total"] != "counter" {
+		t.Fatalf("%v", kinds)
+	}
+}
+
 func TestWhatIsWrongIsRefusedAndSaysWhy(t *testing.T) {
 	one, other := pair(t)
 	listener, err := one.Serve("few", ServeOptions{Tribes: []string{"core"}, Most: 1, Hidden: true})

@@ -260,6 +260,24 @@ pub extern "C" fn tribe_node_counters(
     })
 }
 
+/// What the node counts and measures, by the conventions of Prometheus, at most a second old: a JSON array
+/// of objects with `name`, `kind` (`counter` or `gauge`), `help`, `labels` (an object) and `value`. Those of one name
+/// stand side by side. Free it with tribe_text_free().
+#[unsafe(no_mangle)]
+#[must_use]
+pub extern "C" fn tribe_node_metrics(
+    node: Option<&Node>,
+    out: Option<&mut MaybeUninit<Box<Text>>>,
+    err: Option<&mut MaybeUninit<Box<Error>>>,
+) -> Status {
+    call(err, || {
+        let out = out.required("out")?;
+        let metrics = node.required("node")?.open()?.metrics();
+        out.write(Box::new(Text::json(&serde_json::json!(*metrics))));
+        Ok(())
+    })
+}
+
 /// Says good-bye and stops, waiting for it `timeout_ms` (negative: for ever). Afterwards all calls return
 /// TRIBE_STATUS_CLOSED, those that wait in other threads too. On TRIBE_STATUS_TIMEOUT the node may not
 /// have been heard; call tribe_node_shutdown().

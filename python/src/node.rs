@@ -97,6 +97,11 @@ impl Node {
         self.look(tribe::Node::counters)
     }
 
+    fn metrics<'py>(&self, py: Python<'py>) -> PyResult<Objects<'py>> {
+        let metrics = self.look(tribe::Node::metrics)?;
+        metrics.iter().map(|metric| view::metric(py, metric)).collect()
+    }
+
     fn members<'py>(&self, py: Python<'py>, tribe: Option<&str>) -> PyResult<Objects<'py>> {
         let view = self.view()?;
         let Some(tribe) = tribe else {

@@ -8,7 +8,7 @@ use pyo3::{
     sync::PyOnceLock,
     types::{PyDict, PyTuple, PyType},
 };
-use tribe::{Member, Offer, PolicyInfo, Reason, Tribe, TribeMember, View};
+use tribe::{Member, Metric, Offer, PolicyInfo, Reason, Tribe, TribeMember, View};
 
 /// One node.
 pub(crate) fn member<'py>(py: Python<'py>, member: &Member) -> PyResult<Bound<'py, PyAny>> {
@@ -27,6 +27,16 @@ pub(crate) fn member<'py>(py: Python<'py>, member: &Member) -> PyResult<Bound<'p
             member.agrees,
         ),
     )
+}
+
+/// One metric.
+pub(crate) fn metric<'py>(py: Python<'py>, metric: &Metric) -> PyResult<Bound<'py, PyAny>> {
+    static CLASS: Class = Class::new("Metric");
+    let labels = PyDict::new(py);
+    for (label, text) in metric.labels {
+        labels.set_item(label, text)?;
+    }
+    CLASS.make(py, (metric.name, metric.kind.as_str(), metric.help, labels, metric.value))
 }
 
 /// One tribe.

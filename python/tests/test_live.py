@@ -52,6 +52,21 @@ def test_two_nodes_meet_through_a_seed(pair: tuple[tribe.Node, tribe.Node]) -> N
     assert all(isinstance(count, int) for count in first.counters().values())
 
 
+def test_metrics_have_kinds_help_and_labels(pair: tuple[tribe.Node, tribe.Node]) -> None:
+    first, _ = pair
+    told = first.metrics()
+    members = {metric.labels["state"]: metric for metric in told if metric.name == "tribe_members"}
+    assert members.keys() == {"alive", "down", "left"}
+    assert 1 <= members["alive"].value <= 2
+    metrics = {metric.name: metric for metric in told}
+    assert metrics["tribe_members"].kind == "gauge"
+    assert metrics["tribe_syncs_total"].kind == "counter"
+    assert metrics["tribe_syncs_total"].help
+    assert first.counters().keys() == {
+        name for name, metric in metrics.items() if metric.kind == "counter"
+    }
+
+
 def test_a_policy_places_nodes_by_their_facts(pair: tuple[tribe.Node, tribe.Node]) -> None:
     first, second = pair
     created = first.create_policy("gold", "{{tier}} == gold", "core")

@@ -22,6 +22,7 @@ from tribe.types import (
     KeyInfo,
     KeyStatus,
     Member,
+    Metric,
     Offer,
     PolicyCreated,
     PolicyInfo,
@@ -187,8 +188,12 @@ class Node:
         return self._node.offers(tribe, node, service, plugin)
 
     def counters(self) -> dict[str, int]:
-        """Counters by name, as Prometheus would have it: what was received, dropped, and why."""
+        """The counters among the metrics, by name: what was received, dropped, and why."""
         return self._node.counters()
+
+    def metrics(self) -> list[Metric]:
+        """What this node counts and measures, at most a second old."""
+        return self._node.metrics()
 
     # What it is told to do. On disk here, if there is a data directory, when the call returns.
 

@@ -25,6 +25,8 @@ __all__ = [
     "KeyStatus",
     "Member",
     "MemberState",
+    "Metric",
+    "MetricKind",
     "Offer",
     "OfferedPlugin",
     "Placement",
@@ -70,6 +72,9 @@ EventKind = Literal[
 """What happened. A later version may know more kinds: let those you don't know pass."""
 
 
+MetricKind = Literal["counter", "gauge"]
+"""A counter only grows while the node lives; a gauge goes up and down."""
+
 KeyPhase = Literal["installed", "in-use", "removed"]
 """A key opens, seals as well, or opens nothing any more."""
 
@@ -101,6 +106,20 @@ class KeyStatus:
     keys: tuple[KeyInfo, ...]
     members: Mapping[str, KeyHolder]
     """By name."""
+
+
+@dataclass(frozen=True, slots=True)
+class Metric:
+    """A number that a node tells about itself, by the conventions of Prometheus."""
+
+    name: str
+    """As `tribe_syncs_total`. Several may have one name, and differ in labels; they stand side by
+    side."""
+    kind: MetricKind
+    help: str
+    """What it counts or measures."""
+    labels: Mapping[str, str]
+    value: int
 
 
 @dataclass(frozen=True, slots=True)

@@ -23,6 +23,7 @@ const LAYERS: &[&str] = &[
     "policy",
     "state",
     "membership",
+    "metric",
     "wire",
     "swim",
     "engine",

@@ -1,16 +1,15 @@
 //! `/metrics`: what this node counts, in the text format of Prometheus (version 0.0.4).
 //!
-//! Names are those of `/v3/counters`, and `snapd_` for what the daemon adds. It decides nothing.
+//! Names are those of [`tribe::Metric`], and `snapd_` for what the daemon adds. It decides nothing.
 
-use std::{
-    collections::BTreeMap,
-    fmt::{self, Write},
-};
+use std::fmt::{self, Write};
 
 use axum::{
     extract::State,
     http::header::{CONTENT_TYPE, HeaderName},
 };
+
+use tribe::Metric;
 
 use super::{App, Shared};
 use crate::task;
@@ -30,10 +29,7 @@ pub(super) async fn metrics(State(app): State<App>) -> ([(HeaderName, &'static s
     let _ = page.of_daemon(plugins.plugins().len());
     let _ = page.of_tasks(&tasks.list());
     if let Some(node) = node {
-        let _ = page.of_cluster(&node.view());
-        for (name, count) in node.counters() {
-            let _ = page.series(&name, "counter", "as in docs/OPERATING.md", [(&[][..], count)]);
-        }
+        let _ = page.of_node(&node.metrics());
     }
     ([(CONTENT_TYPE, FORMAT)], page.0)
 }
@@ -70,37 +66,22 @@ impl Page {
 
     fn of_daemon(&mut self, plugins: usize) -> fmt::Result {
         let version: Labels<'_> = &[("version", env!("CARGO_PKG_VERSION"))];
-        self.series("snapd_build_info", "gauge", "the version of snapd", [(version, 1)])?;
+        self.series("snapd_build_info", "gauge", "The version of snapd.", [(version, 1)])?;
         self.series(
             "snapd_plugins",
             "gauge",
-            "plugins that are loaded",
+            "Plugins that are loaded.",
             [(&[][..], plugins as u64)],
         )
     }
 
-    fn of_cluster(&mut self, view: &tribe::View) -> fmt::Result {
-        let mut members: BTreeMap<&str, u64> =
-            ["alive", "down", "left"].into_iter().map(|state| (state, 0)).collect();
-        for member in view.members.values() {
-            *members.entry(member.state.as_str()).or_default() += 1;
-        }
-        let labels: Vec<_> =
-            members.iter().map(|(state, count)| ([("state", *state)], *count)).collect();
-        let members = labels.iter().map(|(labels, count)| (&labels[..], *count));
-        self.series("tribe_members", "gauge", "members by what is known of them", members)?;
-        for (name, help, value) in [
-            (
-                "tribe_synced",
-                "1 once it has met the cluster since its start",
-                u64::from(view.synced),
-            ),
-            ("tribe_tribes", "tribes there are", view.tribes.len() as u64),
-            ("tribe_acting", "tribes this node acts for", view.acting.len() as u64),
-        ] {
-            self.series(name, "gauge", help, [(&[][..], value)])?;
-        }
-        Ok(())
+    /// What the SDK tells: those of one name stand side by side.
+    fn of_node(&mut self, metrics: &[Metric]) -> fmt::Result {
+        metrics.chunk_by(|one, next| one.name == next.name).try_for_each(|series| {
+            let Some(Metric { name, kind, help, .. }) = series.first() else { return Ok(()) };
+            let values = series.iter().map(|metric| (metric.labels, metric.value));
+            self.series(name, kind.as_str(), help, values)
+        })
     }
 
     fn of_tasks(&mut self, tasks: &[task::TaskReport]) -> fmt::Result {
@@ -119,21 +100,21 @@ impl Page {
             self.series(name, kind, help, values)
         };
         let running = |task: &task::TaskReport| u64::from(task.state == task::State::Running);
-        row("snapd_task_running", "gauge", "1 if it runs", &running)?;
-        row("snapd_task_hits_total", "counter", "times it fired", &|task| task.hits)?;
-        let misses = "intervals that passed while it was busy";
+        row("snapd_task_running", "gauge", "1 if it runs.", &running)?;
+        row("snapd_task_hits_total", "counter", "Times it fired.", &|task| task.hits)?;
+        let misses = "Intervals that passed while it was busy.";
         row("snapd_task_misses_total", "counter", misses, &|task| task.misses)?;
-        row("snapd_task_failures_total", "counter", "failures of all kinds", &|task| {
+        row("snapd_task_failures_total", "counter", "Failures of all kinds.", &|task| {
             task.failures
         })?;
-        let waiting = "batches that wait for a publisher";
+        let waiting = "Batches that wait for a publisher.";
         row("snapd_spool_batches", "gauge", waiting, &|task| {
             queues(task).map(|queue| queue.waiting as u64).sum()
         })?;
-        row("snapd_spool_bytes", "gauge", "bytes of these on disk", &|task| {
+        row("snapd_spool_bytes", "gauge", "Bytes on disk of batches that wait.", &|task| {
             queues(task).map(|queue| queue.bytes).sum()
         })?;
-        let dropped = "batches that had to go because of the limit";
+        let dropped = "Batches that had to go because of the limit.";
         row("snapd_spool_dropped_total", "counter", dropped, &|task| {
             queues(task).map(|queue| queue.dropped).sum()
         })

@@ -11,7 +11,7 @@
 mod clock;
 mod command;
 mod commands;
-mod counters;
+
 mod event;
 mod forget;
 mod horizon;
@@ -20,6 +20,7 @@ pub(crate) mod inspect;
 mod items;
 mod keys;
 mod leave;
+mod metrics;
 #[cfg(feature = "sim")]
 mod observe;
 mod offers;
@@ -146,7 +147,7 @@ pub struct Engine {
     name_taken: Option<NodeId>,
     leaving: Option<leave::Leaving>,
     quiet: Quiet,
-    counters: counters::Counters,
+    counters: metrics::Counters,
     /// What the wall clocks of others showed when our monotonic clock began, in Unix milliseconds.
     clocks: BTreeMap<NodeId, i128>,
     /// The sums over all members, as of a revision of the failure detector.
@@ -203,7 +204,7 @@ impl Engine {
             name_taken: None,
             leaving: None,
             quiet: Quiet::default(),
-            counters: counters::Counters::default(),
+            counters: metrics::Counters::default(),
             clocks: BTreeMap::new(),
             member_sums: RefCell::default(),
             gone: BTreeSet::new(),
@@ -405,6 +406,7 @@ impl Engine {
         let version = record.version();
         match self.state.apply(record, now.wall_ms) {
             Applied::Fresh(changes) => {
+                self.counters.records_unknown += u64::from(!version.kind().is_known());
                 self.note_changes(Some(&version), &changes);
                 for change in changes {
                     self.follow(change, now);

@@ -65,7 +65,6 @@ impl Store {
     }
 
     /// Writes that were not given to the loop.
-    #[cfg(feature = "sim")]
     pub(super) fn waiting_len(&self) -> usize {
         self.waiting.len()
     }

@@ -49,7 +49,11 @@ impl Engine {
             ping.askers.extend(new.filter(|_| ping.askers.len() < limits::PINGS));
             return;
         }
-        if self.pings.0.len() >= limits::PINGS || target.id == self.config.id {
+        if target.id == self.config.id {
+            return;
+        }
+        if self.pings.0.len() >= limits::PINGS {
+            self.counters.pings_spared += 1;
             return;
         }
         let until = now.mono + PING_TIME;

@@ -429,6 +429,7 @@ impl Engine {
         }
         let open = self.services.open.get(service).copied().unwrap_or_default();
         if open >= options.most || self.services.streams.len() >= limits::SERVICE_STREAMS {
+            self.counters.service_streams_busy += 1;
             return Err(Refuse::ServiceBusy);
         }
         self.counters.service_streams += 1;

@@ -27,7 +27,6 @@ pub(super) struct Wanted {
 
 impl Wanted {
     /// How many are not held yet.
-    #[cfg(feature = "sim")]
     pub(super) fn len(&self) -> usize {
         self.waiting.len() + self.pulling.len()
     }
@@ -39,8 +38,12 @@ const PULL_JITTER: Duration = Duration::from_millis(60);
 impl Engine {
     /// Spreads a record that is news.
     pub(super) fn spread(&mut self, version: &Version, now: Now) {
+        if !self.config.broadcasts {
+            return;
+        }
         let backlog = self.swim.backlog();
-        if !self.config.broadcasts || backlog > limits::BROADCAST_BACKLOG_HINTS {
+        if backlog > limits::BROADCAST_BACKLOG_HINTS {
+            self.counters.records_unspread += 1;
             return;
         }
         let Some(record) = self.record_of(version) else { return };
@@ -79,9 +82,12 @@ impl Engine {
     fn want(&mut self, version: Version, from: SocketAddr, now: Now) {
         let known = self.state.holds(&version)
             || self.wanted.pulling.contains(&version)
-            || super::own::is_own(&version, self.config.id)
-            || self.wanted.waiting.len() >= limits::WANTED;
+            || super::own::is_own(&version, self.config.id);
         if known {
+            return;
+        }
+        if self.wanted.waiting.len() >= limits::WANTED {
+            self.counters.hints_dropped += 1;
             return;
         }
         self.wanted.waiting.insert(version, from);

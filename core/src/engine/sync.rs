@@ -161,7 +161,6 @@ impl Streams {
     }
 
     /// How many are open, in both directions.
-    #[cfg(feature = "sim")]
     pub(super) fn len(&self) -> usize {
         self.open.len()
     }
@@ -217,14 +216,21 @@ impl Engine {
     }
 
     pub(super) fn dial_sync(&mut self, to: SocketAddr, now: Now) {
-        if self.streams.dialled() < limits::STREAMS_DIALLED && !self.streams.is_catching_up() {
+        if !self.streams.is_catching_up() && self.may_dial() {
             self.dial(to, Role::Sync, now);
         }
     }
 
+    /// Are there streams left, for what can wait? Counts if not.
+    fn may_dial(&mut self) -> bool {
+        let may = self.streams.dialled() < limits::STREAMS_DIALLED;
+        self.counters.streams_put_off += u64::from(!may);
+        may
+    }
+
     /// Pulls records; `false` if too many streams are open for now.
     pub(super) fn dial_pull(&mut self, to: SocketAddr, versions: Vec<Version>, now: Now) -> bool {
-        let may = self.streams.dialled() < limits::STREAMS_DIALLED;
+        let may = self.may_dial();
         if may {
             self.dial(to, Role::Pull(versions), now);
         }
@@ -240,8 +246,7 @@ impl Engine {
     /// Asks for keys, unless that is under way or too many streams are open for now.
     pub(super) fn dial_keys(&mut self, to: SocketAddr, keys: Vec<KeyId>, now: Now) {
         let asks = |stream: &Stream| matches!(stream.role, Role::Keys(_));
-        let may = self.streams.dialled() < limits::STREAMS_DIALLED;
-        if may && !self.streams.open.values().any(asks) {
+        if !self.streams.open.values().any(asks) && self.may_dial() {
             self.dial(to, Role::Keys(keys), now);
         }
     }
@@ -278,16 +283,12 @@ impl Engine {
 
     pub(super) fn accept_stream(&mut self, id: StreamId, from: SocketAddr, key: KeyId, now: Now) {
         if self.streams.served(false) >= limits::STREAMS_UNASKED {
-            return self.refuse_busy(id);
+            self.counters.streams_unasked += 1;
+            return self.refuse(id, Refuse::Busy);
         }
         let stream = Stream { key: Some(key), ..Stream::new(from, Role::Served, now) };
         self.streams.open.insert(id, stream);
         self.timers.set_by(Timer::Idle, now.mono + IDLE_PERIOD);
-    }
-
-    fn refuse_busy(&mut self, id: StreamId) {
-        self.counters.streams_busy += 1;
-        self.refuse(id, Refuse::Busy);
     }
 
     /// Tells a peer that dialled us why not, and closes.
@@ -478,7 +479,8 @@ impl Engine {
                 return self.answer_dial(id, service);
             }
             if self.streams.served(true) >= limits::STREAMS_SERVED {
-                return self.refuse_busy(id);
+                self.counters.streams_busy += 1;
+                return self.refuse(id, Refuse::Busy);
             }
             if let Some(stream) = self.streams.open.get_mut(&id) {
                 stream.working = true;
@@ -503,7 +505,9 @@ impl Engine {
                 let owned = owned
                     .iter()
                     .filter_map(|(id, epoch, kind)| self.state.owned(*id, *epoch, *kind));
-                let records = shared.chain(owned).take(limits::RECORDS_SENT).collect();
+                let mut records: Vec<_> =
+                    shared.chain(owned).take(limits::RECORDS_SENT + 1).collect();
+                self.cut_answer(&mut records, limits::RECORDS_SENT);
                 let records = self.without_deleted(id, records, now);
                 self.put_records(id, records);
             }
@@ -511,7 +515,8 @@ impl Engine {
             Frame::Pull(versions) => {
                 let asked: BTreeSet<&Version> = versions.iter().collect();
                 let held = asked.into_iter().filter_map(|version| self.record_of(version));
-                let records = held.take(limits::RECORDS_PULLED).collect();
+                let mut records = held.take(limits::RECORDS_PULLED + 1).collect();
+                self.cut_answer(&mut records, limits::RECORDS_PULLED);
                 self.put_records(id, records);
                 self.put(id, &Frame::Done);
             }
@@ -795,6 +800,7 @@ impl Engine {
             .filter(|(_, stream)| stream.last_moved + limits::STREAM_IDLE < now.mono)
             .map(|(id, _)| *id)
             .collect();
+        self.counters.streams_idle += idle.len() as u64;
         for id in idle {
             self.end_stream(id, "idle", now);
         }
@@ -822,6 +828,12 @@ impl Engine {
         self.outputs.push_back(Output::Message { stream, bytes });
     }
 
+    /// Answers with so many records at most; the next comparison finds the rest.
+    fn cut_answer(&mut self, records: &mut Vec<Record>, most: usize) {
+        self.counters.answers_cut += u64::from(records.len() > most);
+        records.truncate(most);
+    }
+
     /// Sends records in messages of bounded size, but none of ours that is not yet on disk.
     fn put_records(&mut self, id: StreamId, records: Vec<Record>) {
         let mut chunk = Vec::new();
@@ -837,6 +849,7 @@ impl Engine {
                 sent += std::mem::take(&mut bytes);
             }
             if sent > limits::SYNC_BYTES {
+                self.counters.answers_cut += 1;
                 return;
             }
         }

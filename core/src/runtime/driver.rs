@@ -6,7 +6,10 @@
 use std::{
     collections::BTreeMap,
     net::SocketAddr,
-    sync::{Arc, Mutex, PoisonError},
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
     time::Duration,
 };
 
@@ -30,6 +33,7 @@ use crate::{
         Ticket,
     },
     limits,
+    metric::{Metric, counters},
     wire::noise::StreamError,
 };
 
@@ -60,7 +64,10 @@ pub(super) enum Request {
 #[derive(Debug)]
 pub(super) struct Board {
     pub(super) view: ArcSwap<View>,
-    pub(super) counters: Mutex<BTreeMap<String, u64>>,
+    /// All metrics, as of at most a second ago.
+    pub(super) metrics: ArcSwap<Vec<Metric>>,
+    /// Events that readers missed.
+    pub(super) missed: AtomicU64,
 }
 
 /// The loop.
@@ -97,16 +104,26 @@ pub(super) struct Desk {
     quiet: Quiet,
 }
 
-#[derive(Default)]
-struct Counts {
-    received: u64,
-    sent: u64,
-    unsent: u64,
-    accepted: u64,
-    rejected: u64,
-    crowded: u64,
-    /// Of these, because of others from the same source.
-    crowded_source: u64,
+counters! {
+    /// What the sockets did.
+    struct Counts {
+        /// Datagrams received.
+        received: "tribe_datagrams_received_total",
+        /// Datagrams sent.
+        sent: "tribe_datagrams_sent_total",
+        /// Datagrams the system did not take.
+        unsent: "tribe_datagrams_unsent_total",
+        /// Streams of peers that proved the key.
+        accepted: "tribe_streams_accepted_total",
+        /// Connections that did not prove the key, or did not speak the protocol.
+        rejected: "tribe_streams_rejected_total",
+        /// Connections turned away because too many had not proved the key.
+        crowded: "tribe_streams_crowded_total",
+        /// Of the connections turned away, those that had too many others of their own address.
+        crowded_source: "tribe_streams_crowded_source_total",
+        /// Streams closed because more waited in them than may.
+        overfull: "tribe_streams_overfull_total",
+    }
 }
 
 /// Most datagrams taken in one turn before timers run.
@@ -213,6 +230,7 @@ impl Driver {
                 self.desk.counts.crowded += 1;
                 self.desk.counts.crowded_source += u64::from(cause == Crowded::Source);
             }
+            StreamNews::Overfull => self.desk.counts.overfull += 1,
         }
     }
 
@@ -417,25 +435,17 @@ impl Driver {
         self.desk.shown = Some(self.engine.rev());
         self.board.view.store(Arc::new(self.engine.view(self.clock.now())));
         if counted {
-            let counters = self.count();
-            *self.board.counters.lock().unwrap_or_else(PoisonError::into_inner) = counters;
+            self.board.metrics.store(Arc::new(self.metrics()));
         }
     }
 
-    fn count(&self) -> BTreeMap<String, u64> {
-        let Counts { received, sent, unsent, accepted, rejected, crowded, crowded_source } =
-            self.desk.counts;
-        let own = [
-            ("tribe_datagrams_received_total", received),
-            ("tribe_datagrams_sent_total", sent),
-            ("tribe_datagrams_unsent_total", unsent),
-            ("tribe_streams_accepted_total", accepted),
-            ("tribe_streams_rejected_total", rejected),
-            ("tribe_streams_crowded_total", crowded),
-            ("tribe_streams_crowded_source_total", crowded_source),
-        ];
-        let all = own.into_iter().chain(self.engine.counters());
-        all.map(|(name, count)| (name.to_owned(), count)).collect()
+    fn metrics(&self) -> Vec<Metric> {
+        let missed = Metric::counter(
+            "tribe_events_missed_total",
+            "Events that readers of this node were too slow for.",
+            self.board.missed.load(Ordering::Relaxed),
+        );
+        self.desk.counts.metrics().chain([missed]).chain(self.engine.metrics()).collect()
     }
 
     /// Nobody may hold a lock of the store, or wait for an answer, once the node is said to be stopped.

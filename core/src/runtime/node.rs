@@ -3,7 +3,7 @@
 use std::{
     collections::BTreeMap,
     net::SocketAddr,
-    sync::{Arc, PoisonError},
+    sync::{Arc, atomic::Ordering},
     time::Duration,
 };
 
@@ -21,6 +21,7 @@ use crate::{
     Target, TribeName, Value, View,
     engine::{Command, PolicyCreated, Reply, Written},
     fact,
+    metric::{Metric, MetricKind},
 };
 
 /// A running node of a cluster.
@@ -106,14 +107,23 @@ impl Node {
     #[must_use]
     pub fn events(&self) -> Events {
         let sender = self.shared.events.upgrade();
-        Events { receiver: sender.map(|sender| sender.subscribe()) }
+        let board = Arc::clone(&self.shared.board);
+        Events { receiver: sender.map(|sender| sender.subscribe()), board }
     }
 
-    /// Counters of this node, by name as Prometheus would have it: what it received, dropped and why.
-    /// At most a second old.
+    /// What this node counts and measures, by the conventions of Prometheus: what it received, dropped and
+    /// why, and how full what is bounded. At most a second old; empty until the node has begun to run.
+    #[must_use]
+    pub fn metrics(&self) -> Arc<Vec<Metric>> {
+        self.shared.board.metrics.load_full()
+    }
+
+    /// The counters among [`Node::metrics`], by name.
     #[must_use]
     pub fn counters(&self) -> BTreeMap<String, u64> {
-        self.shared.board.counters.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        let metrics = self.metrics();
+        let counters = metrics.iter().filter(|metric| metric.kind == MetricKind::Counter);
+        counters.map(|metric| (metric.name.to_owned(), metric.value)).collect()
     }
 
     /// Creates a tribe.
@@ -650,6 +660,7 @@ fn unreachable_reply<T>(reply: &Reply) -> Result<T, CommandError> {
 #[derive(Debug)]
 pub struct Events {
     receiver: Option<broadcast::Receiver<Event>>,
+    board: Arc<Board>,
 }
 
 impl Events {
@@ -657,7 +668,7 @@ impl Events {
     pub async fn next(&mut self) -> Option<Event> {
         match self.receiver.as_mut()?.recv().await {
             Ok(event) => Some(event),
-            Err(broadcast::error::RecvError::Lagged(count)) => Some(missed(count)),
+            Err(broadcast::error::RecvError::Lagged(count)) => Some(self.missed(count)),
             Err(broadcast::error::RecvError::Closed) => None,
         }
     }
@@ -666,17 +677,18 @@ impl Events {
     pub fn try_next(&mut self) -> Option<Event> {
         match self.receiver.as_mut()?.try_recv() {
             Ok(event) => Some(event),
-            Err(broadcast::error::TryRecvError::Lagged(count)) => Some(missed(count)),
+            Err(broadcast::error::TryRecvError::Lagged(count)) => Some(self.missed(count)),
             Err(_) => None,
         }
     }
-}
 
-fn missed(count: u64) -> Event {
-    Event {
-        rev: 0,
-        kind: EventKind::Missed,
-        subject: String::new(),
-        body: serde_json::json!({ "count": count }),
+    fn missed(&self, count: u64) -> Event {
+        self.board.missed.fetch_add(count, Ordering::Relaxed);
+        Event {
+            rev: 0,
+            kind: EventKind::Missed,
+            subject: String::new(),
+            body: serde_json::json!({ "count": count }),
+        }
     }
 }

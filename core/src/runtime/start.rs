@@ -1,9 +1,8 @@
 //! Starting a node: everything that can go wrong goes wrong here.
 
 use std::{
-    collections::BTreeMap,
     net::{IpAddr, Ipv4Addr, SocketAddr},
-    sync::{Arc, Mutex, PoisonError},
+    sync::{Arc, Mutex, PoisonError, atomic::AtomicU64},
 };
 
 use arc_swap::ArcSwap;
@@ -80,7 +79,8 @@ pub(super) async fn start(config: Config) -> Result<(Shared, Option<blob::Opened
     let engine = Engine::new(engine_config, seed, opened.saved, now);
     let board = Arc::new(Board {
         view: ArcSwap::from_pointee(engine.view(now)),
-        counters: Mutex::new(BTreeMap::new()),
+        metrics: ArcSwap::default(),
+        missed: AtomicU64::new(0),
     });
     let (news_sender, news) = mpsc::channel(QUEUE);
     let (requests, inbox) = mpsc::channel(QUEUE);

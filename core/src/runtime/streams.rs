@@ -59,6 +59,8 @@ pub(super) enum StreamNews {
     Rejected(SocketAddr, ConnectionError),
     /// A peer was turned away: too many had not proved the key yet.
     Crowded(Crowded),
+    /// A stream ended because too much waited in it.
+    Overfull,
 }
 
 /// Why a connection ended before it became a stream.
@@ -337,6 +339,10 @@ impl Pump {
                 read = self.read(), if !waits => read,
             };
             if let Err(error) = step {
+                if matches!(error, ConnectionError::Noise(StreamError::Backlog)) {
+                    // The loop may have ended meanwhile.
+                    let _ = session.news.send(StreamNews::Overfull).await;
+                }
                 return error.to_string();
             }
         }

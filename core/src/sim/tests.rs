@@ -40,7 +40,8 @@ fn differences(sim: &Sim) -> String {
         let engine = sim.engine(node).unwrap();
         let view = sim.view(node);
         let alive = view.members.values().filter(|m| m.state == MemberState::Alive).count();
-        let counters: Vec<_> = engine.counters().into_iter().filter(|(_, n)| *n > 0).collect();
+        let told: Vec<_> = engine.metrics().map(|metric| (metric.name, metric.value)).collect();
+        let counters: Vec<_> = told.into_iter().filter(|(_, value)| *value > 0).collect();
         text += &format!(
             "\n{node} {} {:x?} alive {alive} of {} synced {} {counters:?}",
             sim.nodes[node].id,

@@ -46,6 +46,12 @@ impl Kind {
     pub(crate) const STATUS: Self = Self(67);
     /// Owned: fingerprints of the keys it holds, the sealing one first.
     pub(crate) const KEYS: Self = Self(68);
+
+    /// Does this build understand it? What it does not is kept and passed on all the same.
+    pub(crate) fn is_known(self) -> bool {
+        let (shared, owned) = (Self::TRIBE..=Self::KEY_PHASE, Self::NODE..=Self::KEYS);
+        shared.contains(&self) || owned.contains(&self)
+    }
 }
 
 /// Names an item within its tribe.
@@ -160,6 +166,14 @@ pub(crate) enum Version {
 }
 
 impl Version {
+    /// The kind of the record.
+    pub(crate) fn kind(&self) -> Kind {
+        match self {
+            Self::Shared(key, _) => key.kind,
+            Self::Owned(_, kind, ..) => *kind,
+        }
+    }
+
     /// Is this a later version of the same record?
     pub(crate) fn supersedes(&self, other: &Self) -> bool {
         match (self, other) {

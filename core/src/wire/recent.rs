@@ -54,7 +54,6 @@ impl<K: Ord + Copy, V> Recent<K, V> {
         Some(value)
     }
 
-    #[cfg(test)]
     pub(super) fn len(&self) -> usize {
         self.entries.len()
     }

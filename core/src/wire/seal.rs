@@ -26,7 +26,7 @@ use super::{
     recent::Recent,
     window::Window,
 };
-use crate::{ClusterName, KeyId, Keyring, limits};
+use crate::{ClusterName, KeyId, Keyring, limits, metric::counters};
 
 pub(crate) use super::datagram::{OVERHEAD_BYTES, OpenError, SessionId};
 
@@ -50,47 +50,50 @@ pub(crate) enum Sent {
     TooLarge,
 }
 
-/// How often what happened.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub(crate) struct Counters {
-    /// Datagrams with content sealed.
-    pub(crate) sealed: u64,
-    /// Datagrams with content opened and delivered.
-    pub(crate) delivered: u64,
-    /// Challenges sent.
-    pub(crate) challenges: u64,
-    /// Challenges not sent because too many strangers wrote.
-    pub(crate) challenges_spared: u64,
-    /// Challenges answered.
-    pub(crate) responses: u64,
-    /// Datagrams held for a peer or of a peer and then dropped.
-    pub(crate) held_dropped: u64,
-    /// Datagrams too large to send.
-    pub(crate) too_large: u64,
-    /// [`OpenError::TooShort`]
-    pub(crate) too_short: u64,
-    /// [`OpenError::TooLong`]
-    pub(crate) too_long: u64,
-    /// [`OpenError::UnknownVersion`]
-    pub(crate) unknown_version: u64,
-    /// [`OpenError::UnknownKind`]
-    pub(crate) unknown_kind: u64,
-    /// [`OpenError::UnknownKey`]
-    pub(crate) unknown_key: u64,
-    /// [`OpenError::Unauthentic`]
-    pub(crate) unauthentic: u64,
-    /// [`OpenError::Replayed`]
-    pub(crate) replayed: u64,
-    /// [`OpenError::UnknownSession`]
-    pub(crate) unknown_session: u64,
-    /// [`OpenError::Reflected`]
-    pub(crate) reflected: u64,
-    /// [`OpenError::UnexpectedResponse`]
-    pub(crate) unexpected_response: u64,
-    /// [`OpenError::Busy`]
-    pub(crate) busy: u64,
-    /// [`OpenError::Malformed`]
-    pub(crate) malformed: u64,
+counters! {
+    /// How often what happened.
+    pub(crate) struct Counters {
+        /// Datagrams with content sealed.
+        sealed: "tribe_datagrams_sealed_total",
+        /// Datagrams with content opened and delivered.
+        delivered: "tribe_datagrams_delivered_total",
+        /// Challenges sent.
+        challenges: "tribe_challenges_sent_total",
+        /// Challenges not sent because too many strangers wrote.
+        challenges_spared: "tribe_challenges_spared_total",
+        /// Challenges answered.
+        responses: "tribe_responses_sent_total",
+        /// Datagrams held for a peer or of a peer and then dropped.
+        held_dropped: "tribe_datagrams_held_dropped_total",
+        /// Sessions of peers forgotten because there were too many.
+        sessions_forgotten: "tribe_sessions_forgotten_total",
+        /// Datagrams too large to send.
+        too_large: "tribe_datagrams_too_large_total",
+        /// Datagrams dropped because they were shorter than their header.
+        too_short: "tribe_datagrams_dropped_too_short_total",
+        /// Datagrams dropped because they were longer than any may be.
+        too_long: "tribe_datagrams_dropped_too_long_total",
+        /// Datagrams dropped because of a version this build does not know.
+        unknown_version: "tribe_datagrams_dropped_unknown_version_total",
+        /// Datagrams dropped because of a kind this build does not know.
+        unknown_kind: "tribe_datagrams_dropped_unknown_kind_total",
+        /// Datagrams dropped because they were sealed with a key this node does not have.
+        unknown_key: "tribe_datagrams_dropped_unknown_key_total",
+        /// Datagrams dropped because they were changed on the way, or are of another cluster.
+        unauthentic: "tribe_datagrams_dropped_unauthentic_total",
+        /// Datagrams dropped because they were seen before, or are too old to tell.
+        replayed: "tribe_datagrams_dropped_replayed_total",
+        /// Datagrams dropped because their session was not proved, or is over.
+        unknown_session: "tribe_datagrams_dropped_unknown_session_total",
+        /// Datagrams dropped because this node sent them itself.
+        reflected: "tribe_datagrams_dropped_reflected_total",
+        /// Datagrams dropped because they answer a challenge that was not sent.
+        unexpected_response: "tribe_datagrams_dropped_unexpected_response_total",
+        /// Challenges dropped because too many strangers sent some.
+        busy: "tribe_datagrams_dropped_busy_total",
+        /// Datagrams dropped because what they hold is not of their kind.
+        malformed: "tribe_datagrams_dropped_malformed_total",
+    }
 }
 
 impl Counters {
@@ -172,6 +175,11 @@ impl Sealer {
     /// Our session, to be told to peers over a stream.
     pub(crate) fn session(&self) -> SessionId {
         self.own
+    }
+
+    /// How many peers have proved their session.
+    pub(crate) fn peers(&self) -> usize {
+        self.peers.len()
     }
 
     /// How often what happened.
@@ -439,7 +447,7 @@ impl Sealer {
         if let (Some(counter), Some(window)) = (counter, self.windows.get(&session)) {
             let _ = window.accept(counter);
         }
-        self.peers.insert(peer, session);
+        self.counters.sessions_forgotten += self.peers.insert(peer, session) as u64;
         let Some(asked) = self.asked.remove(&peer) else { return };
         for (since_ms, plaintext) in asked.held_out {
             if is_younger(since_ms, limits::HELD_TIME, now_ms) {

@@ -112,6 +112,8 @@ static void nodes(void) {
   IS_NULL("missing", tribe_node_wait(NULL, NULL, 0, NULL, err));
   IS_NULL("node", tribe_node_counters(NULL, &text, err));
   IS_NULL("out", tribe_node_counters(NULL, NULL, err));
+  IS_NULL("node", tribe_node_metrics(NULL, &text, err));
+  IS_NULL("out", tribe_node_metrics(NULL, NULL, err));
   IS_NULL("node", tribe_node_leave(NULL, 0, err));
   IS_NULL("node", tribe_node_shutdown(NULL, err));
   IS_NULL("node", tribe_member_list(NULL, NONE, &members, err));

@@ -106,6 +106,10 @@ static void policies_are_explained(tribe_node *a) {
   OK(tribe_node_counters(a, &text, &err));
   CHECK(tribe_text_str(text).ptr[0] == '{');
   tribe_text_free(text);
+  OK(tribe_node_metrics(a, &text, &err));
+  CHECK(strstr(tribe_text_str(text).ptr, "\"labels\":{\"state\":\"alive\"}") != NULL);
+  CHECK(strstr(tribe_text_str(text).ptr, "\"name\":\"tribe_datagrams_sent_total\"") != NULL);
+  tribe_text_free(text);
 
   FAILS(TRIBE_STATUS_UNKNOWN_POLICY, tribe_policy_explain(a, TRIBE_S("fats"), NONE, &text, err));
   FAILS(TRIBE_STATUS_UNKNOWN_NODE,

@@ -15,6 +15,7 @@ int main(void) {
   IS_NULL("written", tribe_node_wait(node, NULL, 0, &names, err));
   IS_NULL("missing", tribe_node_wait(node, NULL, 0, NULL, err));
   IS_NULL("out", tribe_node_counters(node, NULL, err));
+  IS_NULL("out", tribe_node_metrics(node, NULL, err));
   IS_NULL("out", tribe_member_list(node, NONE, NULL, err));
   IS_NULL("tribe", tribe_member_list(node, NOTHING, &members, err));
   IS_NULL("out", tribe_member_tribes(node, NONE, NULL, err));

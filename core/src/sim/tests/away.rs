@@ -44,8 +44,8 @@ fn check_tribes(sim: &Sim, expected: &[&str]) {
 }
 
 fn reset(sim: &Sim, at: usize) -> u64 {
-    let counters = sim.engine(at).unwrap().counters();
-    counters.into_iter().find(|(name, _)| *name == "tribe_records_reset_total").unwrap().1
+    let mut metrics = sim.engine(at).unwrap().metrics();
+    metrics.find(|metric| metric.name == "tribe_records_reset_total").unwrap().value
 }
 
 #[test]

@@ -114,7 +114,8 @@ fn verdicts(engine: &Engine) -> BTreeMap<&'static str, u64> {
     let counts = |name: &str| {
         name.starts_with("tribe_datagrams_dropped_") || name == "tribe_responses_sent_total"
     };
-    engine.counters().into_iter().filter(|(name, _)| counts(name)).collect()
+    let counters = engine.metrics().filter(|metric| counts(metric.name));
+    counters.map(|counter| (counter.name, counter.value)).collect()
 }
 
 /// Hands bytes to an engine: one verdict is counted, one of these, and nothing else happens.
