@@ -859,6 +859,17 @@ tribe_status tribe_node_counters(const tribe_node *node,
                                  tribe_error **err);
 
 /**
+ * What the node counts and measures, by the conventions of Prometheus, at most a second old: a JSON array
+ * of objects with `name`, `kind` (`counter` or `gauge`), `help`, `labels` (an object) and `value`. Those of one name
+ * stand side by side. Free it with tribe_text_free().
+ */
+TRIBE_API
+TRIBE_NODISCARD
+tribe_status tribe_node_metrics(const tribe_node *node,
+                                tribe_text **out,
+                                tribe_error **err);
+
+/**
  * Says good-bye and stops, waiting for it `timeout_ms` (negative: for ever). Afterwards all calls return
  * TRIBE_STATUS_CLOSED, those that wait in other threads too. On TRIBE_STATUS_TIMEOUT the node may not
  * have been heard; call tribe_node_shutdown().

@@ -3,7 +3,17 @@
 from os import PathLike
 from typing import TypedDict, final
 
-from tribe.types import Acting, EventKind, FactValue, KeyPhase, Member, Metric, Offer, PolicyInfo, Tribe
+from tribe.types import (
+    Acting,
+    EventKind,
+    FactValue,
+    KeyPhase,
+    Member,
+    Metric,
+    Offer,
+    PolicyInfo,
+    Tribe,
+)
 
 __all__ = [
     "EventFeed",

@@ -6,7 +6,8 @@
 //! itself and had not yet shared.
 //!
 //! A node knows only if it has known everything since before the other left: one that was installed anew
-//! meanwhile does not. Nodes of which none knows bring together what they hold. While a node catches up with
+//! meanwhile does not. If it meets the other first, it takes over what that holds, and counts as away
+//! for as long, until it has met one that knows. Nodes of which none knows bring together what they hold. While a node catches up with
 //! one that knows, it has no other sync: another that was away would bring back what it just dropped.
 //!
 //! A cluster that was split for longer than that merges: each side knows everything, of itself.
@@ -41,13 +42,32 @@ pub(super) struct Span {
     until_ms: u64,
 }
 
+/// How much a node knows, in Unix milliseconds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Known {
+    /// What was deleted since then it does not hold.
+    Since(u64),
+    /// It was away, and may hold what was deleted after then.
+    Until(u64),
+}
+
 /// What a peer says of itself in a sync.
 #[derive(Debug, Clone, Copy, Default)]
 pub(super) struct Told {
-    /// What was deleted since then it does not hold, if it knows.
-    pub(super) since_ms: Option<u64>,
+    /// How much it knows, if it has said so.
+    pub(super) known: Option<Known>,
     /// It has no tombstone below this.
     pub(super) horizon_ms: u64,
+}
+
+impl Told {
+    /// What was deleted since then it does not hold; the end of time if it does not know.
+    fn since_ms(&self) -> u64 {
+        match self.known {
+            Some(Known::Since(since_ms)) => since_ms,
+            Some(Known::Until(_)) | None => u64::MAX,
+        }
+    }
 }
 
 /// How far back this node knows everything.
@@ -101,17 +121,11 @@ impl Horizon {
         self.written_ms = now.wall_ms;
     }
 
-    /// What this node has known everything since, in Unix milliseconds.
-    pub(super) fn known_since(&self) -> u64 {
-        self.span.since_ms
-    }
-
     /// What a sync of this node with a peer has to drop: the peer knows, and this node was away.
     pub(super) fn away(&self, me: NodeId, peer: Told) -> Option<Away> {
         let until_ms = self.span.until_ms;
-        let knows = peer.since_ms.is_some_and(|since_ms| since_ms <= until_ms);
         let away = Away { me, until_ms, horizon_ms: peer.horizon_ms };
-        (knows && until_ms < peer.horizon_ms).then_some(away)
+        (peer.since_ms() <= until_ms && until_ms < peer.horizon_ms).then_some(away)
     }
 }
 
@@ -139,14 +153,38 @@ impl Engine {
         horizon_ms
     }
 
+    /// How much this node knows.
+    pub(super) fn known(&self, now: Now) -> Known {
+        let Span { since_ms, until_ms } = self.horizon.span;
+        // Others may be a little ahead of us.
+        let ahead = limits::STAMP_AHEAD.as_millis() as u64;
+        if until_ms < self.oldest(now.wall_ms.saturating_add(ahead)) {
+            Known::Until(until_ms)
+        } else {
+            Known::Since(since_ms)
+        }
+    }
+
+    /// Before this node takes what a peer holds: if that was away, and what was deleted meanwhile is not known here,
+    /// this node counts as away as well. Does it from now on?
+    pub(super) fn learn_from(&mut self, peer: Told, now: Now) -> bool {
+        let Some(Known::Until(until_ms)) = peer.known else { return false };
+        let Span { since_ms, until_ms: mine } = self.horizon.span;
+        let learns = until_ms < since_ms && until_ms < mine;
+        if learns {
+            self.horizon.span.until_ms = until_ms;
+            self.save_span(now);
+        }
+        learns
+    }
+
     /// This node holds what a peer does.
     pub(super) fn complete(&mut self, peer: Told, now: Now) {
         let Span { since_ms, until_ms } = self.horizon.span;
-        let told = peer.since_ms.unwrap_or(u64::MAX);
         let since_ms = if self.horizon.away(self.config.id, peer).is_some() {
-            told
-        } else if until_ms >= self.oldest(now.wall_ms) || self.ends_waiting(now) {
-            since_ms.min(told)
+            peer.since_ms()
+        } else if matches!(self.known(now), Known::Since(_)) || self.ends_waiting(now) {
+            since_ms.min(peer.since_ms())
         } else {
             return;
         };
@@ -161,7 +199,7 @@ impl Engine {
         let first = *self.horizon.merging.get_or_insert(now.mono);
         let ends = now.mono >= first + PATIENCE;
         if ends {
-            let hours = (now.wall_ms - self.horizon.span.until_ms) / HOUR_MS;
+            let hours = now.wall_ms.saturating_sub(self.horizon.span.until_ms) / HOUR_MS;
             tracing::warn!(
                 hours,
                 "nobody was found who was there meanwhile: what was deleted then may be back"
@@ -173,6 +211,7 @@ impl Engine {
     fn save_span(&mut self, now: Now) {
         let Horizon { span, saved, written_ms, .. } = self.horizon;
         let due = span.until_ms >= saved.until_ms + SAVE_PERIOD_MS
+            || span.until_ms < saved.until_ms
             || written_ms >= saved.until_ms
             || span.since_ms != saved.since_ms;
         if due {

@@ -23,7 +23,7 @@ use rand::RngExt;
 
 use super::{
     Engine, MemberState, Now, Output, StreamId, Verdict,
-    horizon::{Away, Told},
+    horizon::{Away, Known, Told},
     persist::Pending,
     timer::Timer,
     wait::Asked,
@@ -155,7 +155,7 @@ impl Streams {
     /// Other syncs than this.
     fn other_syncs(&self, than: StreamId) -> Vec<StreamId> {
         let syncs = self.open.iter().filter(|(id, stream)| {
-            **id != than && (matches!(stream.role, Role::Sync) || stream.told.since_ms.is_some())
+            **id != than && (matches!(stream.role, Role::Sync) || stream.told.known.is_some())
         });
         syncs.map(|(id, _)| *id).collect()
     }
@@ -209,7 +209,7 @@ impl Engine {
         if theirs == self.sync_roots() {
             self.set_synced(now);
             let horizon_ms = theirs.records.horizon_ms;
-            self.complete(Told { since_ms: None, horizon_ms }, now);
+            self.complete(Told { known: None, horizon_ms }, now);
         } else if !self.streams.is_calling(from) {
             self.dial_sync(from, now);
         }
@@ -309,7 +309,7 @@ impl Engine {
             return self.put(id, &self.tell_all_keys());
         }
         match role {
-            Role::Sync => self.put_roots(id, self.sync_roots()),
+            Role::Sync => self.put_roots(id, self.sync_roots(), now),
             Role::Pull(versions) => self.put(id, &Frame::Pull(versions)),
             Role::Keys(keys) => self.put(id, &Frame::WantKeys(keys)),
             Role::Ping => {
@@ -487,11 +487,8 @@ impl Engine {
             }
         }
         match frame {
-            Frame::Since(since_ms) => {
-                if let Some(stream) = self.streams.open.get_mut(&id) {
-                    stream.told.since_ms = Some(since_ms);
-                }
-            }
+            Frame::Since(since_ms) => self.take_known(id, Known::Since(since_ms)),
+            Frame::Until(until_ms) => self.take_known(id, Known::Until(until_ms)),
             Frame::Roots(theirs) => self.take_roots(id, theirs, now),
             Frame::Buckets { members, owners, shared } => {
                 self.answer_buckets(id, members.as_ref(), owners.as_ref(), shared.as_ref());
@@ -569,6 +566,12 @@ impl Engine {
         }
     }
 
+    fn take_known(&mut self, id: StreamId, known: Known) {
+        if let Some(stream) = self.streams.open.get_mut(&id) {
+            stream.told.known = Some(known);
+        }
+    }
+
     fn take_roots(&mut self, id: StreamId, theirs: SyncRoots, now: Now) {
         let horizon_ms = self.hear_horizon(theirs.records.horizon_ms, now);
         // Others may have been away like us, and would bring back what this sync makes us drop.
@@ -579,19 +582,20 @@ impl Engine {
         stream.told.horizon_ms = horizon_ms;
         stream.away = self.horizon.away(self.config.id, stream.told);
         let (served, away) = (matches!(stream.role, Role::Served), stream.away.is_some());
-        if away {
+        let told = stream.told;
+        if self.learn_from(told, now) || away {
             for other in self.streams.other_syncs(id) {
                 self.end_stream(other, "catching up with another", now);
             }
         }
         if served {
-            self.answer_roots(id, theirs);
+            self.answer_roots(id, theirs, now);
         }
     }
 
-    fn answer_roots(&mut self, id: StreamId, theirs: SyncRoots) {
+    fn answer_roots(&mut self, id: StreamId, theirs: SyncRoots, now: Now) {
         let mine = self.sync_roots();
-        self.put_roots(id, mine);
+        self.put_roots(id, mine, now);
         let members = (mine.members != theirs.members).then(|| self.member_buckets());
         let owners = (mine.records.owners != theirs.records.owners)
             .then(|| self.state.owner_buckets().clone());
@@ -600,8 +604,12 @@ impl Engine {
         self.put(id, &Frame::Buckets { members, owners, shared });
     }
 
-    fn put_roots(&mut self, id: StreamId, roots: SyncRoots) {
-        self.put(id, &Frame::Since(self.horizon.known_since()));
+    fn put_roots(&mut self, id: StreamId, roots: SyncRoots, now: Now) {
+        let known = match self.known(now) {
+            Known::Since(since_ms) => Frame::Since(since_ms),
+            Known::Until(until_ms) => Frame::Until(until_ms),
+        };
+        self.put(id, &known);
         self.put(id, &Frame::Roots(roots));
     }
 

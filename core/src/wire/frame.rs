@@ -106,6 +106,9 @@ pub(crate) enum Frame {
     Keys(Vec<ToldKey>),
     /// Before the roots: I know everything that was said, and deleted, since then. Unix milliseconds.
     Since(u64),
+    /// Before the roots, instead of `Since`: I was away, and know nothing of what was deleted after then. Unix
+    /// milliseconds.
+    Until(u64),
 }
 
 /// A key, or that there is one.

@@ -32,7 +32,7 @@ variants! {
     }
     Frame {
         Hello Refuse Roots Buckets Entries Records Want Peers Pull Ask Answer Done Dial Dialled Ping
-        Pong Sessions WantKeys Keys Since
+        Pong Sessions WantKeys Keys Since Until
     }
     Refuse { NameTaken EpochBehind Busy NoService NotAllowed ServiceBusy }
     Ask { SetFacts }
@@ -265,6 +265,7 @@ pub(crate) fn frames() -> Samples {
         Frame::WantKeys(key_ids()),
         Frame::Keys(told_keys()),
         Frame::Since(1_763_996_400_000),
+        Frame::Until(1_763_996_400_001),
     ];
     samples.all("Frame", all, Samples::one);
     let refusals = [

@@ -106,6 +106,58 @@ fn two_that_were_away_wait_for_one_that_was_not() {
 }
 
 #[test]
+fn a_newcomer_does_not_bring_back_what_one_that_was_away_told_it() {
+    for of in 0..8 {
+        let mut sim = cluster(100 + of, 5);
+        sim.crash(3);
+        sim.crash(4);
+        sim.wipe(4);
+        sim.run_for(MINUTE);
+        delete(&mut sim, 0, "goes");
+        create(&mut sim, 0, "new");
+        sim.run_for(LONG);
+        sim.partition([3, 4]);
+        sim.restart(3, true);
+        sim.restart(4, true);
+        sim.run_for(3 * MINUTE);
+        assert!(sim.view(4).tribes.contains_key("goes"), "it has met the one that was away");
+        // What it holds of that one it knows to be old, after a crash too.
+        if of % 2 == 1 {
+            sim.crash(4);
+            sim.crash(3);
+            sim.heal();
+            sim.restart(4, true);
+        }
+        sim.heal();
+        converge(&mut sim, 2 * MINUTE, "healed");
+        check_tribes(&sim, &["new", "stays"]);
+        sim.restart(3, true);
+        converge(&mut sim, 2 * MINUTE, "all are back");
+        check_tribes(&sim, &["new", "stays"]);
+    }
+}
+
+#[test]
+fn what_one_that_was_away_told_a_newcomer_takes_nothing_from_others_that_were() {
+    let mut sim = cluster(75, 3);
+    sim.crash(1);
+    sim.run_for(MINUTE);
+    create(&mut sim, 2, "late");
+    sim.run_for(MINUTE);
+    sim.crash(2);
+    sim.crash(0);
+    sim.wipe(0);
+    sim.run_for(LONG);
+    sim.restart(0, true);
+    sim.restart(1, true);
+    sim.run_for(5 * MINUTE);
+    check_tribes(&sim, &["goes", "stays"]);
+    sim.restart(2, true);
+    converge(&mut sim, 2 * MINUTE, "the last one too");
+    check_tribes(&sim, &["goes", "late", "stays"]);
+}
+
+#[test]
 fn a_cluster_that_was_off_for_long_keeps_all_it_had() {
     let mut sim = cluster(73, 4);
     (0..4).for_each(|at| sim.crash(at));
