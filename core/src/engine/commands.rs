@@ -195,7 +195,8 @@ impl Engine {
             Some(false) => versions.extend(self.write_switch(policy, false, now)?),
             _ => self.forget_switch(policy, now)?,
         }
-        let body = PolicyBody { tribe: tribe.clone(), level: parsed.level(), text }.to_body();
+        let (level, off) = (parsed.level(), enabled == Some(false));
+        let body = PolicyBody { tribe: tribe.clone(), level, text, off }.to_body();
         let version = self.write(Key::new(Kind::POLICY, policy.as_str()), Some(body), now)?;
         versions.push(version.clone());
         if enabled == Some(true) {
@@ -215,7 +216,7 @@ impl Engine {
         enabled: bool,
         now: Now,
     ) -> Result<Option<Version>, CommandError> {
-        if self.state.reading().disabled.contains(policy) != enabled {
+        if self.is_switched_off(policy) != enabled {
             return Ok(None);
         }
         let key = Key::new(Kind::POLICY_ENABLED, policy.as_str());
@@ -236,14 +237,18 @@ impl Engine {
 
     /// A policy that does not exist has no switch: the next one of its name is born enabled.
     fn forget_switch(&mut self, policy: &PolicyName, now: Now) -> Result<(), CommandError> {
-        let reading = self.state.reading();
-        if reading.policies.contains_key(policy) || !reading.disabled.contains(policy) {
+        if self.state.reading().policies.contains_key(policy) || !self.is_switched_off(policy) {
             return Ok(());
         }
         let key = Key::new(Kind::POLICY_ENABLED, policy.as_str());
         let version = self.write(key, None, now)?;
         self.persist(Pending { versions: vec![version], ..Pending::default() });
         Ok(())
+    }
+
+    fn is_switched_off(&self, policy: &PolicyName) -> bool {
+        let switch = self.state.reading().policy_switches.get(policy);
+        switch.is_some_and(|switch| !switch.enabled)
     }
 
     fn enable_policy(
