@@ -197,13 +197,15 @@ impl Client {
         self.write(Method::POST, path(&["tribes"]), Some(tribe), wait).await
     }
 
-    /// Deletes a tribe with its placements and policies.
+    /// Deletes a tribe with its placements, policies, plugins and tasks.
     pub async fn delete_tribe(
         &self,
         tribe: &str,
+        force: bool,
         wait: Option<Duration>,
     ) -> Result<Changed, ClientError> {
-        self.write(Method::DELETE, path(&["tribes", tribe]), None::<&()>, wait).await
+        let path = path(&["tribes", tribe]);
+        self.write_with(Method::DELETE, path, forced(force), None::<&()>, wait).await
     }
 
     /// Places a node in a tribe or out of it by hand, or gives it back to the policies. The node need
@@ -256,9 +258,8 @@ impl Client {
         force: bool,
         wait: Option<Duration>,
     ) -> Result<Changed, ClientError> {
-        let force = if force { [("force", "true")].as_slice() } else { &[] };
         let path = path(&["policies", policy]);
-        self.write_with(Method::DELETE, path, force, None::<&()>, wait).await
+        self.write_with(Method::DELETE, path, forced(force), None::<&()>, wait).await
     }
 
     /// Tries a policy on the nodes there are; changes nothing.
@@ -536,6 +537,10 @@ impl Client {
         serde_json::from_slice(&reply)
             .map_err(|error| ClientError::BadReply { request: name, reason: error.to_string() })
     }
+}
+
+fn forced(force: bool) -> &'static [(&'static str, &'static str)] {
+    if force { &[("force", "true")] } else { &[] }
 }
 
 fn of_tribe(tribe: Option<&str>) -> String {

@@ -15,6 +15,7 @@ mod tribe;
 mod version;
 
 use clap::{Subcommand, builder::NonEmptyStringValueParser};
+use tribe_api::client::ClientError;
 
 use crate::{exit::Exit, failure::Failure, session::Session};
 
@@ -64,6 +65,21 @@ pub(crate) async fn run(command: Command, session: &Session) -> Result<Exit, Fai
         Command::Restore(restore) => backup::restore(restore, session).await,
         Command::Version => version::run(session).await,
         Command::Agreement(agreement) => Err(agreement.moved()),
+    }
+}
+
+/// What snapd refuses for its effect alone can be forced: what to add.
+fn forceable(error: &ClientError) -> Option<&'static str> {
+    (error.code() == Some("would-move-out")).then_some("to do it all the same, add --force")
+}
+
+/// The failure that comes of an error, with what to add if it can be forced.
+fn unless_forced(error: ClientError) -> Failure {
+    let help = forceable(&error);
+    let failure = Failure::from(error);
+    match help {
+        Some(help) => failure.with_help(help),
+        None => failure,
     }
 }
 
