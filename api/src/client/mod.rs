@@ -54,6 +54,9 @@ pub const REPLY_TIME: Duration = Duration::from_secs(60);
 /// How long snapd may take to load a plugin: to take its file, to start it, to hand it to other nodes.
 pub const LOAD_TIME: Duration = Duration::from_secs(15 * 60);
 
+/// Largest backup we read, in bytes. 100,000 records, the most a cluster has, of 10 kB each.
+const BACKUP_BYTES: usize = 1024 * 1024 * 1024;
+
 /// A client of one snapd.
 ///
 /// Methods that write take `wait`: how long snapd shall ask the live members whether they hold the
@@ -125,8 +128,10 @@ impl Client {
     }
 
     /// All that people said, as the node knows it.
-    pub async fn backup(&self) -> Result<Backup, ClientError> {
-        self.read(path(&["backup"])).await
+    pub async fn backup(&self, force: bool) -> Result<Backup, ClientError> {
+        let path = path(&["backup"]) + &query(forced(force));
+        let request = Request::new(Method::GET, path).reply_within(BACKUP_BYTES);
+        self.call_within(request, LOAD_TIME).await
     }
 
     /// Says one thing of a backup again.

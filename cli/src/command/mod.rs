@@ -9,6 +9,7 @@ mod member;
 mod metric;
 mod plugin;
 mod policy;
+mod restore;
 mod status;
 mod task;
 mod tribe;
@@ -38,8 +39,8 @@ pub(crate) enum Command {
     #[command(subcommand)]
     Metric(metric::Verb),
     Events(events::Events),
-    Backup(backup::Make),
-    Restore(backup::Restore),
+    Backup(backup::Backup),
+    Restore(restore::Restore),
     /// Print the versions of client and daemon
     Version,
     #[command(hide = true, disable_help_flag = true)]
@@ -61,8 +62,8 @@ pub(crate) async fn run(command: Command, session: &Session) -> Result<Exit, Fai
         Command::Tap(tap) => task::tap(tap, session).await,
         Command::Metric(verb) => metric::run(verb, session).await,
         Command::Events(events) => events::run(events, session).await,
-        Command::Backup(make) => backup::make(make, session).await,
-        Command::Restore(restore) => backup::restore(restore, session).await,
+        Command::Backup(backup) => backup::run(backup, session).await,
+        Command::Restore(restore) => restore::run(restore, session).await,
         Command::Version => version::run(session).await,
         Command::Agreement(agreement) => Err(agreement.moved()),
     }
