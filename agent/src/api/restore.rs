@@ -18,8 +18,8 @@ use crate::reconcile::{PLUGIN, PluginDocument, PluginFile};
 /// What is missing is created. What is there and differs stays, unless `replace` is set; the
 /// description of a tribe stays in any case.
 ///
-/// Refused with 409 if it replaces a policy and would move many members out of a tribe, and with 503
-/// and `not-synced` by a node that has not met its cluster since it was started.
+/// Refused with 409 if it replaces a policy and would move many members out of a tribe, and with
+/// 503 and `not-synced` by a node that has not met its cluster since it was started.
 #[utoipa::path(
     post,
     path = "/v3/restore",

@@ -95,8 +95,8 @@ fn in_full(view: &View, tribe: &tribe::Tribe) -> Tribe {
     }
 }
 
-/// Delete a tribe with its placements, policies, plugins and tasks: its members unload and stop what
-/// it alone asked for.
+/// Delete a tribe with its placements, policies, plugins and tasks: its members unload and stop
+/// what it alone asked for.
 ///
 /// Refused with 409 if it moves many members out.
 #[utoipa::path(

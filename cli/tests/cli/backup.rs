@@ -13,13 +13,15 @@ use crate::support::Snapd;
 
 const BACKUP: &str = r#"{"format":"tribe-backup","version":1,"node":"i1","entries":[
     {"what":"tribe","name":"core","description":"all"},
-    {"what":"item","tribe":"core","kind":"task","name":"cpu","running":false,"document":{"text":"{}"}},
+    {"what":"item","tribe":"core","kind":"task","name":"cpu","running":false,
+        "document":{"text":"{}"}},
     {"what":"item","kind":"own","name":"x","running":true,"document":{"base64":"/w=="}},
     {"what":"policy","name":"p","tribe":"core","text":"{{a}} == b","enabled":false},
     {"what":"placement","tribe":"core","node":"i2","placement":"left"}]}"#;
 const CREATED: &str = r#"{"outcome":"created"}"#;
 const SAME: &str = r#"{"outcome":"same"}"#;
-const NOT_SYNCED: &str = r#"{"error":{"code":"not-synced","message":"this node has not met its cluster","help":"wait, or add --force"}}"#;
+const NOT_SYNCED: &str = r#"{"error":{"code":"not-synced",
+    "message":"this node has not met its cluster","help":"wait, or add --force"}}"#;
 
 /// A directory with a backup of these entries; and the path of that.
 fn file(entries: &Value) -> (TempDir, String) {
@@ -65,7 +67,7 @@ fn what_is_kept_is_said_again_word_for_word() {
     let snapd = Snapd::new([("GET /v3/backup", 200, BACKUP), ("POST /v3/restore", 200, CREATED)]);
     snapd.test(["backup", name]).stderr(&format!("kept 5 things in `{name}`")).run();
     assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
-    assert_eq!(names(directory.path()), [path.clone()]);
+    assert_eq!(names(directory.path()), std::slice::from_ref(&path));
     let backup: Value = serde_json::from_str(BACKUP).unwrap();
     let kept: Value = serde_json::from_str(&fs::read_to_string(&path).unwrap()).unwrap();
     assert_eq!(kept, backup);
@@ -192,7 +194,9 @@ policy `p`:
 fn what_moves_many_members_out_can_be_forced() {
     let p = policy("{{a}} == b");
     let (_directory, path) = file(&json!([p]));
-    let refusal = r#"{"error":{"code":"would-move-out","message":"replacing policy `p` would move 4 of 4 members out of tribe `core`","detail":"i1\ni2\ni3\ni4","help":"to do it all the same, force it"}}"#;
+    let refusal = r#"{"error":{"code":"would-move-out",
+        "message":"replacing policy `p` would move 4 of 4 members out of tribe `core`",
+        "detail":"i1\ni2\ni3\ni4","help":"to do it all the same, force it"}}"#;
     let snapd = Snapd::new([
         (says(&p, r#""replace":true,"dry_run":false"#), 409, refusal),
         (

@@ -125,8 +125,8 @@ pub(crate) struct Snapd {
 }
 
 impl Snapd {
-    /// A daemon that knows these requests: method and path, or these with the body; status, and body
-    /// of the answer.
+    /// A daemon that knows these requests: method and path, or these with the body; status, and
+    /// body of the answer.
     pub(crate) fn new(
         answers: impl IntoIterator<Item = (&'static str, u16, &'static str)>,
     ) -> Self {

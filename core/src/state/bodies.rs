@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use super::record::{Body, Kind};
 use crate::{Facts, KeyId, NodeName, NodeStatus, Offers, TribeName, codec, limits};
 
-/// The version of all bodies written by this build, but for items and policies that are put stopped.
+/// The version of all bodies written by this build, but for what is put stopped.
 const VERSION: u8 = 1;
 /// The version of an item that was put stopped, and of a policy that was put switched off.
 const STOPPED_VERSION: u8 = 2;
