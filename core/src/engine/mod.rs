@@ -54,7 +54,9 @@ pub use event::{Event, EventKind};
 #[cfg(feature = "sim")]
 pub use observe::Backlog;
 pub use offers::{Offer, OfferQuery, OfferedPlugin, PatternError, PluginPattern, ServicePattern};
-pub use output::{Now, Output, Resolved, Saved, StreamEvent, StreamId, Table, Ticket, Write};
+pub use output::{
+    Agreed, Now, Output, Resolved, Saved, StreamEvent, StreamId, Table, Ticket, Write,
+};
 #[cfg(feature = "runtime")]
 pub(crate) use own::check_facts;
 #[cfg(any(feature = "runtime", feature = "sim"))]
@@ -248,10 +250,10 @@ impl Engine {
     /// Takes what happened to a stream.
     pub fn handle_stream(&mut self, event: StreamEvent, now: Now) {
         match event {
-            StreamEvent::Accepted(stream, from, key) => {
-                self.accept_stream(stream, from, key, now);
+            StreamEvent::Accepted(stream, from, agreed) => {
+                self.accept_stream(stream, from, agreed, now);
             }
-            StreamEvent::Opened(stream, key) => self.open_stream(stream, key, now),
+            StreamEvent::Opened(stream, agreed) => self.open_stream(stream, agreed, now),
             StreamEvent::Message(stream, bytes) => self.handle_message(stream, &bytes, now),
             StreamEvent::Closed(stream, reason) => self.close_stream(stream, &reason, now),
             StreamEvent::Reached(stream) => self.ping_reached(stream),

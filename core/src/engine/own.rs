@@ -169,7 +169,7 @@ impl Engine {
         Some(version)
     }
 
-    fn write_own(&mut self, kind: Kind, body: Body, now: Now) -> Option<Version> {
+    pub(super) fn write_own(&mut self, kind: Kind, body: Body, now: Now) -> Option<Version> {
         let (owner, epoch) = (self.config.id, self.own.epoch);
         if let Some(Record::Owned(held)) = self.state.owned(owner, epoch, kind)
             && held.body == body

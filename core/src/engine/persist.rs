@@ -3,8 +3,11 @@
 use std::{collections::BTreeMap, time::Duration};
 
 use super::{
-    Engine, Now, Output, Reply, Saved, StreamId, Table, Ticket, Write, horizon::SPAN_KEY,
-    keys::KEYRING_KEY, own::is_own, timer::Timer,
+    Engine, Now, Output, Reply, Saved, StreamId, Table, Ticket, Write,
+    horizon::{GAP_KEY, SPAN_KEY},
+    keys::KEYRING_KEY,
+    own::is_own,
+    timer::Timer,
 };
 use crate::{
     Facts, KeyId, NodeId, codec, limits,
@@ -173,6 +176,10 @@ impl Engine {
                 },
                 Table::Local if key == SPAN_KEY => match codec::decode(&value) {
                     Ok(span) => self.horizon.load(span),
+                    Err(_) => unread += 1,
+                },
+                Table::Local if key == GAP_KEY => match codec::decode(&value) {
+                    Ok(gap) => self.horizon.load_gap(gap),
                     Err(_) => unread += 1,
                 },
                 Table::Local if key == MEMBERS_KEY => match codec::decode(&value) {

@@ -22,7 +22,7 @@ use std::{
 use rand::RngExt;
 
 use super::{
-    Engine, MemberState, Now, Output, StreamId, Verdict,
+    Agreed, Engine, MemberState, Now, Output, StreamId, Verdict,
     horizon::{Away, Known, Told},
     persist::Pending,
     timer::Timer,
@@ -69,8 +69,8 @@ pub(super) struct Streams {
 struct Stream {
     peer: SocketAddr,
     role: Role,
-    /// It was opened with this key; `None` until it is.
-    key: Option<KeyId>,
+    /// The key and version it was opened with; `None` until it is.
+    agreed: Option<Agreed>,
     hello: Option<Hello>,
     last_moved: Duration,
     /// It was dialled, and what the peer wants is the engine's work.
@@ -107,7 +107,7 @@ impl Stream {
         Self {
             peer,
             role,
-            key: None,
+            agreed: None,
             hello: None,
             last_moved: now.mono,
             working: false,
@@ -209,7 +209,7 @@ impl Engine {
         if theirs == self.sync_roots() {
             self.set_synced(now);
             let horizon_ms = theirs.records.horizon_ms;
-            self.complete(Told { known: None, horizon_ms }, now);
+            self.complete(Told { horizon_ms, ..Told::default() }, now);
         } else if !self.streams.is_calling(from) {
             self.dial_sync(from, now);
         }
@@ -281,12 +281,18 @@ impl Engine {
         StreamId(self.streams.made)
     }
 
-    pub(super) fn accept_stream(&mut self, id: StreamId, from: SocketAddr, key: KeyId, now: Now) {
+    pub(super) fn accept_stream(
+        &mut self,
+        id: StreamId,
+        from: SocketAddr,
+        agreed: Agreed,
+        now: Now,
+    ) {
         if self.streams.served(false) >= limits::STREAMS_UNASKED {
             self.counters.streams_unasked += 1;
             return self.refuse(id, Refuse::Busy);
         }
-        let stream = Stream { key: Some(key), ..Stream::new(from, Role::Served, now) };
+        let stream = Stream { agreed: Some(agreed), ..Stream::new(from, Role::Served, now) };
         self.streams.open.insert(id, stream);
         self.timers.set_by(Timer::Idle, now.mono + IDLE_PERIOD);
     }
@@ -298,13 +304,13 @@ impl Engine {
         self.streams.open.remove(&id);
     }
 
-    pub(super) fn open_stream(&mut self, id: StreamId, key: KeyId, now: Now) {
+    pub(super) fn open_stream(&mut self, id: StreamId, agreed: Agreed, now: Now) {
         let Some(stream) = self.streams.open.get_mut(&id) else { return };
         stream.last_moved = now.mono;
-        stream.key = Some(key);
+        stream.agreed = Some(agreed);
         let role = stream.role.clone();
         self.put(id, &Frame::Hello(self.hello(now)));
-        if !self.keyring().opens(key) {
+        if !self.keyring().opens(agreed.key) {
             // The peer knows only a key that was removed. It closes once it has taken the others.
             return self.put(id, &self.tell_all_keys());
         }
@@ -340,7 +346,7 @@ impl Engine {
             return self.end_stream(id, "not understood", now);
         };
         let greeted = stream.hello.is_some();
-        if stream.key.is_some_and(|key| !self.keys.ring().opens(key)) {
+        if stream.agreed.is_some_and(|agreed| !self.keys.ring().opens(agreed.key)) {
             return self.answer_removed_key(id, &frame, now);
         }
         match frame {
@@ -363,7 +369,8 @@ impl Engine {
 
     /// Streams of keys that open nothing any more are over.
     pub(super) fn end_streams_of_removed_keys(&mut self, now: Now) {
-        let is_over = |stream: &Stream| stream.key.is_some_and(|key| !self.keyring().opens(key));
+        let is_over =
+            |stream: &Stream| stream.agreed.is_some_and(|agreed| !self.keyring().opens(agreed.key));
         let over: Vec<StreamId> = self
             .streams
             .open
@@ -390,7 +397,7 @@ impl Engine {
         self.learn_session(hello.identity.address, hello.session, now);
         self.see_clock(hello.identity.id, hello.wall_ms, now);
         let Some(stream) = self.streams.open.get_mut(&id) else { return };
-        if let Some(key) = stream.key {
+        if let Some(Agreed { key, .. }) = stream.agreed {
             self.sealer.hear(hello.identity.address, key);
         }
         stream.hello = Some(hello.clone());
@@ -489,6 +496,11 @@ impl Engine {
         match frame {
             Frame::Since(since_ms) => self.take_known(id, Known::Since(since_ms)),
             Frame::Until(until_ms) => self.take_known(id, Known::Until(until_ms)),
+            Frame::Gap(gap) => {
+                if let Some(stream) = self.streams.open.get_mut(&id) {
+                    stream.told.gap = Some(gap);
+                }
+            }
             Frame::Roots(theirs) => self.take_roots(id, theirs, now),
             Frame::Buckets { members, owners, shared } => {
                 self.answer_buckets(id, members.as_ref(), owners.as_ref(), shared.as_ref());
@@ -605,11 +617,11 @@ impl Engine {
     }
 
     fn put_roots(&mut self, id: StreamId, roots: SyncRoots, now: Now) {
-        let known = match self.known(now) {
-            Known::Since(since_ms) => Frame::Since(since_ms),
-            Known::Until(until_ms) => Frame::Until(until_ms),
-        };
-        self.put(id, &known);
+        let agreed = self.streams.open.get(&id).and_then(|stream| stream.agreed);
+        let Some(Agreed { version, .. }) = agreed else { return };
+        for frame in self.tell_known(version, now) {
+            self.put(id, &frame);
+        }
         self.put(id, &Frame::Roots(roots));
     }
 

@@ -203,7 +203,7 @@ impl Driver {
             StreamNews::Accepted(accepted) => {
                 self.desk.counts.accepted += 1;
                 self.desk.streams.insert(accepted.stream, accepted.orders);
-                let event = StreamEvent::Accepted(accepted.stream, accepted.from, accepted.key);
+                let event = StreamEvent::Accepted(accepted.stream, accepted.from, accepted.agreed);
                 self.engine.handle_stream(event, now);
             }
             StreamNews::Event(event) => {

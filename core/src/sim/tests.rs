@@ -3,6 +3,7 @@ mod forget;
 mod hostile;
 mod items;
 mod keys;
+mod mixed;
 mod scenarios;
 mod wire_bytes;
 
