@@ -152,6 +152,11 @@ impl Horizon {
         (self.span, self.saved.0) = (span, span);
     }
 
+    /// It has never held what another node does.
+    pub(super) fn is_new(&self) -> bool {
+        self.saved.0.until_ms == 0
+    }
+
     /// What it did not know at its last run.
     pub(super) fn load_gap(&mut self, gap: Gap) {
         (self.gap, self.saved.1) = (Some(gap), Some(gap));

@@ -50,14 +50,16 @@ impl Engine {
 impl Engine {
     /// Writes what only a later build understands: records of kinds this one does not know, shared and owned,
     /// and a policy in a form that it does not know.
-    pub(crate) fn write_as_a_later_build(&mut self, now: Now) -> Vec<Written> {
+    pub(crate) fn write_as_a_later_build(&mut self, now: Now) -> Option<Vec<Written>> {
         let body = || Body { version: 200, bytes: b"of a later build".to_vec().into() };
         let shared = [Key::new(Kind(40), "later"), Key::new(Kind::POLICY, "later")];
-        let mut versions: Vec<_> =
-            shared.map(|key| self.write(key, Some(body()), now).unwrap()).into();
-        versions.push(self.write_own(Kind(99), body(), now).unwrap());
+        let mut versions = Vec::new();
+        for key in shared {
+            versions.push(self.write(key, Some(body()), now).ok()?);
+        }
+        versions.push(self.write_own(Kind(99), body(), now)?);
         self.persist(Pending { versions: versions.clone(), ..Pending::default() });
-        versions.into_iter().map(|version| Written { version }).collect()
+        Some(versions.into_iter().map(|version| Written { version }).collect())
     }
 }
 

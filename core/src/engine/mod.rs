@@ -14,6 +14,7 @@ mod commands;
 
 mod event;
 mod forget;
+mod held;
 mod horizon;
 #[cfg(all(test, feature = "sim"))]
 pub(crate) mod inspect;
@@ -140,6 +141,7 @@ pub struct Engine {
     pings: ping::Pings,
     watch: watch::Watch,
     wanted: spread::Wanted,
+    held: held::Held,
     store: persist::Store,
     horizon: horizon::Horizon,
     waits: BTreeMap<Ticket, wait::Waiting>,
@@ -198,6 +200,7 @@ impl Engine {
             pings: ping::Pings::default(),
             watch: watch::Watch::default(),
             wanted: spread::Wanted::default(),
+            held: held::Held::default(),
             store: persist::Store::default(),
             horizon: horizon::Horizon::new(now),
             waits: BTreeMap::new(),
@@ -263,6 +266,9 @@ impl Engine {
 
     /// Carries out a command; the reply comes as an output, for writes once they are persisted.
     pub fn handle_command(&mut self, ticket: Ticket, command: Command, now: Now) {
+        if self.must_wait(&command) {
+            return self.hold(ticket, command, now);
+        }
         if let Err(error) = self.carry_out(ticket, command, now) {
             self.outputs.push_back(Output::Reply(ticket, Err(error)));
         }
@@ -515,6 +521,7 @@ impl Engine {
             Timer::Watch => self.watch_next(now),
             Timer::Keys => self.fetch_keys(now),
             Timer::TellKeys => self.publish_keys(now),
+            Timer::Held => self.expire_held(now),
         }
     }
 

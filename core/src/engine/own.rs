@@ -383,6 +383,7 @@ impl Engine {
         let name = self.config.name.to_string();
         self.tell(EventKind::Synced, &name, serde_json::json!({}));
         self.act_for_all(now);
+        self.carry_out_held(now);
     }
 
     pub(super) fn tell(&mut self, kind: EventKind, subject: &str, body: serde_json::Value) {

@@ -1,5 +1,6 @@
 mod away;
 mod forget;
+mod held;
 mod hostile;
 mod items;
 mod keys;

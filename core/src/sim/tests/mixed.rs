@@ -68,7 +68,7 @@ fn what_a_later_build_writes_is_kept_and_passed_on_by_those_who_do_not_understan
     let mut sim = Sim::new(SimConfig::new(seed(7), 5));
     converge(&mut sim, MINUTE, "joined");
     let mut written = Vec::new();
-    sim.turn(4, |engine, now| written = engine.write_as_a_later_build(now));
+    sim.turn(4, |engine, now| written = engine.write_as_a_later_build(now).unwrap());
     let held = |sim: &Sim| {
         sim.running().all(|at| written.iter().all(|one| sim.engine(at).unwrap().holds(one)))
     };
