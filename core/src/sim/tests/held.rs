@@ -12,6 +12,7 @@ fn what_a_new_node_is_told_before_it_met_its_cluster_replaces_nothing() {
     let mut sim = Sim::new(SimConfig::new(seed(31), 3));
     converge(&mut sim, MINUTE, "joined");
     sim.command(1, create("core", "the important one")).unwrap();
+    converge(&mut sim, MINUTE, "described");
     let text = "{{tier}} == gold".to_owned();
     let put = |text: &str| Command::CreatePolicy {
         policy: policy("gold"),
