@@ -1,12 +1,12 @@
 //! Forgetting a dead node: a record that has everybody drop what it said.
 //!
-//! It is forgotten up to the epoch it was in, so a node that was forgotten by mistake, or comes back
-//! years later, begins a later epoch and is a member like any other.
+//! It is forgotten up to the epoch it was in, so a node that was forgotten by mistake, or comes
+//! back years later, begins a later epoch and is a member like any other.
 //!
-//! One that said good-bye is forgotten without being asked, once it was away for as long as deletions
-//! are remembered: hosts that come and go under new ids would fill everybody's memory. Each node counts
-//! from when it heard the good-bye, also while it does not run itself. One that died without a word is
-//! for people to forget.
+//! One that said good-bye is forgotten without being asked, once it was away for as long as
+//! deletions are remembered: hosts that come and go under new ids would fill everybody's memory.
+//! Each node counts from when it heard the good-bye, also while it does not run itself. One that
+//! died without a word is for people to forget.
 
 use std::{collections::BTreeMap, time::Duration};
 
@@ -28,8 +28,8 @@ const LEFT_PREFIX: &str = "left/";
 
 /// Nodes that said good-bye, and since when this node knows.
 ///
-/// It is kept on disk: where no process runs for as long as deletions are remembered, nobody would be
-/// forgotten ever.
+/// It is kept on disk: where no process runs for as long as deletions are remembered, nobody would
+/// be forgotten ever.
 #[derive(Debug, Default)]
 pub(super) struct Departed(BTreeMap<NodeId, Farewell>);
 
@@ -133,7 +133,8 @@ impl Engine {
         others.map(|(id, owner)| (id, owner.epoch())).collect()
     }
 
-    /// What these nodes said up to these epochs is forgotten. After an error, of none or of the first.
+    /// What these nodes said up to these epochs is forgotten. After an error, of none or of the
+    /// first of them.
     fn write_forgotten(
         &mut self,
         nodes: &[(NodeId, u64)],
