@@ -36,6 +36,11 @@ impl Engine {
         self.sealer.unsealed(bytes)
     }
 
+    /// From now on one sync carries so few bytes.
+    pub(crate) fn set_sync_bytes(&mut self, bytes: usize) {
+        self.streams.sync_bytes = Some(bytes);
+    }
+
     /// The session that datagrams to it are sealed to.
     pub(crate) fn session(&self) -> [u8; 16] {
         self.sealer.session().0

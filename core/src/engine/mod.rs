@@ -158,8 +158,7 @@ pub struct Engine {
     member_sums: RefCell<Option<((u64, u64), Buckets)>>,
     /// Members that went down and may come back.
     gone: BTreeSet<NodeId>,
-    /// Nodes that said good-bye, and since when this node knows.
-    departed: BTreeMap<NodeId, Duration>,
+    departed: forget::Departed,
     /// A member that was down and has come back: it is the next to compare roots with.
     returned: Option<SocketAddr>,
     /// Members came or went a moment ago; others may know of more.
@@ -213,7 +212,7 @@ impl Engine {
             clocks: BTreeMap::new(),
             member_sums: RefCell::default(),
             gone: BTreeSet::new(),
-            departed: BTreeMap::new(),
+            departed: forget::Departed::default(),
             returned: None,
             moving_until: Duration::ZERO,
         };

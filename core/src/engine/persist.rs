@@ -191,9 +191,9 @@ impl Engine {
                     Err(_) => unread += 1,
                 },
                 Table::Local => {
-                    if let Some(Err(_)) = self.local_items.load(&key, &value) {
-                        unread += 1;
-                    }
+                    let item = self.local_items.load(&key, &value);
+                    let read = item.or_else(|| self.departed.load(&key, &value));
+                    unread += usize::from(matches!(read, Some(Err(_))));
                 }
             }
         }

@@ -12,6 +12,9 @@
 //!                              <-         Records, Peers, Want, Done
 //! Records, Done                ->
 //! ```
+//!
+//! Who lacks more than one sync carries is told `Refuse(Busy)` or nothing instead of `Done`: then
+//! neither holds all that the other does, and both go on with the next comparison.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -63,6 +66,9 @@ const IDLE_PERIOD: Duration = Duration::from_secs(2);
 pub(super) struct Streams {
     made: u64,
     open: BTreeMap<StreamId, Stream>,
+    /// Instead of [`limits::SYNC_BYTES`].
+    #[cfg(all(test, feature = "sim"))]
+    pub(super) sync_bytes: Option<usize>,
 }
 
 #[derive(Debug)]
@@ -81,6 +87,8 @@ struct Stream {
     told: Told,
     /// We were away for longer than the peer remembers what was deleted.
     away: Option<Away>,
+    /// The peer lacks more than we sent it.
+    cut: bool,
 }
 
 /// What a stream is for.
@@ -114,6 +122,7 @@ impl Stream {
             fresh: 0,
             told: Told::default(),
             away: None,
+            cut: false,
         }
     }
 
@@ -158,6 +167,20 @@ impl Streams {
             **id != than && (matches!(stream.role, Role::Sync) || stream.told.known.is_some())
         });
         syncs.map(|(id, _)| *id).collect()
+    }
+
+    /// Does the peer lack more than we sent it?
+    fn is_cut(&self, id: StreamId) -> bool {
+        self.open.get(&id).is_some_and(|stream| stream.cut)
+    }
+
+    /// Bytes of records sent in answer to one message.
+    fn sync_bytes(&self) -> usize {
+        #[cfg(all(test, feature = "sim"))]
+        if let Some(bytes) = self.sync_bytes {
+            return bytes;
+        }
+        limits::SYNC_BYTES
     }
 
     /// How many are open, in both directions.
@@ -516,7 +539,7 @@ impl Engine {
                     .filter_map(|(id, epoch, kind)| self.state.owned(*id, *epoch, *kind));
                 let mut records: Vec<_> =
                     shared.chain(owned).take(limits::RECORDS_SENT + 1).collect();
-                self.cut_answer(&mut records, limits::RECORDS_SENT);
+                self.cut_answer(id, &mut records, limits::RECORDS_SENT);
                 let records = self.without_deleted(id, records, now);
                 self.put_records(id, records);
             }
@@ -525,7 +548,7 @@ impl Engine {
                 let asked: BTreeSet<&Version> = versions.iter().collect();
                 let held = asked.into_iter().filter_map(|version| self.record_of(version));
                 let mut records = held.take(limits::RECORDS_PULLED + 1).collect();
-                self.cut_answer(&mut records, limits::RECORDS_PULLED);
+                self.cut_answer(id, &mut records, limits::RECORDS_PULLED);
                 self.put_records(id, records);
                 self.put(id, &Frame::Done);
             }
@@ -678,7 +701,9 @@ impl Engine {
             self.put(id, &Frame::Want { shared: want_shared, owned: want_owned });
         }
         if last {
-            self.put(id, &Frame::Done);
+            // The dialler is not done, and ends the stream once it has said what we want.
+            let cut = self.streams.is_cut(id);
+            self.put(id, &if cut { Frame::Refuse(Refuse::Busy) } else { Frame::Done });
         }
     }
 
@@ -762,31 +787,30 @@ impl Engine {
     /// The peer has said all.
     fn finish(&mut self, id: StreamId, now: Now) {
         let Some(stream) = self.streams.open.get(&id) else { return };
-        let (fresh, told, hello) = (stream.fresh, stream.told, stream.hello.clone());
+        let (told, hello) = (stream.told, stream.hello.clone());
         match stream.role {
+            Role::Sync if stream.cut => {
+                return self.end_stream(id, "more than one sync carries", now);
+            }
             Role::Sync => {
                 self.put(id, &Frame::Done);
-                self.complete_sync(fresh, told, now);
+                self.complete_sync(told, now);
                 if let Some(hello) = hello {
                     self.swim.announce(hello.identity, now.mono);
                     self.drain_swim(now);
                 }
             }
-            Role::Served => self.complete_sync(fresh, told, now),
+            Role::Served => self.complete_sync(told, now),
             Role::Pull(_) | Role::Keys(_) | Role::Ask(..) | Role::Dial(..) | Role::Ping => {}
         }
         self.end_stream(id, "done", now);
     }
 
-    fn complete_sync(&mut self, fresh: usize, told: Told, now: Now) {
+    fn complete_sync(&mut self, told: Told, now: Now) {
         self.counters.syncs += 1;
         self.name_taken = self.name_taken.filter(|_| self.own.yielded);
         self.set_synced(now);
         self.complete(told, now);
-        if fresh > 0 {
-            let delay = self.jitter(CHECK_AGAIN, CHECK_AGAIN * 2);
-            self.timers.set_by(Timer::Check, now.mono + delay);
-        }
     }
 
     /// Closes a stream from our side.
@@ -808,6 +832,10 @@ impl Engine {
             Role::Ask(..) => self.ask_failed(id),
             Role::Ping => self.ping_closed(id, now),
             Role::Dial(..) => self.dial_ended(id, None, reason, now),
+            Role::Sync | Role::Served if stream.fresh > 0 => {
+                let delay = self.jitter(CHECK_AGAIN, CHECK_AGAIN * 2);
+                self.timers.set_by(Timer::Check, now.mono + delay);
+            }
             Role::Sync | Role::Keys(_) | Role::Served => {}
         }
     }
@@ -849,9 +877,18 @@ impl Engine {
     }
 
     /// Answers with so many records at most; the next comparison finds the rest.
-    fn cut_answer(&mut self, records: &mut Vec<Record>, most: usize) {
-        self.counters.answers_cut += u64::from(records.len() > most);
-        records.truncate(most);
+    fn cut_answer(&mut self, id: StreamId, records: &mut Vec<Record>, most: usize) {
+        if records.len() > most {
+            records.truncate(most);
+            self.note_cut(id);
+        }
+    }
+
+    fn note_cut(&mut self, id: StreamId) {
+        self.counters.answers_cut += 1;
+        if let Some(stream) = self.streams.open.get_mut(&id) {
+            stream.cut = true;
+        }
     }
 
     /// Sends records in messages of bounded size, but none of ours that is not yet on disk.
@@ -868,9 +905,8 @@ impl Engine {
                 self.put(id, &Frame::Records(std::mem::take(&mut chunk)));
                 sent += std::mem::take(&mut bytes);
             }
-            if sent > limits::SYNC_BYTES {
-                self.counters.answers_cut += 1;
-                return;
+            if sent > self.streams.sync_bytes() {
+                return self.note_cut(id);
             }
         }
         if !chunk.is_empty() {
