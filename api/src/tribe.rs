@@ -126,7 +126,7 @@ pub struct TribeStatus {
     /// the daemon knows; of itself it does.
     #[serde(default)]
     pub holding: Vec<String>,
-    /// All live members have done all that the tribe asks of them.
+    /// All live members that run snapd have done all that the tribe asks of them.
     #[serde(default = "applied")]
     pub applied: bool,
 }
@@ -153,4 +153,8 @@ pub struct StatusMember {
     /// Why it did not say how its items stand. Absent: it did.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub silent: Option<String>,
+    /// What it runs, as it says itself, if that is not snapd: it applies nothing and is not waited for.
+    /// Absent: snapd.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub other_agent: Option<String>,
 }

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use axum::{Json, extract::State};
 use futures_util::future::join_all;
-use tribe::{CommandError, MemberState, Node, NodeName, View, Written};
+use tribe::{CommandError, MemberState, Node, NodeId, NodeName, View, Written};
 use tribe_api::{
     Changed, CreateTribe, ErrorReply, ItemStatus, Place, PlacedNode, Placement, StatusMember,
     Tribe, TribeMember, TribeStatus, TribeSummary, WaitQuery,
@@ -168,9 +168,11 @@ pub(super) async fn status(
     let tribe = view.known_tribe(&name)?;
     let mut told = app.ask_members(tribe).await;
     let members = tribe.members.iter().map(|member| {
+        let other_agent = other_agent(&view, member.id);
         let (items, silent) = match told.remove(&member.name) {
             Some(Ok(items)) => (in_step(tribe, items), None),
             Some(Err(reason)) => (Vec::new(), Some(reason)),
+            None if other_agent.is_some() => (Vec::new(), None),
             None => (Vec::new(), Some("it is not there".to_owned())),
         };
         StatusMember {
@@ -180,6 +182,7 @@ pub(super) async fn status(
             agrees: view.members.get(&member.id).is_some_and(|member| member.agrees),
             items,
             silent,
+            other_agent,
         }
     });
     let members: Vec<StatusMember> = members.collect();
@@ -229,15 +232,25 @@ fn in_step(tribe: &tribe::Tribe, told: Vec<ItemStatus>) -> Vec<ItemStatus> {
         .collect()
 }
 
+/// What a node runs, if that is not snapd.
+fn other_agent(view: &View, id: NodeId) -> Option<String> {
+    let member = view.members.get(&id)?;
+    let is_snapd = member.version.starts_with("snapd/") || reconcile::is_asked(&member.offers);
+    (!is_snapd).then(|| member.version.clone())
+}
+
 impl App {
-    /// Has the live members of a tribe say how its items stand there, by name.
+    /// Has the live members of a tribe that run snapd say how its items stand there, by name.
     pub(super) async fn ask_members(
         &self,
         tribe: &tribe::Tribe,
     ) -> BTreeMap<NodeName, Result<Vec<ItemStatus>, String>> {
         let Some(node) = &self.0.node else { return BTreeMap::new() };
-        let alive = tribe.members.iter().filter(|member| member.state == MemberState::Alive);
-        let asked = alive.map(|member| async {
+        let view = node.view();
+        let asked = tribe.members.iter().filter(|member| {
+            member.state == MemberState::Alive && other_agent(&view, member.id).is_none()
+        });
+        let asked = asked.map(|member| async {
             let told = if member.id == node.id() {
                 Ok(reconcile::of_tribe(&self.0.reconciler.table(), &tribe.name))
             } else {

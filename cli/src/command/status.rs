@@ -121,6 +121,10 @@ fn remarks(member: &StatusMember) -> Vec<String> {
     if let Some(silent) = &member.silent {
         remarks.push(remark(&format!("{} did not say how far it is", member.name), silent));
     }
+    if let Some(agent) = &member.other_agent {
+        let text = format!("it runs {agent}, which applies no plugins and no tasks");
+        remarks.push(remark(&format!("{} runs no snapd", member.name), &text));
+    }
     for item in &member.items {
         let head = || format!("{} {} {} {}", member.name, item.kind, item.name, item.state);
         remarks.extend(item.detail.as_ref().map(|detail| remark(&head(), detail)));
@@ -178,7 +182,8 @@ mod tests {
 
     fn member(name: &str, state: MemberState, agrees: bool) -> StatusMember {
         let reasons = vec![Reason::Joined];
-        StatusMember { name: name.into(), state, reasons, agrees, items: vec![], silent: None }
+        let (name, items) = (name.into(), vec![]);
+        StatusMember { name, state, reasons, agrees, items, silent: None, other_agent: None }
     }
 
     fn status() -> TribeStatus {
