@@ -117,6 +117,7 @@ async fn serve(settings: Settings) -> Result<(), Failure> {
     let app = App::new(Parts {
         name: settings.tribe.name.value.clone(),
         node: in_tribes.clone(),
+        seeds: settings.tribe.seeds.value.clone(),
         plugins: plugins.clone(),
         plugin_dir: settings.plugin_dir.value.clone(),
         tasks: tasks.clone(),

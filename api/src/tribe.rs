@@ -120,6 +120,9 @@ pub struct TribeStatus {
     pub rev: u64,
     /// The daemon's node has all that its cluster knew when it started. If not, more may follow.
     pub synced: bool,
+    /// What it waits for, if it is not synced. Until then it does nothing that tribes ask.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub unsynced: Option<String>,
     /// Its members by name, dead ones too.
     pub members: Vec<StatusMember>,
     /// Nodes that fell out of the tribe and still act for it until their hold-down is over, as far as

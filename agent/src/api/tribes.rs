@@ -167,10 +167,12 @@ pub(super) async fn status(
     let view = node.view();
     let tribe = view.known_tribe(&name)?;
     let mut told = app.ask_members(tribe).await;
+    let unsynced = app.unsynced(&view);
     let members = tribe.members.iter().map(|member| {
+        let unsynced = unsynced.as_deref().filter(|_| member.id == node.id());
         let other_agent = other_agent(&view, member.id);
         let (items, silent) = match told.remove(&member.name) {
-            Some(Ok(items)) => (in_step(tribe, items), None),
+            Some(Ok(items)) => (in_step(tribe, items, unsynced), None),
             Some(Err(reason)) => (Vec::new(), Some(reason)),
             None if other_agent.is_some() => (Vec::new(), None),
             None => (Vec::new(), Some("it is not there".to_owned())),
@@ -195,6 +197,7 @@ pub(super) async fn status(
         tribe: tribe.name.to_string(),
         rev: view.rev,
         synced: view.synced,
+        unsynced,
         members,
         holding: if holds { vec![node.name().to_string()] } else { Vec::new() },
         applied,
@@ -203,7 +206,8 @@ pub(super) async fn status(
 
 /// What a member told, against what the tribe asks for: it may not know of an item yet, or know an older
 /// generation of it.
-fn in_step(tribe: &tribe::Tribe, told: Vec<ItemStatus>) -> Vec<ItemStatus> {
+fn in_step(tribe: &tribe::Tribe, told: Vec<ItemStatus>, unsynced: Option<&str>) -> Vec<ItemStatus> {
+    let behind = unsynced.unwrap_or("it does not know the last change yet");
     let mut told: BTreeMap<_, _> = told
         .into_iter()
         .map(|status| ((status.kind.clone(), status.name.clone()), status))
@@ -225,7 +229,7 @@ fn in_step(tribe: &tribe::Tribe, told: Vec<ItemStatus>) -> Vec<ItemStatus> {
             });
             if status.generation < item.generation {
                 status.applied = false;
-                status.detail.get_or_insert_with(|| "it does not know the last change yet".into());
+                status.detail.get_or_insert_with(|| behind.to_owned());
             }
             status
         })
