@@ -14,7 +14,7 @@ use tribe::Node;
 
 use crate::{
     api::{self, App, Doors, ExposeError, Exposure, Parts},
-    config::{Settings, TribeSettings},
+    config::{Given, Settings, TribeSettings},
     discover,
     failure::{Exit, Failure},
     log,
@@ -66,6 +66,22 @@ fn die_with(parent: u32) -> Result<(), Failure> {
     }
 }
 
+/// Says what would keep the daemon from starting, as far as that can be told without starting: files that
+/// are not there, or open to others, and directories that cannot be.
+pub(crate) fn check(settings: &Settings) -> Result<(), Failure> {
+    Exposure::check(&settings.api).map_err(not_exposed)?;
+    host_settings(settings)?;
+    let Given { value: dir, origin } = &settings.data_dir;
+    let existing = dir.ancestors().find(|path| path.exists());
+    match existing {
+        Some(path) if !path.is_dir() => {
+            let message = format!("{origin}: `{}` is not a directory", path.display());
+            Err(Failure::new(Exit::Config, message))
+        }
+        _ => Ok(()),
+    }
+}
+
 async fn serve(settings: Settings) -> Result<(), Failure> {
     let mut signals = Signals::listen().context("cannot listen to signals")?;
     let path = &settings.socket.value;
@@ -101,6 +117,7 @@ async fn serve(settings: Settings) -> Result<(), Failure> {
     let app = App::new(Parts {
         name: settings.tribe.name.value.clone(),
         node: in_tribes.clone(),
+        seeds: settings.tribe.seeds.value.clone(),
         plugins: plugins.clone(),
         plugin_dir: settings.plugin_dir.value.clone(),
         tasks: tasks.clone(),
@@ -130,11 +147,15 @@ async fn serve(settings: Settings) -> Result<(), Failure> {
 
 /// Opens the API to the network, if that is asked.
 async fn expose(settings: &Settings) -> Result<Option<Exposure>, Failure> {
-    Exposure::open(&settings.api).await.map_err(|error| match error {
+    Exposure::open(&settings.api).await.map_err(not_exposed)
+}
+
+fn not_exposed(error: ExposeError) -> Failure {
+    match error {
         ExposeError::Bind { .. } => Failure::new(Exit::Failed, error)
             .help("stop who listens there, or choose another address with `--api-listen`"),
         error => Failure::new(Exit::Config, error),
-    })
+    }
 }
 
 /// What differs from node to node in the configuration of tasks.

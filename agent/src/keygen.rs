@@ -43,7 +43,18 @@ pub(crate) fn write_file(path: &Path, key: &Key) -> Result<(), Failure> {
             format_args!("`{}` exists and is not overwritten", path.display()),
         )
         .help("remove it first, if no node uses its key any more"),
-        _ => Failure::new(Exit::Failed, format_args!("cannot write `{}`: {error}", path.display())),
+        kind => {
+            let message = format!("cannot write `{}`: {error}", path.display());
+            let failure = Failure::new(Exit::Failed, message);
+            match (kind, path.parent()) {
+                (io::ErrorKind::NotFound, Some(parent)) => failure
+                    .help(format_args!("make its directory: `mkdir -p {}`", parent.display())),
+                (io::ErrorKind::PermissionDenied, _) => {
+                    failure.help("do it as a user who may write there, such as root")
+                }
+                _ => failure,
+            }
+        }
     };
     let mut file =
         OpenOptions::new().write(true).create_new(true).mode(0o600).open(path).map_err(cannot)?;

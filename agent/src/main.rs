@@ -84,7 +84,9 @@ fn check(args: RunArgs, matches: &ArgMatches) -> Result<(), Failure> {
     while let Some((_, next)) = inner.subcommand() {
         inner = next;
     }
-    let text = config::print(&config::load(args, inner)?).context("cannot print")?;
+    let settings = config::load(args, inner)?;
+    daemon::check(&settings)?;
+    let text = config::print(&settings).context("cannot print")?;
     io::stdout().write_all(text.as_bytes()).context("cannot print")?;
     Ok(())
 }

@@ -83,7 +83,7 @@ pub struct TribeTask {
     pub desired: String,
     /// Its schedule, in words.
     pub schedule: String,
-    /// Live members of the tribe.
+    /// Live members of the tribe that run snapd.
     pub members: usize,
     /// Those of them that have done what is asked.
     pub applied: usize,

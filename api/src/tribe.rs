@@ -120,13 +120,16 @@ pub struct TribeStatus {
     pub rev: u64,
     /// The daemon's node has all that its cluster knew when it started. If not, more may follow.
     pub synced: bool,
+    /// What it waits for, if it is not synced. Until then it does nothing that tribes ask.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub unsynced: Option<String>,
     /// Its members by name, dead ones too.
     pub members: Vec<StatusMember>,
     /// Nodes that fell out of the tribe and still act for it until their hold-down is over, as far as
     /// the daemon knows; of itself it does.
     #[serde(default)]
     pub holding: Vec<String>,
-    /// All live members have done all that the tribe asks of them.
+    /// All live members that run snapd have done all that the tribe asks of them.
     #[serde(default = "applied")]
     pub applied: bool,
 }
@@ -153,4 +156,8 @@ pub struct StatusMember {
     /// Why it did not say how its items stand. Absent: it did.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub silent: Option<String>,
+    /// What it runs, as it says itself, if that is not snapd: it applies nothing and is not waited for.
+    /// Absent: snapd.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub other_agent: Option<String>,
 }

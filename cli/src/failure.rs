@@ -103,6 +103,7 @@ fn exit(error: &ClientError) -> Exit {
         ClientError::Connect { .. }
         | ClientError::ConnectTo { .. }
         | ClientError::UnknownCertificate { .. }
+        | ClientError::AuthorityCertificate { .. }
         | ClientError::Tls { .. }
         | ClientError::Lost { .. }
         | ClientError::Timeout { .. } => Exit::Unreachable,

@@ -162,6 +162,10 @@ pub const WANTED: usize = 4096;
 pub const EVENTS: usize = 4096;
 /// Members saved for the next start.
 pub const SAVED_MEMBERS: usize = 64;
+/// Commands that wait until a new node has met its cluster.
+pub const HELD_COMMANDS: usize = 1024;
+/// How long each of them waits.
+pub const HELD_COMMAND_TIME: Duration = Duration::from_secs(10);
 
 /// Most keys of a keyring.
 pub const KEYS: usize = 16;

@@ -47,6 +47,7 @@ var (
 	ErrForked        = sentinel(C.TRIBE_STATUS_FORKED)
 	ErrTimeout       = sentinel(C.TRIBE_STATUS_TIMEOUT)
 	ErrUnreachable   = sentinel(C.TRIBE_STATUS_UNREACHABLE)
+	ErrNotSynced     = sentinel(C.TRIBE_STATUS_NOT_SYNCED)
 	ErrNoOffer       = sentinel(C.TRIBE_STATUS_NO_OFFER)
 	ErrNoService     = sentinel(C.TRIBE_STATUS_NO_SERVICE)
 	ErrNotAllowed    = sentinel(C.TRIBE_STATUS_NOT_ALLOWED)

@@ -66,6 +66,7 @@ impl From<CommandError> for Error {
             CommandError::PolicyExists { .. } => Status::PolicyExists,
             CommandError::TooLong { .. } => Status::TooLong,
             CommandError::Unreachable(_) => Status::Unreachable,
+            CommandError::NotSynced => Status::NotSynced,
             CommandError::Refused { .. } => Status::Refused,
             CommandError::Full(_) | CommandError::TooManyItems(_) => Status::Full,
             CommandError::NameTaken(_) => Status::NameTaken,

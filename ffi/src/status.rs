@@ -60,6 +60,8 @@ pub enum Status {
     NotAllowed = -207,
     /// The service has as many streams as it takes. Later there may be room.
     Busy = -208,
+    /// This node has not met its cluster yet, and waited in vain for that.
+    NotSynced = -209,
     /// The text is not a policy. The error has line, column and detail.
     Policy = -300,
     /// There is no such policy.
@@ -143,6 +145,7 @@ const ALL: &[(Status, &CStr)] = &[
     (Status::NoOffer, c"no-offer"),
     (Status::NoService, c"no-service"),
     (Status::NotAllowed, c"not-allowed"),
+    (Status::NotSynced, c"not-synced"),
     (Status::Busy, c"busy"),
     (Status::Policy, c"policy"),
     (Status::UnknownPolicy, c"unknown-policy"),

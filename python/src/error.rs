@@ -100,7 +100,9 @@ fn command(error: CommandError) -> PyErr {
         | CommandError::ItemExists { .. }
         | CommandError::ServiceExists(_)
         | CommandError::NameTaken(_) => class::AlreadyExistsError::new_err(message),
-        CommandError::Unreachable(_) => class::TimeoutError::new_err(message),
+        CommandError::Unreachable(_) | CommandError::NotSynced => {
+            class::TimeoutError::new_err(message)
+        }
         CommandError::Closed => class::ClosedError::new_err(message),
         CommandError::Forked => class::ForkError::new_err(message),
         CommandError::Refused { .. }

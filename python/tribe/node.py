@@ -195,7 +195,8 @@ class Node:
         """What this node counts and measures, at most a second old."""
         return self._node.metrics()
 
-    # What it is told to do. On disk here, if there is a data directory, when the call returns.
+    # What it is told to do. On disk here, if there is a data directory, when the call returns. On a
+    # node that has never met its cluster it waits up to 10 s for that, and then is a TimeoutError.
 
     def forget_member(self, node: str) -> Written:
         """Has all nodes drop what a node said that is down or has left. It may come back."""

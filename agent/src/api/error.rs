@@ -119,6 +119,11 @@ impl From<CommandError> for ApiError {
             CommandError::Unreachable(_) => {
                 (Status::SERVICE_UNAVAILABLE, "unreachable", Some("try again when it is back"))
             }
+            CommandError::NotSynced => {
+                let help = "see that a seed of `snapd.yaml` is up and holds the same key; the log of snapd \
+                            says what it heard";
+                (Status::SERVICE_UNAVAILABLE, "not-synced", Some(help))
+            }
             CommandError::Full(_) => {
                 let help = "delete tribes or policies that nobody needs";
                 (Status::SERVICE_UNAVAILABLE, "full", Some(help))

@@ -90,9 +90,7 @@ impl Exposure {
         let Some(address) = settings.listen.as_ref().map(|listen| listen.value) else {
             return Ok(None);
         };
-        let password = settings.password_file.as_ref().map(|file| read_password(&file.value));
-        let password = password.transpose()?;
-        let tls = settings.tls.as_ref().map(acceptor).transpose()?;
+        let (password, tls) = read(settings)?;
         let listener = TcpListener::bind(address)
             .await
             .map_err(|source| ExposeError::Bind { address, source })?;
@@ -102,10 +100,24 @@ impl Exposure {
         Ok(Some(Self { listener, tls, password }))
     }
 
+    /// Reads the files without listening, if it is asked to listen.
+    pub(crate) fn check(settings: &ApiSettings) -> Result<(), ExposeError> {
+        if settings.listen.is_some() {
+            read(settings)?;
+        }
+        Ok(())
+    }
+
     /// Where it listens.
     pub(crate) fn address(&self) -> io::Result<SocketAddr> {
         self.listener.local_addr()
     }
+}
+
+fn read(settings: &ApiSettings) -> Result<(Option<Password>, Option<TlsAcceptor>), ExposeError> {
+    let password = settings.password_file.as_ref().map(|file| read_password(&file.value));
+    let password = password.transpose()?;
+    Ok((password, settings.tls.as_ref().map(acceptor).transpose()?))
 }
 
 fn read_password(path: &Path) -> Result<Password, ExposeError> {

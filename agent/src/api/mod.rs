@@ -37,7 +37,7 @@ use axum::{
 };
 use tokio::sync::watch;
 use tracing::debug;
-use tribe::Node;
+use tribe::{MemberState, Node, View};
 use utoipa::OpenApi;
 use utoipa_axum::{router::OpenApiRouter, routes};
 
@@ -60,6 +60,8 @@ struct Shared {
     name: String,
     /// In tribe mode.
     node: Option<Node>,
+    /// Where it looks for other members.
+    seeds: Vec<String>,
     plugins: Host,
     plugin_dir: PathBuf,
     tasks: Scheduler,
@@ -74,6 +76,8 @@ pub(crate) struct Parts {
     pub(crate) name: String,
     /// The node in tribe mode; absent without.
     pub(crate) node: Option<Node>,
+    /// Where it looks for other members.
+    pub(crate) seeds: Vec<String>,
     pub(crate) plugins: Host,
     /// Where plugins lie that are loaded by name.
     pub(crate) plugin_dir: PathBuf,
@@ -86,8 +90,26 @@ pub(crate) struct Parts {
 impl App {
     /// The API of a daemon. Open streams end when it stops.
     pub(crate) fn new(parts: Parts) -> Self {
-        let Parts { name, node, plugins, plugin_dir, tasks, reconciler, stopped } = parts;
-        Self(Arc::new(Shared { name, node, plugins, plugin_dir, tasks, reconciler, stopped }))
+        let Parts { name, node, seeds, plugins, plugin_dir, tasks, reconciler, stopped } = parts;
+        let shared = Shared { name, node, seeds, plugins, plugin_dir, tasks, reconciler, stopped };
+        Self(Arc::new(shared))
+    }
+
+    /// What this node waits for, if it is not synced.
+    fn unsynced(&self, view: &View) -> Option<String> {
+        if view.synced {
+            return None;
+        }
+        let alive = view.members.values().filter(|member| member.state == MemberState::Alive);
+        // This node is one of them.
+        if alive.count() > 1 {
+            return Some("it has met other members and is learning what they know".to_owned());
+        }
+        let seeds = match self.0.seeds.as_slice() {
+            [] => "none".to_owned(),
+            seeds => seeds.join(", "),
+        };
+        Some(format!("it has not met another member yet; seeds: {seeds}"))
     }
 
     /// The node, in tribe mode or alone.

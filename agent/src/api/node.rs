@@ -28,6 +28,7 @@ pub(super) async fn node(State(app): State<App>) -> Json<NodeInfo> {
             id: None,
             address: None,
             synced: false,
+            unsynced: None,
             acting: Vec::new(),
             key_fingerprint: None,
         });
@@ -43,6 +44,7 @@ pub(super) async fn node(State(app): State<App>) -> Json<NodeInfo> {
         id: Some(node.id().to_string()),
         address: Some(node.address().to_string()),
         synced: view.synced,
+        unsynced: app.unsynced(&view),
         acting: acting.collect(),
         // A key that was exchanged is another one than in the key file.
         key_fingerprint: view.sealing.map(|key| key.to_string()),

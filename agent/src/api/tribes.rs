@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use axum::{Json, extract::State};
 use futures_util::future::join_all;
-use tribe::{CommandError, MemberState, Node, NodeName, View, Written};
+use tribe::{CommandError, MemberState, Node, NodeId, NodeName, View, Written};
 use tribe_api::{
     Changed, CreateTribe, ErrorReply, ForceQuery, ItemStatus, Place, PlacedNode, Placement,
     StatusMember, Tribe, TribeMember, TribeStatus, TribeSummary, WaitQuery,
@@ -175,10 +175,14 @@ pub(super) async fn status(
     let view = node.view();
     let tribe = view.known_tribe(&name)?;
     let mut told = app.ask_members(tribe).await;
+    let unsynced = app.unsynced(&view);
     let members = tribe.members.iter().map(|member| {
+        let unsynced = unsynced.as_deref().filter(|_| member.id == node.id());
+        let other_agent = other_agent(&view, member.id);
         let (items, silent) = match told.remove(&member.name) {
-            Some(Ok(items)) => (in_step(tribe, items), None),
+            Some(Ok(items)) => (in_step(tribe, items, unsynced), None),
             Some(Err(reason)) => (Vec::new(), Some(reason)),
+            None if other_agent.is_some() => (Vec::new(), None),
             None => (Vec::new(), Some("it is not there".to_owned())),
         };
         StatusMember {
@@ -188,6 +192,7 @@ pub(super) async fn status(
             agrees: view.members.get(&member.id).is_some_and(|member| member.agrees),
             items,
             silent,
+            other_agent,
         }
     });
     let members: Vec<StatusMember> = members.collect();
@@ -200,6 +205,7 @@ pub(super) async fn status(
         tribe: tribe.name.to_string(),
         rev: view.rev,
         synced: view.synced,
+        unsynced,
         members,
         holding: if holds { vec![node.name().to_string()] } else { Vec::new() },
         applied,
@@ -208,7 +214,8 @@ pub(super) async fn status(
 
 /// What a member told, against what the tribe asks for: it may not know of an item yet, or know an older
 /// generation of it.
-fn in_step(tribe: &tribe::Tribe, told: Vec<ItemStatus>) -> Vec<ItemStatus> {
+fn in_step(tribe: &tribe::Tribe, told: Vec<ItemStatus>, unsynced: Option<&str>) -> Vec<ItemStatus> {
+    let behind = unsynced.unwrap_or("it does not know the last change yet");
     let mut told: BTreeMap<_, _> = told
         .into_iter()
         .map(|status| ((status.kind.clone(), status.name.clone()), status))
@@ -230,22 +237,32 @@ fn in_step(tribe: &tribe::Tribe, told: Vec<ItemStatus>) -> Vec<ItemStatus> {
             });
             if status.generation < item.generation {
                 status.applied = false;
-                status.detail.get_or_insert_with(|| "it does not know the last change yet".into());
+                status.detail.get_or_insert_with(|| behind.to_owned());
             }
             status
         })
         .collect()
 }
 
+/// What a node runs, if that is not snapd.
+fn other_agent(view: &View, id: NodeId) -> Option<String> {
+    let member = view.members.get(&id)?;
+    let is_snapd = member.version.starts_with("snapd/") || reconcile::is_asked(&member.offers);
+    (!is_snapd).then(|| member.version.clone())
+}
+
 impl App {
-    /// Has the live members of a tribe say how its items stand there, by name.
+    /// Has the live members of a tribe that run snapd say how its items stand there, by name.
     pub(super) async fn ask_members(
         &self,
         tribe: &tribe::Tribe,
     ) -> BTreeMap<NodeName, Result<Vec<ItemStatus>, String>> {
         let Some(node) = &self.0.node else { return BTreeMap::new() };
-        let alive = tribe.members.iter().filter(|member| member.state == MemberState::Alive);
-        let asked = alive.map(|member| async {
+        let view = node.view();
+        let asked = tribe.members.iter().filter(|member| {
+            member.state == MemberState::Alive && other_agent(&view, member.id).is_none()
+        });
+        let asked = asked.map(|member| async {
             let told = if member.id == node.id() {
                 Ok(reconcile::of_tribe(&self.0.reconciler.table(), &tribe.name))
             } else {

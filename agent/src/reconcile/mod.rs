@@ -33,7 +33,7 @@ pub(crate) use self::{
     document::{Platform, PluginDocument, PluginFile, item_name},
     load::AskError,
     report::{Entry, State},
-    status::{ask, of_tribe},
+    status::{ask, is_asked, of_tribe},
 };
 use self::{
     desired::{Want, Wish, desired},

@@ -14,7 +14,7 @@ use tokio::{
     time::timeout,
 };
 use tracing::{debug, warn};
-use tribe::{Incoming, Node, NodeName, ServeOptions, Target, TribeName};
+use tribe::{Incoming, Node, NodeName, Offers, ServeOptions, Target, TribeName};
 use tribe_api::ItemStatus;
 
 use super::{Reconciler, Table};
@@ -44,6 +44,11 @@ struct Question {
 pub(crate) fn of_tribe(table: &Table, tribe: &TribeName) -> Vec<ItemStatus> {
     let items = table.iter().filter(|(key, _)| key.tribe() == Some(tribe));
     items.map(|(key, entry)| entry.to_api(key)).collect()
+}
+
+/// Does a node with these offers say how its items stand?
+pub(crate) fn is_asked(offers: &Offers) -> bool {
+    offers.services.iter().any(|service| service.as_str() == STATUS_SERVICE)
 }
 
 /// Answers members until the node stops.

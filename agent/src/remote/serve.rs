@@ -44,8 +44,15 @@ struct Callees {
     capabilities: Arc<Capabilities>,
     /// One for each batch that may be worked on now.
     turns: Arc<Semaphore>,
+    room: Room,
+}
+
+/// Room for work.
+#[derive(Debug, Clone)]
+struct Room {
     /// One for each byte of work that may be held now.
-    room: Arc<Semaphore>,
+    free: Arc<Semaphore>,
+    bytes: usize,
 }
 
 /// What a caller sent.
@@ -63,7 +70,7 @@ pub(crate) async fn serve(node: Node, host: Host, values: Values, capabilities: 
         return;
     }
     let turns = Arc::new(Semaphore::new(capabilities.serve_concurrency));
-    let room = Arc::new(Semaphore::new(HELD_BYTES));
+    let room = Room::new(HELD_BYTES);
     let callees = Callees { node, host, values, capabilities, turns, room };
     let mut served: BTreeMap<Identity, JoinHandle<()>> = BTreeMap::new();
     let mut looks = interval(LOOK_PERIOD);
@@ -129,7 +136,8 @@ impl Callees {
     ) -> io::Result<()> {
         let (mut reader, mut writer) = tokio::io::split(stream);
         let (works, inbox) = mpsc::channel(1);
-        let received = receive_all(&mut reader, works, &self.room);
+        let may_call = || self.may_call(caller);
+        let received = receive_all(&mut reader, works, &self.room, may_call);
         let worked = self.work_all(inbox, &mut writer, caller, plugin);
         tokio::try_join!(received, worked).map(drop)
     }
@@ -145,6 +153,7 @@ impl Callees {
         while let Some(received) = inbox.recv().await {
             let (outcome, _held) = match received {
                 Received::Refused(why) => (Outcome::failed(&why), None),
+                // It may have lost its tribes while this waited.
                 Received::Work(_, held) if !self.may_call(caller) => {
                     (Outcome::failed(NOT_ALLOWED), Some(held))
                 }
@@ -221,14 +230,18 @@ async fn answer(writer: &mut (impl AsyncWrite + Unpin), outcome: &Outcome) -> io
     }
 }
 
-/// Passes on what a caller sends, until it says that this was all.
+/// Passes on what a caller sends, until it says that this was all. Who may not call is told so, and
+/// takes no room of those who may.
 async fn receive_all(
     reader: &mut (impl AsyncRead + Unpin),
     works: mpsc::Sender<Received>,
-    room: &Arc<Semaphore>,
+    room: &Room,
+    may_call: impl Fn() -> bool,
 ) -> io::Result<()> {
     while let Some(length) = frame::receive_length(reader).await? {
-        let received = match room_for(length, room).await {
+        let admitted =
+            if may_call() { room.hold(length).await } else { Err(NOT_ALLOWED.to_owned()) };
+        let received = match admitted {
             Ok(held) => {
                 let work = timeout(WORK_TIME, frame::receive_message(reader, length)).await??;
                 Received::Work(work, held)
@@ -245,16 +258,23 @@ async fn receive_all(
     Ok(())
 }
 
-/// Room for a piece of work, or why there is none.
-async fn room_for(length: usize, room: &Arc<Semaphore>) -> Result<OwnedSemaphorePermit, String> {
-    frame::check::<Work>(length).map_err(|error| error.to_string())?;
-    let length = u32::try_from(length).map_err(|error| error.to_string())?;
-    match timeout(TURN_TIME, Arc::clone(room).acquire_many_owned(length)).await {
-        Ok(Ok(held)) => Ok(held),
-        // The semaphore is never closed.
-        Ok(Err(_)) | Err(_) => Err(format!(
-            "busy: the batches of others have the {HELD_BYTES} bytes that this node gives them"
-        )),
+impl Room {
+    fn new(bytes: usize) -> Self {
+        Self { free: Arc::new(Semaphore::new(bytes)), bytes }
+    }
+
+    /// Room for a piece of work, or why there is none.
+    async fn hold(&self, length: usize) -> Result<OwnedSemaphorePermit, String> {
+        frame::check::<Work>(length).map_err(|error| error.to_string())?;
+        let length = u32::try_from(length).map_err(|error| error.to_string())?;
+        match timeout(TURN_TIME, Arc::clone(&self.free).acquire_many_owned(length)).await {
+            Ok(Ok(held)) => Ok(held),
+            // The semaphore is never closed.
+            Ok(Err(_)) | Err(_) => Err(format!(
+                "busy: the batches of all callers fill the {} bytes that this node gives them",
+                self.bytes
+            )),
+        }
     }
 }
 
@@ -269,11 +289,18 @@ mod tests {
     }
 
     /// A caller, and what arrives of what it sends.
-    fn caller(room: &Arc<Semaphore>) -> (DuplexStream, mpsc::Receiver<Received>) {
+    fn caller(room: &Room) -> (DuplexStream, mpsc::Receiver<Received>) {
+        caller_that(room, || true)
+    }
+
+    fn caller_that(
+        room: &Room,
+        may_call: impl Fn() -> bool + Send + 'static,
+    ) -> (DuplexStream, mpsc::Receiver<Received>) {
         let (here, mut there) = duplex(64 * 1024);
         let (works, inbox) = mpsc::channel(1);
-        let room = Arc::clone(room);
-        tokio::spawn(async move { receive_all(&mut there, works, &room).await });
+        let room = room.clone();
+        tokio::spawn(async move { receive_all(&mut there, works, &room, may_call).await });
         (here, inbox)
     }
 
@@ -293,7 +320,7 @@ mod tests {
 
     #[tokio::test]
     async fn work_that_is_too_large_is_refused_and_the_next_is_taken() {
-        let room = Arc::new(Semaphore::new(HELD_BYTES));
+        let room = Room::new(HELD_BYTES);
         let (mut here, mut inbox) = caller(&room);
         let sends = async {
             let length = Work::BYTES + 1;
@@ -307,14 +334,14 @@ mod tests {
             assert_eq!(why, "a message of 4718593 bytes is too large, at most 4718592");
             let (next, held) = taken(&mut inbox).await;
             assert_eq!(next, work(10));
-            assert_eq!(room.available_permits(), HELD_BYTES - held.num_permits());
+            assert_eq!(room.free.available_permits(), HELD_BYTES - held.num_permits());
         };
         tokio::join!(sends, receives);
     }
 
     #[tokio::test(start_paused = true)]
     async fn work_of_all_callers_has_bounded_room_and_who_gets_none_is_told() {
-        let room = Arc::new(Semaphore::new(1000));
+        let room = Room::new(1000);
         let ((mut one, mut of_one), (mut other, mut of_other)) = (caller(&room), caller(&room));
         frame::send(&mut one, &work(600)).await.unwrap();
         let (_, held) = taken(&mut of_one).await;
@@ -322,7 +349,7 @@ mod tests {
         let why = refusal(&mut of_other).await;
         assert_eq!(
             why,
-            "busy: the batches of others have the 33554432 bytes that this node gives them"
+            "busy: the batches of all callers fill the 1000 bytes that this node gives them"
         );
         frame::send(&mut other, &work(600)).await.unwrap();
         drop(held);
@@ -331,13 +358,29 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
+    async fn who_may_not_call_takes_no_room_and_is_told_so_even_if_there_is_none() {
+        let room = Room::new(1000);
+        let (mut stranger, mut of_stranger) = caller_that(&room, || false);
+        // Nothing is kept for what it announces and does not send yet.
+        stranger.write_all(&900_u32.to_be_bytes()).await.unwrap();
+        let (mut member, mut of_member) = caller(&room);
+        frame::send(&mut member, &work(600)).await.unwrap();
+        let (_, held) = taken(&mut of_member).await;
+        assert_eq!(room.free.available_permits(), 1000 - held.num_permits());
+        stranger.write_all(&[0; 900]).await.unwrap();
+        assert_eq!(refusal(&mut of_stranger).await, NOT_ALLOWED);
+        frame::send(&mut stranger, &work(1)).await.unwrap();
+        assert_eq!(refusal(&mut of_stranger).await, NOT_ALLOWED);
+    }
+
+    #[tokio::test(start_paused = true)]
     async fn work_that_is_announced_and_does_not_come_gives_its_room_back() {
-        let room = Arc::new(Semaphore::new(HELD_BYTES));
+        let room = Room::new(HELD_BYTES);
         let (mut here, mut inbox) = caller(&room);
         here.write_all(&1000_u32.to_be_bytes()).await.unwrap();
         here.write_all(&[0; 999]).await.unwrap();
         assert!(inbox.recv().await.is_none());
-        assert_eq!(room.available_permits(), HELD_BYTES);
+        assert_eq!(room.free.available_permits(), HELD_BYTES);
         assert_eq!(here.read(&mut [0]).await.unwrap(), 0);
     }
 }

@@ -36,6 +36,29 @@ fn a_bad_file_is_a_configuration_error_here_and_at_start() {
 }
 
 #[test]
+fn files_that_a_start_would_miss_are_missed_by_a_check() {
+    let dir = TempDir::new().unwrap();
+    let path = dir.path().join("snapd.yaml");
+    fs::write(dir.path().join("file"), "").unwrap();
+    let (socket, data) = (dir.path().join("s"), dir.path().join("data"));
+    let check = |text: &str, expected: &str| {
+        fs::write(&path, text.replace("DIR", dir.path().to_str().unwrap())).unwrap();
+        let words = ["--config", path.to_str().unwrap(), "--socket", socket.to_str().unwrap()];
+        for verb in [&["config", "check"][..], &[]] {
+            let found = run(&[verb, &words].concat());
+            assert_eq!(found.stdout, "", "{text}");
+            assert!(found.stderr.contains(expected), "{text}: {}", found.stderr);
+            assert!(!data.exists());
+        }
+    };
+    let data = "data_dir: DIR/data\n";
+    check(&format!("{data}plugins: {{trust: on, keyrings: [DIR/none]}}\n"), "/none");
+    let tls = "tls: {ca: DIR/a, cert: DIR/b, key: DIR/c, plugin_cert: DIR/d, plugin_key: DIR/e}";
+    check(&format!("{data}plugins: {{{tls}}}\n"), "cannot read");
+    check("data_dir: DIR/file/data\n", "/file");
+}
+
+#[test]
 fn a_file_that_was_named_must_be_there() {
     let found = run(&["config", "check", "--config", "/nowhere/snapd.yaml"]);
     assert_eq!(found.code, Some(78));

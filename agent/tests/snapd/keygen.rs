@@ -54,6 +54,26 @@ fn a_key_file_is_not_overwritten() {
     assert_eq!(fs::read_to_string(&path).unwrap(), "precious");
 }
 
+#[test]
+fn a_key_in_a_directory_that_is_not_there_says_how_to_make_it() {
+    let dir = TempDir::new().unwrap();
+    let path = dir.path().join("snap/key");
+    let refused = run(&["keygen", "--out", path.to_str().unwrap()]);
+    let parent = dir.path().join("snap");
+    assert_eq!(
+        (refused.code, refused.stderr),
+        (
+            Some(1),
+            format!(
+                "error: cannot write `{}`: No such file or directory (os error 2)\n\
+                 help: make its directory: `mkdir -p {}`\n",
+                path.display(),
+                parent.display()
+            )
+        )
+    );
+}
+
 /// What `snapd config check` says of a key file of this mode.
 fn check_key_file(mode: u32) -> (String, Run) {
     let dir = TempDir::new().unwrap();

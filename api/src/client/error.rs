@@ -31,6 +31,12 @@ pub enum ClientError {
         /// The URL.
         url: String,
     },
+    /// The certificate is one that vouches for others, which no server may show. Nothing has changed.
+    #[error("the certificate of {url} is that of an authority (CA:TRUE), not of a server")]
+    AuthorityCertificate {
+        /// The URL.
+        url: String,
+    },
     /// TLS cannot be agreed on. Nothing has changed.
     #[error("no TLS with {url}: {reason}")]
     Tls {
@@ -119,6 +125,10 @@ impl ClientError {
             Self::UnknownCertificate { .. } => {
                 Some("name the file of the certificate that vouches for it with `--cacert FILE`")
             }
+            Self::AuthorityCertificate { .. } => Some(
+                "make one with `openssl req -x509 -addext basicConstraints=critical,CA:FALSE ...`, as \
+                 docs/OPERATING.md has it",
+            ),
             Self::Tls { .. } => Some("compare the URL with `api:` in its snapd.yaml"),
             Self::Refused { help, .. } => help.as_deref(),
             Self::BadReply { .. } => {

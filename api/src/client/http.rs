@@ -159,6 +159,11 @@ fn untrusted(remote: &Remote, error: io::Error) -> ClientError {
         Some(Error::InvalidCertificate(CertificateError::UnknownIssuer)) => {
             return ClientError::UnknownCertificate { url };
         }
+        Some(Error::InvalidCertificate(CertificateError::Other(other)))
+            if other.to_string().contains("CaUsedAsEndEntity") =>
+        {
+            return ClientError::AuthorityCertificate { url };
+        }
         Some(Error::InvalidMessage(_)) => "it does not speak TLS".to_owned(),
         Some(error) => error.to_string(),
         None => return ClientError::ConnectTo { url, source: error },
@@ -218,4 +223,43 @@ pub(crate) fn lost(request: &str, error: &(dyn std::error::Error + 'static)) -> 
         cause = error.source();
     }
     ClientError::Lost { request: request.into(), reason }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{fmt, sync::Arc};
+
+    use tokio_rustls::rustls::{CertificateError, Error, OtherError};
+
+    use super::*;
+
+    /// What the checker of certificates says, word for word.
+    #[derive(Debug)]
+    struct CaUsedAsEndEntity;
+
+    impl fmt::Display for CaUsedAsEndEntity {
+        fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+            write!(f, "{self:?}")
+        }
+    }
+
+    impl std::error::Error for CaUsedAsEndEntity {}
+
+    #[test]
+    fn a_certificate_that_is_of_no_use_is_told_in_words() {
+        let remote = Remote::new("https://i1", None, None).unwrap();
+        let check = |error: CertificateError, expected: &str| {
+            let error = io::Error::other(Error::InvalidCertificate(error));
+            assert_eq!(untrusted(&remote, error).to_string(), expected);
+        };
+        let authority = OtherError(Arc::new(CaUsedAsEndEntity));
+        check(
+            CertificateError::Other(authority),
+            "the certificate of https://i1:8181 is that of an authority (CA:TRUE), not of a server",
+        );
+        check(
+            CertificateError::UnknownIssuer,
+            "the certificate of https://i1:8181 is not known here",
+        );
+    }
 }

@@ -26,7 +26,7 @@ use crate::{
 /// on all nodes, then used by all, then the old one is removed. `key rotate` does all of it.
 ///
 /// A node that was away is let in with a removed key for 7 days, and handed the new one. Its key file stays
-/// as it is: replace it. This does not keep out a thief who has the key: SECURITY.md says what does.
+/// as it is: replace it with the one that was given to `key rotate --key-file`. This does not keep out a thief who has the key: SECURITY.md says what does.
 #[derive(Debug, Subcommand)]
 pub(crate) enum Verb {
     /// List the keys, and the nodes that lack one
@@ -61,7 +61,14 @@ pub(crate) enum Verb {
     ///
     /// It waits until all nodes hold the new key before it is used, and until all seal with it before the old one
     /// is removed. It may be broken off at any point: run again, on any node, it goes on from there.
+    ///
+    /// Make the new key with `snapd keygen --out FILE`, and put that file in the place of the old one on every
+    /// host afterwards. Without --key-file the new key is in no file: nodes that are added later cannot join,
+    /// until it is exchanged again.
     Rotate {
+        /// File with the new key, as `snapd keygen` makes it; `-` reads stdin
+        #[arg(long, value_name = "FILE")]
+        key_file: Option<PathBuf>,
         /// Go on without nodes that are down: they are handed the key if they are back within 7 days
         #[arg(long)]
         force: bool,
@@ -73,6 +80,10 @@ pub(crate) enum Verb {
 
 /// Between looks at how far it is.
 const LOOK: Duration = Duration::from_millis(200);
+/// Said of a key that snapd made.
+const IN_NO_FILE: &str = "\
+warning: the new key is in no file, so nodes that are added later cannot join
+help: `snapd keygen --out FILE` and `snapctl key rotate --key-file FILE` exchange it for one that is";
 /// Longest key file, as snapd has it.
 const FILE_BYTES: u64 = 16 * 1024;
 
@@ -93,18 +104,31 @@ pub(crate) async fn run(verb: Verb, session: &Session) -> Result<Exit, Failure> 
             let reply = session.snapd.remove_key(&id, ChangeKey { force }, session.wait).await?;
             session.written(&reply, &reply.missing, &format!("removed key `{}`", reply.id))
         }
-        Verb::Rotate { force, within } => {
-            rotate(session, force, Duration::from_secs(within.into())).await
+        Verb::Rotate { key_file, force, within } => {
+            if let Some(file) = &key_file {
+                let key = InstallKey { key: read_key(file)? };
+                let reply = session.snapd.install_key(&key, session.wait).await?;
+                output::tell(&format!("installed key `{}`", sanitize::line(&reply.id)));
+            }
+            let within = Duration::from_secs(within.into());
+            rotate(session, key_file.is_some(), force, within).await
         }
     }
 }
 
-async fn rotate(session: &Session, force: bool, within: Duration) -> Result<Exit, Failure> {
-    let (mut begun, mut told) = (false, None);
+/// `begun`: the new key is installed.
+async fn rotate(
+    session: &Session,
+    mut begun: bool,
+    force: bool,
+    within: Duration,
+) -> Result<Exit, Failure> {
+    let (mut told, mut made) = (None, false);
     let mut since = Instant::now();
     loop {
         let step = session.snapd.step_rotation(RotateKey { begun, force }).await?;
         begun = true;
+        made |= step.step == "installed";
         let waits = matches!(step.step.as_str(), "holding" | "sealing");
         let text = sanitize::line(&step_text(&step));
         if told.as_ref() != Some(&text) {
@@ -113,7 +137,12 @@ async fn rotate(session: &Session, force: bool, within: Duration) -> Result<Exit
             since = Instant::now();
         }
         match step.step.as_str() {
-            "done" => return session.show(&step, |step| step.key.clone().unwrap_or_default()),
+            "done" => {
+                if made {
+                    output::tell(IN_NO_FILE);
+                }
+                return session.show(&step, |step| step.key.clone().unwrap_or_default());
+            }
             "down" => {
                 let help = "run it again when they are back, or with --force to go on without them";
                 return Err(Failure::new("the exchange of keys is not done").or_help(help));

@@ -76,6 +76,7 @@ fn status_text(status: &TribeStatus) -> String {
             ("holding", list(&status.holding)),
             ("applied", yes_no(status.applied)),
         ]),
+        unsynced_text(status.unsynced.as_deref()),
         table(["MEMBER", "STATE", "AGREES", "REASONS"], members.collect()),
     ];
     let items = status
@@ -115,11 +116,20 @@ fn item_row(member: &StatusMember, item: &ItemStatus) -> [String; 9] {
     ]
 }
 
+/// Why the node behind the socket is not synced.
+fn unsynced_text(why: Option<&str>) -> String {
+    why.map(|why| remark("not synced", why)).unwrap_or_default()
+}
+
 /// What is wrong on a member, in its own words and in full.
 fn remarks(member: &StatusMember) -> Vec<String> {
     let mut remarks = Vec::new();
     if let Some(silent) = &member.silent {
         remarks.push(remark(&format!("{} did not say how far it is", member.name), silent));
+    }
+    if let Some(agent) = &member.other_agent {
+        let text = format!("it runs {agent}, which applies no plugins and no tasks");
+        remarks.push(remark(&format!("{} runs no snapd", member.name), &text));
     }
     for item in &member.items {
         let head = || format!("{} {} {} {}", member.name, item.kind, item.name, item.state);
@@ -148,6 +158,7 @@ fn overview_text(overview: &Overview) -> String {
             ("synced", yes_no(node.synced)),
             ("acting", list(node.acting.iter().map(acting_text))),
         ]),
+        unsynced_text(node.unsynced.as_deref()),
         table(header, tribes.iter().map(row).collect()),
     ])
 }
@@ -178,7 +189,8 @@ mod tests {
 
     fn member(name: &str, state: MemberState, agrees: bool) -> StatusMember {
         let reasons = vec![Reason::Joined];
-        StatusMember { name: name.into(), state, reasons, agrees, items: vec![], silent: None }
+        let (name, items) = (name.into(), vec![]);
+        StatusMember { name, state, reasons, agrees, items, silent: None, other_agent: None }
     }
 
     fn status() -> TribeStatus {
@@ -186,6 +198,7 @@ mod tests {
             tribe: "core".into(),
             rev: 7,
             synced: true,
+            unsynced: None,
             members: vec![
                 member("i1", MemberState::Alive, true),
                 member("i2", MemberState::Alive, false),
@@ -271,6 +284,7 @@ i3 did not say how far it is:
             id: None,
             address: None,
             synced: false,
+            unsynced: Some("it has not met another member yet; seeds: 10.0.0.1:6000".into()),
             acting: vec![acting("core", None), acting("storage", Some(7.52))],
             key_fingerprint: None,
         };
@@ -278,6 +292,9 @@ i3 did not say how far it is:
 node    i1
 synced  no
 acting  core,storage(7.5s)
+
+not synced:
+  it has not met another member yet; seeds: 10.0.0.1:6000
 
 TRIBE  MEMBERS  ALIVE  AGREED  APPLIED  HOLDING
 core   3        2      1/2     yes      i4";

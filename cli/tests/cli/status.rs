@@ -55,6 +55,31 @@ i3 did not say how far it is:
 }
 
 #[test]
+fn a_member_that_runs_no_snapd_is_shown_and_not_waited_for() {
+    let status = r#"{"tribe":"core","rev":7,"synced":true,"applied":true,"members":[
+        {"name":"agent8","state":"alive","reasons":[{"kind":"joined"}],"agrees":true,
+         "other_agent":"tribe/0.1.0"}]}"#;
+    let snapd = Snapd::new([("GET /v3/tribes/core/status", 200, status)]);
+    snapd
+        .test(["tribe", "status", "core"])
+        .stdout(
+            "\
+tribe    core
+synced   yes
+agreed   1/1
+holding  -
+applied  yes
+
+MEMBER  STATE  AGREES  REASONS
+agent8  alive  yes     joined
+
+agent8 runs no snapd:
+  it runs tribe/0.1.0, which applies no plugins and no tasks",
+        )
+        .run();
+}
+
+#[test]
 fn a_program_reads_the_status_as_json() {
     let status = r#"{"tribe":"core","rev":7,"synced":true,"applied":false,"members":[
         {"name":"i3","state":"alive","reasons":[],"agrees":true,"silent":"no\u202e"}]}"#;

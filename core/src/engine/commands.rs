@@ -362,7 +362,7 @@ impl Engine {
 
 impl Command {
     /// Does it write what others hear as said by this name?
-    fn writes(&self) -> bool {
+    pub(super) fn writes(&self) -> bool {
         match self {
             Self::PutItem { tribe, .. }
             | Self::RemoveItem { tribe, .. }

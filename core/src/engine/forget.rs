@@ -1,52 +1,146 @@
 //! Forgetting a dead node: a record that has everybody drop what it said.
 //!
-//! It is forgotten up to the epoch it was in, so a node that was forgotten by mistake, or comes back years
-//! later, begins a later epoch and is a member like any other.
+//! It is forgotten up to the epoch it was in, so a node that was forgotten by mistake, or comes
+//! back years later, begins a later epoch and is a member like any other.
 //!
-//! One that said good-bye is forgotten without being asked, once it was away for as long as deletions are
-//! remembered: hosts that come and go under new ids would fill everybody's memory. One that died without a
-//! word is for people to forget.
+//! One that said good-bye is forgotten without being asked, once it was away for as long as
+//! deletions are remembered: hosts that come and go under new ids would fill everybody's memory.
+//! Each node counts from when it heard the good-bye, also while it does not run itself. One that
+//! died without a word is for people to forget.
 
-use std::time::Duration;
+use std::{collections::BTreeMap, time::Duration};
 
+use serde::{Deserialize, Serialize};
 use serde_json::json;
 
 use super::{
     CommandError, Engine, EventKind, MemberState, Now, Reply, Ticket, Written, persist::Pending,
 };
-use crate::{NodeId, NodeName, state::Key};
+use crate::{
+    NodeId, NodeName, codec,
+    state::{Key, Version},
+};
 
 /// The first of the living forgets who left; the others do so much later, should it not.
 const OTHERS_LATER: Duration = Duration::from_secs(3600);
+/// Before the id of a node that left, in the local table.
+const LEFT_PREFIX: &str = "left/";
+
+/// Nodes that said good-bye, and since when this node knows.
+///
+/// It is kept on disk: where no process runs for as long as deletions are remembered, nobody would
+/// be forgotten ever.
+#[derive(Debug, Default)]
+pub(super) struct Departed(BTreeMap<NodeId, Farewell>);
+
+/// A good-bye that was heard.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+struct Farewell {
+    /// Said in this epoch. Who comes back and leaves again has said another.
+    epoch: u64,
+    /// Heard then, by our wall clock.
+    heard_ms: u64,
+}
+
+impl Departed {
+    /// Takes what was stored, if it is a good-bye; `None` if it is something else.
+    pub(super) fn load(
+        &mut self,
+        key: &[u8],
+        value: &[u8],
+    ) -> Option<Result<(), codec::DecodeError>> {
+        let id = std::str::from_utf8(key).ok()?.strip_prefix(LEFT_PREFIX)?.parse().ok()?;
+        Some(codec::decode(value).map(|farewell| {
+            self.0.insert(id, farewell);
+        }))
+    }
+
+    /// Since when it is known that this node left; now, if that is news.
+    fn since(&mut self, id: NodeId, epoch: u64, now_ms: u64) -> Heard {
+        let said = |farewell: &&Farewell| farewell.epoch == epoch && farewell.heard_ms <= now_ms;
+        if let Some(farewell) = self.0.get(&id).filter(said) {
+            return Heard::Before(farewell.heard_ms);
+        }
+        let farewell = Farewell { epoch, heard_ms: now_ms };
+        self.0.insert(id, farewell);
+        Heard::Now(farewell)
+    }
+
+    /// Drops all that are not among those that left. Returns who went.
+    fn keep(&mut self, left: &BTreeMap<NodeId, u64>) -> Vec<NodeId> {
+        self.0.extract_if(.., |id, _| !left.contains_key(id)).map(|(id, _)| id).collect()
+    }
+}
+
+/// When a good-bye was heard.
+#[derive(Debug, PartialEq, Eq)]
+#[must_use]
+enum Heard {
+    Now(Farewell),
+    Before(u64),
+}
+
+fn left_key(id: NodeId) -> Vec<u8> {
+    format!("{LEFT_PREFIX}{id}").into_bytes()
+}
 
 impl Engine {
-    /// Those that said good-bye long ago, as far as this node saw it itself, are forgotten.
+    /// Those that said good-bye long ago, as far as this node heard it itself, are forgotten.
     pub(super) fn forget_departed(&mut self, now: Now) {
-        let left = |id: &NodeId| self.presence(*id) == MemberState::Left;
-        let all: Vec<(NodeId, u64)> = self
-            .state
-            .owners()
-            .filter(|(id, _)| *id != self.config.id && left(id))
-            .map(|(id, owner)| (id, owner.newest_epoch()))
-            .collect();
-        let mut departed = std::mem::take(&mut self.departed);
-        departed.retain(|id, _| all.binary_search_by_key(id, |(id, _)| *id).is_ok());
-        let first = self.reachable.keys().all(|id| *id > self.config.id);
+        // What the others hold may say that they are back.
+        if !self.synced {
+            return;
+        }
+        let left = self.left();
+        for id in self.departed.keep(&left) {
+            self.store_local(&left_key(id), None);
+        }
+        let first = self.reachable.first_key_value().is_none_or(|(id, _)| *id > self.config.id);
         let patience =
             self.config.tombstone_age + if first { Duration::ZERO } else { OTHERS_LATER };
-        let mut versions = Vec::new();
-        for (id, epoch) in all {
-            let since = *departed.entry(id).or_insert(now.mono);
-            if now.mono >= since + patience
-                && let Ok(version) = self.write(Key::forgotten(id, epoch), None, now)
-            {
-                versions.push(version);
+        let due_ms = now.wall_ms.saturating_sub(patience.as_millis() as u64);
+        let mut due = Vec::new();
+        for (id, epoch) in left {
+            match self.departed.since(id, epoch, now.wall_ms) {
+                Heard::Now(farewell) => {
+                    self.store_local(&left_key(id), Some(codec::encode(&farewell)));
+                }
+                Heard::Before(heard_ms) if heard_ms <= due_ms => due.push((id, epoch)),
+                Heard::Before(_) => {}
             }
         }
-        self.departed = departed;
-        if !versions.is_empty() {
-            self.persist(Pending { versions, ..Pending::default() });
+        self.persist_soon(now);
+        if due.is_empty() {
+            return;
         }
+        match self.write_forgotten(&due, now) {
+            Ok(versions) => self.persist(Pending { versions, ..Pending::default() }),
+            Err(error) => {
+                let nodes = due.len();
+                tracing::warn!(nodes, "members that left long ago cannot be forgotten: {error}");
+            }
+        }
+    }
+
+    /// Other nodes that said good-bye, and the epochs they said it in.
+    fn left(&self) -> BTreeMap<NodeId, u64> {
+        let others = self.state.owners().filter(|(id, owner)| {
+            // Who has begun a later epoch is about to be back.
+            *id != self.config.id
+                && self.presence(*id) == MemberState::Left
+                && owner.newest_epoch() == owner.epoch()
+        });
+        others.map(|(id, owner)| (id, owner.epoch())).collect()
+    }
+
+    /// What these nodes said up to these epochs is forgotten. After an error, of none or of the
+    /// first of them.
+    fn write_forgotten(
+        &mut self,
+        nodes: &[(NodeId, u64)],
+        now: Now,
+    ) -> Result<Vec<Version>, CommandError> {
+        nodes.iter().map(|(id, epoch)| self.write(Key::forgotten(*id, *epoch), None, now)).collect()
     }
 
     /// All nodes of this name are forgotten; none may be alive.
@@ -65,10 +159,7 @@ impl Engine {
         if claimants.iter().any(|(id, _)| self.presence(*id) == MemberState::Alive) {
             return Err(CommandError::StillAlive(name));
         }
-        let mut versions = Vec::new();
-        for (id, epoch) in claimants {
-            versions.push(self.write(Key::forgotten(id, epoch), None, now)?);
-        }
+        let versions = self.write_forgotten(&claimants, now)?;
         let Some(version) = versions.last().cloned() else {
             return Err(self.unknown_node(name.as_str()));
         };
@@ -101,5 +192,37 @@ impl Engine {
             self.gone.remove(&id);
             self.swim.forget(id, now.mono);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const ID: NodeId = NodeId(7);
+
+    #[test]
+    fn a_good_bye_counts_from_when_it_was_first_heard_in_its_epoch() {
+        let mut departed = Departed::default();
+        let mut since = |epoch, now_ms| departed.since(ID, epoch, now_ms);
+        assert_eq!(since(1, 1000), Heard::Now(Farewell { epoch: 1, heard_ms: 1000 }));
+        assert_eq!(since(1, 5000), Heard::Before(1000));
+        // It was back meanwhile, and left again.
+        assert_eq!(since(2, 6000), Heard::Now(Farewell { epoch: 2, heard_ms: 6000 }));
+        // Our clock was set back.
+        assert_eq!(since(2, 4000), Heard::Now(Farewell { epoch: 2, heard_ms: 4000 }));
+        assert_eq!(since(2, 6000), Heard::Before(4000));
+    }
+
+    #[test]
+    fn a_good_bye_is_read_as_it_was_kept() {
+        let mut departed = Departed::default();
+        let value = codec::encode(&Farewell { epoch: 1, heard_ms: 1000 });
+        assert!(matches!(departed.load(&left_key(ID), &value), Some(Ok(()))));
+        assert_eq!(departed.since(ID, 1, 2000), Heard::Before(1000));
+        assert!(matches!(departed.load(&left_key(ID), &[]), Some(Err(_))));
+        assert!(departed.load(b"facts", &value).is_none());
+        assert!(departed.keep(&BTreeMap::from([(ID, 1)])).is_empty());
+        assert_eq!(departed.keep(&BTreeMap::new()), [ID]);
     }
 }

@@ -7,8 +7,10 @@
 //!
 //! A node knows only if it has known everything since before the other left: one that was installed anew
 //! meanwhile does not. If it meets the other first, it takes over what that holds, and counts as away
-//! for as long, until it has met one that knows. Nodes of which none knows bring together what they hold. While a node catches up with
-//! one that knows, it has no other sync: another that was away would bring back what it just dropped.
+//! for as long, until it has met one that knows. Nodes of which none knows bring together what they
+//! hold, and after a while go on: what was said while they were away stays a gap in what they know, and what
+//! others bring of that time is kept. While a node catches up with one that knows, it has no other sync:
+//! another that was away would bring back what it just dropped.
 //!
 //! A cluster that was split for longer than that merges: each side knows everything, of itself.
 
@@ -20,6 +22,7 @@ use super::{Engine, Now, StreamId, timer::Timer};
 use crate::{
     NodeId, codec, limits,
     state::{Change, Record, Stamp, Version},
+    wire::frame::{Frame, Gap},
 };
 
 /// How often the horizon is looked at.
@@ -29,9 +32,13 @@ const PATIENCE: Duration = Duration::from_secs(600);
 /// When it was complete is written to disk this often.
 const SAVE_PERIOD_MS: u64 = 600_000;
 const HOUR_MS: u64 = 3_600_000;
+/// From this version of the stream protocol on, what a node does not know is told.
+const TELLS_GAPS: u8 = 2;
 
 /// Where [`Span`] is kept.
 pub(super) const SPAN_KEY: &[u8] = b"complete";
+/// Where the [`Gap`] in it is kept.
+pub(super) const GAP_KEY: &[u8] = b"gap";
 
 /// The time a node knows everything of, in Unix milliseconds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -56,6 +63,8 @@ pub(super) enum Known {
 pub(super) struct Told {
     /// How much it knows, if it has said so.
     pub(super) known: Option<Known>,
+    /// What it does not know of that.
+    pub(super) gap: Option<Gap>,
     /// It has no tombstone below this.
     pub(super) horizon_ms: u64,
 }
@@ -74,7 +83,9 @@ impl Told {
 #[derive(Debug)]
 pub(super) struct Horizon {
     span: Span,
-    saved: Span,
+    /// A time within of which it knows nothing.
+    gap: Option<Gap>,
+    saved: (Span, Option<Gap>),
     /// The last write of its own that others may not have.
     written_ms: u64,
     /// It met others that were away, for the first time.
@@ -89,32 +100,85 @@ pub(super) struct Away {
     until_ms: u64,
     /// The other has no tombstone below this.
     horizon_ms: u64,
+    /// The other knows nothing of this time.
+    gap: Option<Gap>,
 }
 
 impl Away {
     /// Would the other node hold this, were it not deleted?
     fn is_deleted(&self, version: &Version) -> bool {
+        let heard = |at_ms| self.gap.is_none_or(|gap| !gap.contains(at_ms));
         match version {
             Version::Shared(_, stamp) => {
                 let shared = stamp.wall_ms() <= self.until_ms || stamp.node != self.me;
-                shared && *stamp < Stamp::floor(self.horizon_ms)
+                shared && *stamp < Stamp::floor(self.horizon_ms) && heard(stamp.wall_ms())
             }
             // Of a node that was forgotten: its epoch began before.
-            Version::Owned(owner, _, epoch, _) => *owner != self.me && *epoch <= self.until_ms,
+            Version::Owned(owner, _, epoch, _) => {
+                *owner != self.me && *epoch <= self.until_ms && heard(*epoch)
+            }
         }
     }
+}
+
+impl Gap {
+    fn contains(self, at_ms: u64) -> bool {
+        (self.from_ms..=self.to_ms).contains(&at_ms)
+    }
+
+    /// The least gap with both in it.
+    fn with(self, other: Self) -> Self {
+        let (from_ms, to_ms) = (self.from_ms.min(other.from_ms), self.to_ms.max(other.to_ms));
+        Self { from_ms, to_ms }
+    }
+}
+
+/// Is all of a gap known to one that knows everything since then, but for a gap of its own?
+fn fills(gap: Gap, since_ms: u64, own: Option<Gap>) -> bool {
+    let apart = |own: Gap| own.to_ms < gap.from_ms || gap.to_ms < own.from_ms;
+    since_ms <= gap.from_ms && own.is_none_or(apart)
 }
 
 impl Horizon {
     /// A node that knows nothing from before now.
     pub(super) fn new(now: Now) -> Self {
         let span = Span { since_ms: now.wall_ms, until_ms: now.wall_ms };
-        Self { span, saved: Span { since_ms: 0, until_ms: 0 }, written_ms: 0, merging: None }
+        let saved = (Span { since_ms: 0, until_ms: 0 }, None);
+        Self { span, gap: None, saved, written_ms: 0, merging: None }
     }
 
     /// What it knew at its last run.
     pub(super) fn load(&mut self, span: Span) {
-        (self.span, self.saved) = (span, span);
+        (self.span, self.saved.0) = (span, span);
+    }
+
+    /// It has never held what another node does.
+    pub(super) fn is_new(&self) -> bool {
+        self.saved.0.until_ms == 0
+    }
+
+    /// What it did not know at its last run.
+    pub(super) fn load_gap(&mut self, gap: Gap) {
+        (self.gap, self.saved.1) = (Some(gap), Some(gap));
+    }
+
+    /// Nobody was found who knows what was said since this node was complete.
+    fn leave_gap(&mut self, now: Now) {
+        let missed = Gap { from_ms: self.span.until_ms, to_ms: now.wall_ms };
+        self.gap = Some(self.gap.map_or(missed, |gap| gap.with(missed)));
+    }
+
+    /// What is still a gap if this node and a peer know together what each of them does.
+    fn gap_beside(&self, peer: Told) -> Option<Gap> {
+        let mine = self.gap.filter(|gap| !fills(*gap, peer.since_ms(), peer.gap));
+        let of_mine = |gap: &Gap| {
+            gap.to_ms <= self.span.until_ms && fills(*gap, self.span.since_ms, self.gap)
+        };
+        let theirs = peer.gap.filter(|gap| !of_mine(gap));
+        match (mine, theirs) {
+            (Some(mine), Some(theirs)) => Some(mine.with(theirs)),
+            (mine, theirs) => mine.or(theirs),
+        }
     }
 
     pub(super) fn wrote(&mut self, now: Now) {
@@ -124,7 +188,7 @@ impl Horizon {
     /// What a sync of this node with a peer has to drop: the peer knows, and this node was away.
     pub(super) fn away(&self, me: NodeId, peer: Told) -> Option<Away> {
         let until_ms = self.span.until_ms;
-        let away = Away { me, until_ms, horizon_ms: peer.horizon_ms };
+        let away = Away { me, until_ms, horizon_ms: peer.horizon_ms, gap: peer.gap };
         (peer.since_ms() <= until_ms && until_ms < peer.horizon_ms).then_some(away)
     }
 }
@@ -165,6 +229,21 @@ impl Engine {
         }
     }
 
+    /// How much this node knows, as a peer that speaks this version is told.
+    pub(super) fn tell_known(&self, version: u8, now: Now) -> Vec<Frame> {
+        let gap = self.horizon.gap;
+        match self.known(now) {
+            Known::Until(until_ms) if version >= TELLS_GAPS => vec![Frame::Until(until_ms)],
+            Known::Until(_) => vec![Frame::Since(u64::MAX)],
+            Known::Since(since_ms) if version >= TELLS_GAPS => {
+                [Frame::Since(since_ms)].into_iter().chain(gap.map(Frame::Gap)).collect()
+            }
+            Known::Since(since_ms) => {
+                vec![Frame::Since(gap.map_or(since_ms, |gap| gap.to_ms.max(since_ms)))]
+            }
+        }
+    }
+
     /// Before this node takes what a peer holds: if that was away, and what was deleted meanwhile is not known here,
     /// this node counts as away as well. Does it from now on?
     pub(super) fn learn_from(&mut self, peer: Told, now: Now) -> bool {
@@ -183,12 +262,16 @@ impl Engine {
         let Span { since_ms, until_ms } = self.horizon.span;
         let since_ms = if self.horizon.away(self.config.id, peer).is_some() {
             peer.since_ms()
-        } else if matches!(self.known(now), Known::Since(_)) || self.ends_waiting(now) {
+        } else if matches!(self.known(now), Known::Since(_)) {
+            since_ms.min(peer.since_ms())
+        } else if self.ends_waiting(now) {
+            self.horizon.leave_gap(now);
             since_ms.min(peer.since_ms())
         } else {
             return;
         };
         self.horizon.merging = None;
+        self.horizon.gap = self.horizon.gap_beside(peer);
         self.horizon.span = Span { since_ms, until_ms: until_ms.max(now.wall_ms) };
         self.save_span(now);
         self.hear_horizon(peer.horizon_ms, now);
@@ -209,13 +292,16 @@ impl Engine {
     }
 
     fn save_span(&mut self, now: Now) {
-        let Horizon { span, saved, written_ms, .. } = self.horizon;
+        let Horizon { span, gap, saved: (saved, saved_gap), written_ms, .. } = self.horizon;
         let due = span.until_ms >= saved.until_ms + SAVE_PERIOD_MS
             || span.until_ms < saved.until_ms
             || written_ms >= saved.until_ms
             || span.since_ms != saved.since_ms;
-        if due {
-            self.horizon.saved = span;
+        if gap != saved_gap {
+            self.store_local(GAP_KEY, gap.map(|gap| codec::encode(&gap)));
+        }
+        if due || gap != saved_gap {
+            self.horizon.saved = (span, gap);
             self.store_local(SPAN_KEY, Some(codec::encode(&span)));
             self.persist_soon(now);
         }

@@ -2,8 +2,13 @@
 
 use std::net::SocketAddr;
 
-use super::{Engine, Now};
-use crate::{codec, swim, wire::frame::Datagram};
+use super::{Engine, Now, Written, persist::Pending};
+use crate::{
+    codec,
+    state::{Body, Key, Kind},
+    swim,
+    wire::frame::Datagram,
+};
 
 impl Engine {
     /// All that bytes from outside could change: members, records, what follows from them, what waits.
@@ -31,6 +36,11 @@ impl Engine {
         self.sealer.unsealed(bytes)
     }
 
+    /// From now on one sync carries so few bytes.
+    pub(crate) fn set_sync_bytes(&mut self, bytes: usize) {
+        self.streams.sync_bytes = Some(bytes);
+    }
+
     /// The session that datagrams to it are sealed to.
     pub(crate) fn session(&self) -> [u8; 16] {
         self.sealer.session().0
@@ -39,6 +49,22 @@ impl Engine {
     /// Takes what a peer who holds the key would have sealed.
     pub(crate) fn take_plain(&mut self, from: SocketAddr, plain: Vec<u8>, now: Now) {
         self.take_opened(from, vec![plain], now);
+    }
+}
+
+impl Engine {
+    /// Writes what only a later build understands: records of kinds this one does not know, shared and owned,
+    /// and a policy in a form that it does not know.
+    pub(crate) fn write_as_a_later_build(&mut self, now: Now) -> Option<Vec<Written>> {
+        let body = || Body { version: 200, bytes: b"of a later build".to_vec().into() };
+        let shared = [Key::new(Kind(40), "later"), Key::new(Kind::POLICY, "later")];
+        let mut versions = Vec::new();
+        for key in shared {
+            versions.push(self.write(key, Some(body()), now).ok()?);
+        }
+        versions.push(self.write_own(Kind(99), body(), now)?);
+        self.persist(Pending { versions: versions.clone(), ..Pending::default() });
+        Some(versions.into_iter().map(|version| Written { version }).collect())
     }
 }
 

@@ -14,6 +14,7 @@ mod commands;
 
 mod event;
 mod forget;
+mod held;
 mod horizon;
 #[cfg(all(test, feature = "sim"))]
 pub(crate) mod inspect;
@@ -56,7 +57,9 @@ pub use event::{Event, EventKind};
 #[cfg(feature = "sim")]
 pub use observe::Backlog;
 pub use offers::{Offer, OfferQuery, OfferedPlugin, PatternError, PluginPattern, ServicePattern};
-pub use output::{Now, Output, Resolved, Saved, StreamEvent, StreamId, Table, Ticket, Write};
+pub use output::{
+    Agreed, Now, Output, Resolved, Saved, StreamEvent, StreamId, Table, Ticket, Write,
+};
 #[cfg(feature = "runtime")]
 pub(crate) use own::check_facts;
 #[cfg(any(feature = "runtime", feature = "sim"))]
@@ -140,6 +143,7 @@ pub struct Engine {
     pings: ping::Pings,
     watch: watch::Watch,
     wanted: spread::Wanted,
+    held: held::Held,
     store: persist::Store,
     horizon: horizon::Horizon,
     waits: BTreeMap<Ticket, wait::Waiting>,
@@ -156,8 +160,7 @@ pub struct Engine {
     member_sums: RefCell<Option<((u64, u64), Buckets)>>,
     /// Members that went down and may come back.
     gone: BTreeSet<NodeId>,
-    /// Nodes that said good-bye, and since when this node knows.
-    departed: BTreeMap<NodeId, Duration>,
+    departed: forget::Departed,
     /// A member that was down and has come back: it is the next to compare roots with.
     returned: Option<SocketAddr>,
     /// Members came or went a moment ago; others may know of more.
@@ -198,6 +201,7 @@ impl Engine {
             pings: ping::Pings::default(),
             watch: watch::Watch::default(),
             wanted: spread::Wanted::default(),
+            held: held::Held::default(),
             store: persist::Store::default(),
             horizon: horizon::Horizon::new(now),
             waits: BTreeMap::new(),
@@ -210,7 +214,7 @@ impl Engine {
             clocks: BTreeMap::new(),
             member_sums: RefCell::default(),
             gone: BTreeSet::new(),
-            departed: BTreeMap::new(),
+            departed: forget::Departed::default(),
             returned: None,
             moving_until: Duration::ZERO,
         };
@@ -250,10 +254,10 @@ impl Engine {
     /// Takes what happened to a stream.
     pub fn handle_stream(&mut self, event: StreamEvent, now: Now) {
         match event {
-            StreamEvent::Accepted(stream, from, key) => {
-                self.accept_stream(stream, from, key, now);
+            StreamEvent::Accepted(stream, from, agreed) => {
+                self.accept_stream(stream, from, agreed, now);
             }
-            StreamEvent::Opened(stream, key) => self.open_stream(stream, key, now),
+            StreamEvent::Opened(stream, agreed) => self.open_stream(stream, agreed, now),
             StreamEvent::Message(stream, bytes) => self.handle_message(stream, &bytes, now),
             StreamEvent::Closed(stream, reason) => self.close_stream(stream, &reason, now),
             StreamEvent::Reached(stream) => self.ping_reached(stream),
@@ -263,6 +267,9 @@ impl Engine {
 
     /// Carries out a command; the reply comes as an output, for writes once they are persisted.
     pub fn handle_command(&mut self, ticket: Ticket, command: Command, now: Now) {
+        if self.must_wait(&command) {
+            return self.hold(ticket, command, now);
+        }
         if let Err(error) = self.carry_out(ticket, command, now) {
             self.outputs.push_back(Output::Reply(ticket, Err(error)));
         }
@@ -515,6 +522,7 @@ impl Engine {
             Timer::Watch => self.watch_next(now),
             Timer::Keys => self.fetch_keys(now),
             Timer::TellKeys => self.publish_keys(now),
+            Timer::Held => self.expire_held(now),
         }
     }
 

@@ -1,7 +1,10 @@
 //! What a simulation looks at in an engine, cheaper than its view. It changes nothing.
 
 use super::{Engine, MemberState, Written};
-use crate::{NodeId, codec};
+use crate::{
+    NodeId, codec,
+    state::{Kind, Record, Stamp},
+};
 
 /// What waits in an engine, and must stay bounded.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -59,9 +62,41 @@ impl Engine {
         self.state.records().map(|record| codec::encode(&record).len()).sum()
     }
 
+    /// The records that are in force, as they travel, in bytes: no deletions, and nothing of nodes
+    /// that left or are not wholly known.
+    #[must_use]
+    pub fn live_bytes(&self) -> usize {
+        let lives = |record: &Record| match record {
+            Record::Shared(shared) => shared.body.is_some() && shared.key.kind != Kind::FLOOR,
+            Record::Owned(owned) => {
+                let node = self.state.owner(owned.owner).and_then(|owner| owner.node());
+                node.is_some_and(|node| !node.left)
+            }
+        };
+        self.state.records().filter(lives).map(|record| codec::encode(&record).len()).sum()
+    }
+
     /// Deletions it remembers.
     #[must_use]
     pub fn tombstones(&self) -> usize {
-        self.state.tombstones()
+        self.state.tombstones().count()
+    }
+
+    /// Deletions it remembers that are older than this time, in Unix milliseconds.
+    #[must_use]
+    pub fn tombstones_before(&self, wall_ms: u64) -> usize {
+        self.state.tombstones().filter(|stamp| *stamp < Stamp::floor(wall_ms)).count()
+    }
+
+    /// Does it remember anything that this node said?
+    #[must_use]
+    pub fn knows_node(&self, id: NodeId) -> bool {
+        self.state.owner(id).is_some()
+    }
+
+    /// Nodes that left and that it remembers.
+    #[must_use]
+    pub fn departed(&self) -> usize {
+        self.state.owners().filter(|(id, _)| self.presence(*id) == MemberState::Left).count()
     }
 }

@@ -22,13 +22,22 @@ pub struct StreamId(pub u64);
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Ticket(pub u64);
 
+/// What both sides of a stream agreed on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Agreed {
+    /// The key it is sealed with.
+    pub key: KeyId,
+    /// The version of the protocol that is spoken.
+    pub version: u8,
+}
+
 /// What happened to a stream.
 #[derive(Debug, Clone)]
 pub enum StreamEvent {
     /// A peer opened one and proved that it has this key. Its id has the highest bit set.
-    Accepted(StreamId, SocketAddr, KeyId),
-    /// One that the engine dialled stands, under this key.
-    Opened(StreamId, KeyId),
+    Accepted(StreamId, SocketAddr, Agreed),
+    /// One that the engine dialled stands.
+    Opened(StreamId, Agreed),
     /// A whole message came.
     Message(StreamId, Vec<u8>),
     /// It is over, or could not be opened.

@@ -169,7 +169,7 @@ impl Engine {
         Some(version)
     }
 
-    fn write_own(&mut self, kind: Kind, body: Body, now: Now) -> Option<Version> {
+    pub(super) fn write_own(&mut self, kind: Kind, body: Body, now: Now) -> Option<Version> {
         let (owner, epoch) = (self.config.id, self.own.epoch);
         if let Some(Record::Owned(held)) = self.state.owned(owner, epoch, kind)
             && held.body == body
@@ -383,6 +383,7 @@ impl Engine {
         let name = self.config.name.to_string();
         self.tell(EventKind::Synced, &name, serde_json::json!({}));
         self.act_for_all(now);
+        self.carry_out_held(now);
     }
 
     pub(super) fn tell(&mut self, kind: EventKind, subject: &str, body: serde_json::Value) {

@@ -3,8 +3,11 @@
 use std::{collections::BTreeMap, time::Duration};
 
 use super::{
-    Engine, Now, Output, Reply, Saved, StreamId, Table, Ticket, Write, horizon::SPAN_KEY,
-    keys::KEYRING_KEY, own::is_own, timer::Timer,
+    Engine, Now, Output, Reply, Saved, StreamId, Table, Ticket, Write,
+    horizon::{GAP_KEY, SPAN_KEY},
+    keys::KEYRING_KEY,
+    own::is_own,
+    timer::Timer,
 };
 use crate::{
     Facts, KeyId, NodeId, codec, limits,
@@ -175,6 +178,10 @@ impl Engine {
                     Ok(span) => self.horizon.load(span),
                     Err(_) => unread += 1,
                 },
+                Table::Local if key == GAP_KEY => match codec::decode(&value) {
+                    Ok(gap) => self.horizon.load_gap(gap),
+                    Err(_) => unread += 1,
+                },
                 Table::Local if key == MEMBERS_KEY => match codec::decode(&value) {
                     Ok(members) => self.saved_members = members,
                     Err(_) => unread += 1,
@@ -184,9 +191,9 @@ impl Engine {
                     Err(_) => unread += 1,
                 },
                 Table::Local => {
-                    if let Some(Err(_)) = self.local_items.load(&key, &value) {
-                        unread += 1;
-                    }
+                    let item = self.local_items.load(&key, &value);
+                    let read = item.or_else(|| self.departed.load(&key, &value));
+                    unread += usize::from(matches!(read, Some(Err(_))));
                 }
             }
         }

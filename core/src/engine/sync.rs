@@ -12,6 +12,9 @@
 //!                              <-         Records, Peers, Want, Done
 //! Records, Done                ->
 //! ```
+//!
+//! Who lacks more than one sync carries is told `Refuse(Busy)` or nothing instead of `Done`: then
+//! neither holds all that the other does, and both go on with the next comparison.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -22,7 +25,7 @@ use std::{
 use rand::RngExt;
 
 use super::{
-    Engine, MemberState, Now, Output, StreamId, Verdict,
+    Agreed, Engine, MemberState, Now, Output, StreamId, Verdict,
     horizon::{Away, Known, Told},
     persist::Pending,
     timer::Timer,
@@ -63,14 +66,17 @@ const IDLE_PERIOD: Duration = Duration::from_secs(2);
 pub(super) struct Streams {
     made: u64,
     open: BTreeMap<StreamId, Stream>,
+    /// Instead of [`limits::SYNC_BYTES`].
+    #[cfg(all(test, feature = "sim"))]
+    pub(super) sync_bytes: Option<usize>,
 }
 
 #[derive(Debug)]
 struct Stream {
     peer: SocketAddr,
     role: Role,
-    /// It was opened with this key; `None` until it is.
-    key: Option<KeyId>,
+    /// The key and version it was opened with; `None` until it is.
+    agreed: Option<Agreed>,
     hello: Option<Hello>,
     last_moved: Duration,
     /// It was dialled, and what the peer wants is the engine's work.
@@ -81,6 +87,8 @@ struct Stream {
     told: Told,
     /// We were away for longer than the peer remembers what was deleted.
     away: Option<Away>,
+    /// The peer lacks more than we sent it.
+    cut: bool,
 }
 
 /// What a stream is for.
@@ -107,13 +115,14 @@ impl Stream {
         Self {
             peer,
             role,
-            key: None,
+            agreed: None,
             hello: None,
             last_moved: now.mono,
             working: false,
             fresh: 0,
             told: Told::default(),
             away: None,
+            cut: false,
         }
     }
 
@@ -158,6 +167,20 @@ impl Streams {
             **id != than && (matches!(stream.role, Role::Sync) || stream.told.known.is_some())
         });
         syncs.map(|(id, _)| *id).collect()
+    }
+
+    /// Does the peer lack more than we sent it?
+    fn is_cut(&self, id: StreamId) -> bool {
+        self.open.get(&id).is_some_and(|stream| stream.cut)
+    }
+
+    /// Bytes of records sent in answer to one message.
+    fn sync_bytes(&self) -> usize {
+        #[cfg(all(test, feature = "sim"))]
+        if let Some(bytes) = self.sync_bytes {
+            return bytes;
+        }
+        limits::SYNC_BYTES
     }
 
     /// How many are open, in both directions.
@@ -209,7 +232,7 @@ impl Engine {
         if theirs == self.sync_roots() {
             self.set_synced(now);
             let horizon_ms = theirs.records.horizon_ms;
-            self.complete(Told { known: None, horizon_ms }, now);
+            self.complete(Told { horizon_ms, ..Told::default() }, now);
         } else if !self.streams.is_calling(from) {
             self.dial_sync(from, now);
         }
@@ -281,12 +304,18 @@ impl Engine {
         StreamId(self.streams.made)
     }
 
-    pub(super) fn accept_stream(&mut self, id: StreamId, from: SocketAddr, key: KeyId, now: Now) {
+    pub(super) fn accept_stream(
+        &mut self,
+        id: StreamId,
+        from: SocketAddr,
+        agreed: Agreed,
+        now: Now,
+    ) {
         if self.streams.served(false) >= limits::STREAMS_UNASKED {
             self.counters.streams_unasked += 1;
             return self.refuse(id, Refuse::Busy);
         }
-        let stream = Stream { key: Some(key), ..Stream::new(from, Role::Served, now) };
+        let stream = Stream { agreed: Some(agreed), ..Stream::new(from, Role::Served, now) };
         self.streams.open.insert(id, stream);
         self.timers.set_by(Timer::Idle, now.mono + IDLE_PERIOD);
     }
@@ -298,13 +327,13 @@ impl Engine {
         self.streams.open.remove(&id);
     }
 
-    pub(super) fn open_stream(&mut self, id: StreamId, key: KeyId, now: Now) {
+    pub(super) fn open_stream(&mut self, id: StreamId, agreed: Agreed, now: Now) {
         let Some(stream) = self.streams.open.get_mut(&id) else { return };
         stream.last_moved = now.mono;
-        stream.key = Some(key);
+        stream.agreed = Some(agreed);
         let role = stream.role.clone();
         self.put(id, &Frame::Hello(self.hello(now)));
-        if !self.keyring().opens(key) {
+        if !self.keyring().opens(agreed.key) {
             // The peer knows only a key that was removed. It closes once it has taken the others.
             return self.put(id, &self.tell_all_keys());
         }
@@ -340,7 +369,7 @@ impl Engine {
             return self.end_stream(id, "not understood", now);
         };
         let greeted = stream.hello.is_some();
-        if stream.key.is_some_and(|key| !self.keys.ring().opens(key)) {
+        if stream.agreed.is_some_and(|agreed| !self.keys.ring().opens(agreed.key)) {
             return self.answer_removed_key(id, &frame, now);
         }
         match frame {
@@ -363,7 +392,8 @@ impl Engine {
 
     /// Streams of keys that open nothing any more are over.
     pub(super) fn end_streams_of_removed_keys(&mut self, now: Now) {
-        let is_over = |stream: &Stream| stream.key.is_some_and(|key| !self.keyring().opens(key));
+        let is_over =
+            |stream: &Stream| stream.agreed.is_some_and(|agreed| !self.keyring().opens(agreed.key));
         let over: Vec<StreamId> = self
             .streams
             .open
@@ -390,7 +420,7 @@ impl Engine {
         self.learn_session(hello.identity.address, hello.session, now);
         self.see_clock(hello.identity.id, hello.wall_ms, now);
         let Some(stream) = self.streams.open.get_mut(&id) else { return };
-        if let Some(key) = stream.key {
+        if let Some(Agreed { key, .. }) = stream.agreed {
             self.sealer.hear(hello.identity.address, key);
         }
         stream.hello = Some(hello.clone());
@@ -489,6 +519,11 @@ impl Engine {
         match frame {
             Frame::Since(since_ms) => self.take_known(id, Known::Since(since_ms)),
             Frame::Until(until_ms) => self.take_known(id, Known::Until(until_ms)),
+            Frame::Gap(gap) => {
+                if let Some(stream) = self.streams.open.get_mut(&id) {
+                    stream.told.gap = Some(gap);
+                }
+            }
             Frame::Roots(theirs) => self.take_roots(id, theirs, now),
             Frame::Buckets { members, owners, shared } => {
                 self.answer_buckets(id, members.as_ref(), owners.as_ref(), shared.as_ref());
@@ -504,7 +539,7 @@ impl Engine {
                     .filter_map(|(id, epoch, kind)| self.state.owned(*id, *epoch, *kind));
                 let mut records: Vec<_> =
                     shared.chain(owned).take(limits::RECORDS_SENT + 1).collect();
-                self.cut_answer(&mut records, limits::RECORDS_SENT);
+                self.cut_answer(id, &mut records, limits::RECORDS_SENT);
                 let records = self.without_deleted(id, records, now);
                 self.put_records(id, records);
             }
@@ -513,7 +548,7 @@ impl Engine {
                 let asked: BTreeSet<&Version> = versions.iter().collect();
                 let held = asked.into_iter().filter_map(|version| self.record_of(version));
                 let mut records = held.take(limits::RECORDS_PULLED + 1).collect();
-                self.cut_answer(&mut records, limits::RECORDS_PULLED);
+                self.cut_answer(id, &mut records, limits::RECORDS_PULLED);
                 self.put_records(id, records);
                 self.put(id, &Frame::Done);
             }
@@ -605,11 +640,11 @@ impl Engine {
     }
 
     fn put_roots(&mut self, id: StreamId, roots: SyncRoots, now: Now) {
-        let known = match self.known(now) {
-            Known::Since(since_ms) => Frame::Since(since_ms),
-            Known::Until(until_ms) => Frame::Until(until_ms),
-        };
-        self.put(id, &known);
+        let agreed = self.streams.open.get(&id).and_then(|stream| stream.agreed);
+        let Some(Agreed { version, .. }) = agreed else { return };
+        for frame in self.tell_known(version, now) {
+            self.put(id, &frame);
+        }
         self.put(id, &Frame::Roots(roots));
     }
 
@@ -666,7 +701,9 @@ impl Engine {
             self.put(id, &Frame::Want { shared: want_shared, owned: want_owned });
         }
         if last {
-            self.put(id, &Frame::Done);
+            // The dialler is not done, and ends the stream once it has said what we want.
+            let cut = self.streams.is_cut(id);
+            self.put(id, &if cut { Frame::Refuse(Refuse::Busy) } else { Frame::Done });
         }
     }
 
@@ -750,31 +787,30 @@ impl Engine {
     /// The peer has said all.
     fn finish(&mut self, id: StreamId, now: Now) {
         let Some(stream) = self.streams.open.get(&id) else { return };
-        let (fresh, told, hello) = (stream.fresh, stream.told, stream.hello.clone());
+        let (told, hello) = (stream.told, stream.hello.clone());
         match stream.role {
+            Role::Sync if stream.cut => {
+                return self.end_stream(id, "more than one sync carries", now);
+            }
             Role::Sync => {
                 self.put(id, &Frame::Done);
-                self.complete_sync(fresh, told, now);
+                self.complete_sync(told, now);
                 if let Some(hello) = hello {
                     self.swim.announce(hello.identity, now.mono);
                     self.drain_swim(now);
                 }
             }
-            Role::Served => self.complete_sync(fresh, told, now),
+            Role::Served => self.complete_sync(told, now),
             Role::Pull(_) | Role::Keys(_) | Role::Ask(..) | Role::Dial(..) | Role::Ping => {}
         }
         self.end_stream(id, "done", now);
     }
 
-    fn complete_sync(&mut self, fresh: usize, told: Told, now: Now) {
+    fn complete_sync(&mut self, told: Told, now: Now) {
         self.counters.syncs += 1;
         self.name_taken = self.name_taken.filter(|_| self.own.yielded);
         self.set_synced(now);
         self.complete(told, now);
-        if fresh > 0 {
-            let delay = self.jitter(CHECK_AGAIN, CHECK_AGAIN * 2);
-            self.timers.set_by(Timer::Check, now.mono + delay);
-        }
     }
 
     /// Closes a stream from our side.
@@ -796,6 +832,10 @@ impl Engine {
             Role::Ask(..) => self.ask_failed(id),
             Role::Ping => self.ping_closed(id, now),
             Role::Dial(..) => self.dial_ended(id, None, reason, now),
+            Role::Sync | Role::Served if stream.fresh > 0 => {
+                let delay = self.jitter(CHECK_AGAIN, CHECK_AGAIN * 2);
+                self.timers.set_by(Timer::Check, now.mono + delay);
+            }
             Role::Sync | Role::Keys(_) | Role::Served => {}
         }
     }
@@ -837,9 +877,18 @@ impl Engine {
     }
 
     /// Answers with so many records at most; the next comparison finds the rest.
-    fn cut_answer(&mut self, records: &mut Vec<Record>, most: usize) {
-        self.counters.answers_cut += u64::from(records.len() > most);
-        records.truncate(most);
+    fn cut_answer(&mut self, id: StreamId, records: &mut Vec<Record>, most: usize) {
+        if records.len() > most {
+            records.truncate(most);
+            self.note_cut(id);
+        }
+    }
+
+    fn note_cut(&mut self, id: StreamId) {
+        self.counters.answers_cut += 1;
+        if let Some(stream) = self.streams.open.get_mut(&id) {
+            stream.cut = true;
+        }
     }
 
     /// Sends records in messages of bounded size, but none of ours that is not yet on disk.
@@ -856,9 +905,8 @@ impl Engine {
                 self.put(id, &Frame::Records(std::mem::take(&mut chunk)));
                 sent += std::mem::take(&mut bytes);
             }
-            if sent > limits::SYNC_BYTES {
-                self.counters.answers_cut += 1;
-                return;
+            if sent > self.streams.sync_bytes() {
+                return self.note_cut(id);
             }
         }
         if !chunk.is_empty() {

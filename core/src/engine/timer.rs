@@ -41,6 +41,8 @@ pub(super) enum Timer {
     Keys,
     /// Write which keys we hold.
     TellKeys,
+    /// Give up commands that wait for the cluster.
+    Held,
 }
 
 /// When each timer is due.

@@ -25,9 +25,11 @@ use super::{
     services::{Incoming, ServiceStream, Taker},
     store::{Batch, Store, Stored},
     streams::{self, Detach, Session, StreamNews, StreamOrder},
+    unmet::Unmet,
 };
 use crate::{
-    Caller, CommandError, DialError, Event, Keyring, ServeOptions, ServiceName, Target, View,
+    Caller, CommandError, DialError, Event, Keyring, MemberState, ServeOptions, ServiceName,
+    Target, View,
     engine::{
         Command, Detached, Engine, Now, Output, Quiet, Reply, Resolved, StreamEvent, StreamId,
         Ticket,
@@ -102,6 +104,7 @@ pub(super) struct Desk {
     counts: Counts,
     stopping: bool,
     quiet: Quiet,
+    unmet: Unmet,
 }
 
 counters! {
@@ -166,6 +169,7 @@ impl Driver {
                     self.desk.shown = None;
                     let now = self.clock.now();
                     self.desk.quiet.forget(now.mono);
+                    self.miss_seeds(now);
                 }
                 () = tokio::time::sleep_until(deadline) => {}
             }
@@ -203,7 +207,7 @@ impl Driver {
             StreamNews::Accepted(accepted) => {
                 self.desk.counts.accepted += 1;
                 self.desk.streams.insert(accepted.stream, accepted.orders);
-                let event = StreamEvent::Accepted(accepted.stream, accepted.from, accepted.key);
+                let event = StreamEvent::Accepted(accepted.stream, accepted.from, accepted.agreed);
                 self.engine.handle_stream(event, now);
             }
             StreamNews::Event(event) => {
@@ -425,6 +429,22 @@ impl Driver {
             // The loop may have ended meanwhile.
             let _ = resolved.send(all).await;
         });
+    }
+
+    /// Says that no seed has answered, if there are any and it is time.
+    fn miss_seeds(&mut self, now: Now) {
+        let view = self.board.view.load();
+        let alive = view.members.values().filter(|member| member.state == MemberState::Alive);
+        // This node is one of them.
+        let met = self.seeds.is_empty() || view.synced || alive.count() > 1;
+        if self.desk.unmet.is_due(met, now.mono) {
+            let seeds = self.seeds.join(", ");
+            tracing::warn!(
+                seeds,
+                "no seed has answered yet: is a node up there, with the key and the cluster name of this \
+                 one, and do UDP and TCP reach it?"
+            );
+        }
     }
 
     fn show(&mut self) {

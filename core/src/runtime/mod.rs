@@ -16,6 +16,7 @@ mod start;
 mod store;
 mod streams;
 mod tunnel;
+mod unmet;
 
 use std::{net::SocketAddr, path::PathBuf};
 

@@ -30,7 +30,8 @@ use crate::{
 /// good-bye, as if it had crashed: call [`Node::leave`] first.
 ///
 /// Methods that write return once the write is on disk here, if there is a data directory, and on its way
-/// to the others; [`Node::wait`] waits until they hold it.
+/// to the others; [`Node::wait`] waits until they hold it. On a node with seeds that has never met its
+/// cluster, what concerns all waits up to 10 s for that, and then fails: [`CommandError::NotSynced`].
 #[derive(Debug, Clone)]
 pub struct Node {
     shared: Arc<Shared>,

@@ -19,7 +19,7 @@ use super::{
 };
 use crate::{
     Caller, ClusterName, KeyId, Keyring,
-    engine::{StreamEvent, StreamId},
+    engine::{Agreed, StreamEvent, StreamId},
     limits,
     wire::noise::{NoiseStream, StreamError},
 };
@@ -45,7 +45,7 @@ pub(super) struct Detach {
 pub(super) struct Accepted {
     pub(super) stream: StreamId,
     pub(super) from: SocketAddr,
-    pub(super) key: KeyId,
+    pub(super) agreed: Agreed,
     pub(super) orders: mpsc::UnboundedSender<StreamOrder>,
 }
 
@@ -135,8 +135,8 @@ pub(super) async fn listen(listener: TcpListener, session: Session) {
             };
             drop(permit);
             let (orders, inbox) = mpsc::unbounded_channel();
-            let key = pump.noise.key();
-            let accepted = StreamNews::Accepted(Accepted { stream, from, key, orders });
+            let agreed = pump.agreed();
+            let accepted = StreamNews::Accepted(Accepted { stream, from, agreed, orders });
             if session.news.send(accepted).await.is_ok() {
                 let reason = pump.run(stream, inbox, &session).await;
                 let closed = StreamEvent::Closed(stream, reason);
@@ -186,7 +186,7 @@ pub(super) fn dial(
         drop(permit);
         let reason = match connected {
             Ok(Ok(mut pump)) => {
-                let opened = StreamNews::Event(StreamEvent::Opened(stream, pump.noise.key()));
+                let opened = StreamNews::Event(StreamEvent::Opened(stream, pump.agreed()));
                 if session.news.send(opened).await.is_err() {
                     return;
                 }
@@ -273,6 +273,11 @@ impl Pump {
         // Small messages must not wait for one another.
         let _ = socket.set_nodelay(true);
         Self { socket, noise, buffer: vec![0; READ_BYTES], detachable: false }
+    }
+
+    /// What both sides agreed on, once hands are shaken.
+    fn agreed(&self) -> Agreed {
+        Agreed { key: self.noise.key(), version: self.noise.version() }
     }
 
     /// Shakes hands with who was dialled.

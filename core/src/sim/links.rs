@@ -14,7 +14,8 @@ use rand::RngExt;
 use super::{Happening, Sim, node, trace::Marked};
 use crate::{
     KeyId,
-    engine::{StreamEvent, StreamId},
+    engine::{Agreed, StreamEvent, StreamId},
+    wire::noise::NEWEST_VERSION,
 };
 
 /// The end of a stream.
@@ -194,8 +195,9 @@ impl Sim {
         self.links.by_end.insert((target, accepted), (link, Side::Acceptor));
         let mut from = node::address(node);
         from.set_port(self.rng.random_range(32768..=60999));
-        self.stream_event(target, StreamEvent::Accepted(accepted, from, key));
-        self.stream_event(node, StreamEvent::Opened(stream, key));
+        let agreed = Agreed { key, version: self.common_version(node, target) };
+        self.stream_event(target, StreamEvent::Accepted(accepted, from, agreed));
+        self.stream_event(node, StreamEvent::Opened(stream, agreed));
     }
 
     /// The key that a stream stands under: the one it was dialled with or, if the peer does not know that,
@@ -206,6 +208,12 @@ impl Sim {
         let dialled = if ours.may_open(dialled) { dialled } else { ours.sealing_id() };
         let named = theirs.sealing_id();
         [dialled, named].into_iter().find(|key| ours.may_open(*key) && theirs.may_open(*key))
+    }
+
+    /// The newest version that both speak.
+    fn common_version(&self, one: usize, other: usize) -> u8 {
+        let nodes = [one, other].into_iter().filter_map(|at| self.nodes.get(at));
+        nodes.map(|node| node.plan.speaks).min().unwrap_or(NEWEST_VERSION)
     }
 
     /// The end that dialled, if it still cares.

@@ -494,8 +494,13 @@ impl Sim {
 
     fn clock(&self, node: usize) -> Now {
         let skew_ms = self.nodes.get(node).map_or(0, |node| node.plan.skew_ms);
-        let true_ms = WALL_START_MS + self.now.as_millis() as u64;
+        let true_ms = self.wall_ms_at(self.now);
         Now { mono: self.now, wall_ms: true_ms.saturating_add_signed(skew_ms) }
+    }
+
+    /// What a right wall clock shows then.
+    fn wall_ms_at(&self, at: Duration) -> u64 {
+        WALL_START_MS + at.as_millis() as u64
     }
 
     fn start(&mut self, node: usize) {

@@ -11,6 +11,7 @@ use crate::{
     ClusterName, CommandError, Event, EventKind, FactName, Facts, Key, Keyring, NodeId, NodeName,
     Source, Value,
     engine::{EPOCH_KEY, Engine, EngineConfig, Now, Output, Reply, Ticket},
+    wire::noise::NEWEST_VERSION,
 };
 
 /// What a node is started with.
@@ -22,13 +23,15 @@ pub struct NodePlan {
     pub facts: Facts,
     /// Its wall clock runs so far ahead of true time, or behind it.
     pub skew_ms: i64,
+    /// The newest version of the stream protocol it speaks, as a build of the time would.
+    pub speaks: u8,
 }
 
 impl NodePlan {
     /// A node of this name without facts.
     #[must_use]
     pub fn new(name: NodeName) -> Self {
-        Self { name, facts: Facts::new(), skew_ms: 0 }
+        Self { name, facts: Facts::new(), skew_ms: 0, speaks: NEWEST_VERSION }
     }
 
     /// The same with one more fact. A name that is no fact's is left out.

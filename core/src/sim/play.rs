@@ -18,7 +18,7 @@ use super::{
     Backlog, Command, Latency, NodePlan, Reply, Scenario, Sim, SimConfig, Step, Ticket, Ways,
     Written,
 };
-use crate::{FactName, Key, NodeName, Rotation, TribeName, Value, limits};
+use crate::{FactName, Key, NodeId, NodeName, Rotation, TribeName, Value, limits};
 
 /// What came of a scenario that ran to its end.
 #[derive(Debug, Clone)]
@@ -126,6 +126,12 @@ struct Player<'a> {
     excused_until: BTreeMap<usize, Duration>,
     all_excused_until: Duration,
     starved: BTreeSet<usize>,
+    /// Nodes that were started again.
+    restarted: BTreeSet<usize>,
+    /// Nodes that left with a good-bye, and when.
+    left: Vec<(Duration, NodeId)>,
+    /// What a node weighed when `grow` began.
+    first: Option<grow::Weight>,
     /// Healthy and starved nodes that were declared down.
     false_downs: Vec<(Duration, usize)>,
     starved_downs: Vec<(Duration, usize)>,
@@ -193,6 +199,9 @@ impl<'a> Player<'a> {
             excused_until: BTreeMap::new(),
             all_excused_until: Duration::ZERO,
             starved: BTreeSet::new(),
+            restarted: BTreeSet::new(),
+            left: Vec::new(),
+            first: None,
             false_downs: Vec::new(),
             starved_downs: Vec::new(),
             looked_at: Duration::ZERO,
@@ -289,6 +298,7 @@ impl<'a> Player<'a> {
                 Ok(())
             }
             Step::Grow { for_s, name } => self.grow(seconds(*for_s), name),
+            Step::Rest { for_s, name } => self.rest(seconds(*for_s), name),
             Step::Restart { count, with_disk } => {
                 for node in self.pick(*count) {
                     self.restart(node, *with_disk);

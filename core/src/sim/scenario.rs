@@ -184,10 +184,23 @@ pub enum Step {
         /// How long.
         for_s: f64,
     },
-    /// Time passes. What a node has on disk and in memory for a byte of records is compared each hour with
-    /// what it was in the beginning: `NAME_store`, `NAME_heap`, the most of all hours.
+    /// Time passes. What a node has on disk and in memory for a byte of records it holds is
+    /// compared with what it was in the beginning: `NAME_store`, the most of all hours, and
+    /// `NAME_heap`, in the end, of a node that ran all the time. Counted each hour are deletions
+    /// and nodes that left that a node should have forgotten: `NAME_overdue`.
     Grow {
         /// How much.
+        for_s: f64,
+        /// The measurement.
+        name: String,
+    },
+    /// Time passes, after `grow` and without load. What a node then has on disk and in memory for a
+    /// byte of records in force is compared with what it was when `grow` began: `NAME_store`,
+    /// `NAME_heap`. Counted is what else it remembers: `NAME_tombstones`, `NAME_departed`,
+    /// `NAME_overdue`.
+    Rest {
+        /// How much: twice as long as deletions are remembered, and some hours, for what was
+        /// forgotten last is a deletion too.
         for_s: f64,
         /// The measurement.
         name: String,

@@ -1,8 +1,10 @@
 mod away;
 mod forget;
+mod held;
 mod hostile;
 mod items;
 mod keys;
+mod mixed;
 mod scenarios;
 mod wire_bytes;
 

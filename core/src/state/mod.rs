@@ -437,10 +437,11 @@ impl State {
         shared.chain(owned)
     }
 
-    /// How many shared records are tombstones.
+    /// When the shared records that are tombstones were written. Floors go as they do.
     #[cfg(feature = "sim")]
-    pub(crate) fn tombstones(&self) -> usize {
-        self.shared.values().filter(|held| held.body.is_none()).count()
+    pub(crate) fn tombstones(&self) -> impl Iterator<Item = Stamp> {
+        let dead = |(key, held): &(&Key, &Held)| held.body.is_none() || key.kind == Kind::FLOOR;
+        self.shared.iter().filter(dead).map(|(_, held)| held.stamp)
     }
 
     /// Does this node hold this version or a later one?

@@ -106,9 +106,18 @@ pub(crate) enum Frame {
     Keys(Vec<ToldKey>),
     /// Before the roots: I know everything that was said, and deleted, since then. Unix milliseconds.
     Since(u64),
-    /// Before the roots, instead of `Since`: I was away, and know nothing of what was deleted after then. Unix
-    /// milliseconds.
+    /// Before the roots, instead of `Since`: I was away, and know nothing of what was said after
+    /// then. Unix milliseconds. From version 2 on.
     Until(u64),
+    /// After `Since`: but not what was said between these. Unix milliseconds. From version 2 on.
+    Gap(Gap),
+}
+
+/// A time of which a node knows nothing, in Unix milliseconds, both ends within.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Gap {
+    pub(crate) from_ms: u64,
+    pub(crate) to_ms: u64,
 }
 
 /// A key, or that there is one.

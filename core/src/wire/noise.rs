@@ -32,7 +32,9 @@ mod message;
 mod tests;
 
 /// The versions of the stream protocol we speak.
-const VERSIONS: Versions = Versions { oldest: 1, newest: 1 };
+const VERSIONS: Versions = Versions { oldest: 1, newest: NEWEST_VERSION };
+/// The newest of them. From 2 on a node tells what it does not know of the past.
+pub(crate) const NEWEST_VERSION: u8 = 2;
 /// What the initiator says in clear.
 const PREAMBLE_BYTES: usize = 6;
 /// The initiator's handshake message: a public key and a tag.
@@ -339,10 +341,9 @@ impl NoiseStream {
         self.key
     }
 
-    /// The version of this stream, once it is chosen.
-    #[cfg(test)]
-    pub(crate) fn version(&self) -> Option<u8> {
-        self.version
+    /// The version of this stream; the oldest until it is chosen.
+    pub(crate) fn version(&self) -> u8 {
+        self.version.unwrap_or(self.versions.oldest)
     }
 
     /// Takes what `phase` was waiting for. Returns what to wait for now.

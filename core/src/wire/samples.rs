@@ -10,7 +10,7 @@ use serde::{Serialize, de::DeserializeOwned};
 
 pub(crate) use super::fixture::{Samples, Variants, variants};
 use super::{
-    frame::{Ask, Datagram, Entries, Frame, Hello, Refuse, SyncRoots, ToldKey},
+    frame::{Ask, Datagram, Entries, Frame, Gap, Hello, Refuse, SyncRoots, ToldKey},
     peer::{Finding, Identity, Peer, Standing},
     seal::SessionId,
 };
@@ -32,7 +32,7 @@ variants! {
     }
     Frame {
         Hello Refuse Roots Buckets Entries Records Want Peers Pull Ask Answer Done Dial Dialled Ping
-        Pong Sessions WantKeys Keys Since Until
+        Pong Sessions WantKeys Keys Since Until Gap
     }
     Refuse { NameTaken EpochBehind Busy NoService NotAllowed ServiceBusy }
     Ask { SetFacts }
@@ -266,6 +266,7 @@ pub(crate) fn frames() -> Samples {
         Frame::Keys(told_keys()),
         Frame::Since(1_763_996_400_000),
         Frame::Until(1_763_996_400_001),
+        Frame::Gap(Gap { from_ms: 1_763_996_400_002, to_ms: 1_764_000_000_003 }),
     ];
     samples.all("Frame", all, Samples::one);
     let refusals = [

@@ -44,6 +44,14 @@ fn programs_in_c_and_python_are_members_like_any_other() {
         assert_eq!((row[1].as_str(), row[5].as_str()), ("alive", "storage"), "{row:?}");
     }
 
+    // They run no snapd: nobody waits for them to apply anything.
+    let status = cluster["i2"].tries("tribe status storage -o json").done();
+    let status: serde_json::Value = serde_json::from_str(&status).unwrap();
+    assert_eq!(status["applied"], true, "{status:#}");
+    for member in status["members"].as_array().unwrap() {
+        assert!(member["other_agent"].is_string() && member["silent"].is_null(), "{member:#}");
+    }
+
     // What others do, both hear.
     let both = |hears: &dyn Fn(&Program)| [&c, &py].into_iter().for_each(hears);
     c.meets("p1");

@@ -1,5 +1,6 @@
 //! Sessions with real plugins, on snap's own library for Python, in processes of their own.
 
+mod guide;
 mod pools;
 mod replace;
 mod settings;

@@ -149,6 +149,7 @@ impl Player<'_> {
                 let stay = if crashes { 1 } else { self.scenario.nodes / 2 };
                 if let Some(node) = self.pick_from(stay) {
                     self.excused_until.insert(node, Duration::MAX);
+                    self.left.extend(self.sim.id(node).map(|id| (self.sim.now(), id)));
                     self.sim.submit(node, Command::Leave);
                 }
             }
@@ -207,6 +208,7 @@ impl Player<'_> {
     /// A disk that is lost takes with it what was acknowledged and nobody else holds yet.
     pub(super) fn restart(&mut self, node: usize, with_disk: bool) {
         self.excuse(node);
+        self.restarted.insert(node);
         self.take_loaded();
         self.sim.restart(node, with_disk);
         if !with_disk {

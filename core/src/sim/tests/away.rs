@@ -20,8 +20,8 @@ fn cluster(of: u64, nodes: usize) -> Sim {
         create(&mut sim, 1, name);
     }
     converge(&mut sim, MINUTE, "written");
-    // All have compared what they hold since.
-    sim.run_for(MINUTE);
+    // All have compared what they hold since, and kept on disk that they did.
+    sim.run_for(12 * MINUTE);
     sim
 }
 
@@ -188,6 +188,37 @@ fn a_seed_that_was_installed_anew_does_not_make_others_drop_what_they_hold() {
     sim.restart(2, true);
     converge(&mut sim, 2 * MINUTE, "found again");
     check_tribes(&sim, &["goes", "stays"]);
+}
+
+#[test]
+fn who_goes_on_without_one_that_knows_takes_nothing_from_those_who_were_there() {
+    for of in 0..4 {
+        let mut sim = cluster(110 + of, 4);
+        sim.crash(0);
+        sim.crash(3);
+        sim.run_for(MINUTE);
+        create(&mut sim, 1, "late");
+        sim.run_for(MINUTE);
+        sim.crash(1);
+        sim.crash(2);
+        sim.run_for(LONG);
+        sim.restart(0, true);
+        sim.restart(3, true);
+        sim.run_for(12 * MINUTE);
+        check_tribes(&sim, &["goes", "stays"]);
+        // What they delete from now on they know of; also those they tell of it, and after a restart.
+        delete(&mut sim, 0, "goes");
+        sim.run_for(LONG);
+        let newcomer = sim.add(NodePlan::new(node("n9")));
+        converge(&mut sim, MINUTE, "one more");
+        sim.crash(0);
+        sim.restart(3, true);
+        sim.restart(1, true);
+        sim.restart(2, true);
+        converge(&mut sim, 2 * MINUTE, "the others too");
+        check_tribes(&sim, &["late", "stays"]);
+        assert!(reset(&sim, 1) > 0 && reset(&sim, newcomer) == 0);
+    }
 }
 
 #[test]

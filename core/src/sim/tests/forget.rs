@@ -66,8 +66,8 @@ fn who_left_long_ago_is_forgotten_and_who_died_is_not() {
     sim.submit(3, Command::Leave);
     sim.crash(4);
     sim.run_for(AGE / 2);
-    // A node that starts meanwhile counts from its start; the first of the others does not wait for it.
-    sim.restart(1, true);
+    // A node without its disk counts from its start; the first of the others does not wait for it.
+    sim.restart(1, false);
     sim.run_for(AGE / 4);
     assert!(knows(&sim, 1, "n3"));
     sim.run_for(AGE);
@@ -80,6 +80,24 @@ fn who_left_long_ago_is_forgotten_and_who_died_is_not() {
     converge(&mut sim, 2 * MINUTE, "back");
     all_see_the_same(&sim);
     assert!(knows(&sim, 0, "n3"));
+}
+
+#[test]
+fn who_left_long_ago_is_forgotten_where_no_process_runs_for_long() {
+    const AGE: Duration = Duration::from_secs(2 * 3600);
+    let config = SimConfig { tombstone_age: AGE, encrypted: false, ..SimConfig::new(seed(54), 6) };
+    let mut sim = Sim::new(config);
+    converge(&mut sim, MINUTE, "joined");
+    sim.submit(3, Command::Leave);
+    let restarts = [0, 1, 2, 4, 5].into_iter().cycle();
+    for (round, at) in restarts.enumerate().take(14) {
+        sim.run_for(15 * MINUTE);
+        // 2 hours are not over.
+        assert!(round >= 7 || knows(&sim, at, "n3"), "{round}");
+        sim.restart(at, true);
+    }
+    converge(&mut sim, 2 * MINUTE, "later");
+    assert!([0, 1, 2, 4, 5].into_iter().all(|at| !knows(&sim, at, "n3")));
 }
 
 #[test]

@@ -186,6 +186,52 @@ fn more_large_items_than_one_sync_carries_reach_a_late_joiner() {
 }
 
 #[test]
+fn a_sync_that_carried_only_a_part_completes_nobody() {
+    let mut sim = settled_with(SimConfig { encrypted: false, ..SimConfig::new(seed(109), 3) });
+    const COUNT: usize = 48;
+    for at in 0..COUNT {
+        put(&mut sim, 0, Some("core"), &format!("t{at}"), &largest(at as u8));
+    }
+    converge(&mut sim, 2 * MINUTE, "large items");
+    for node in &mut sim.nodes {
+        node.engine.as_mut().unwrap().set_sync_bytes(0);
+    }
+    let late = sim.add(NodePlan::new(node("late")));
+    let (mut parts, mut held) = (0, 0);
+    while held < COUNT {
+        sim.run_for(Duration::from_millis(10));
+        let tribe = sim.view(late).tribes.get("core").cloned();
+        let holds = tribe.map_or(0, |tribe| tribe.items.len());
+        parts += usize::from(holds > held);
+        held = holds;
+        assert!(held == COUNT || !sim.engine(late).unwrap().is_synced(), "with {held}");
+        assert!(sim.now() < 5 * MINUTE, "{held} in {parts} parts");
+    }
+    assert!(parts > 2, "{parts}");
+    converge(&mut sim, MINUTE, "a late joiner");
+    assert!(sim.engine(late).unwrap().is_synced());
+}
+
+#[test]
+fn what_a_dialler_has_beyond_one_sync_arrives_with_the_next() {
+    let mut sim = settled_with(SimConfig { encrypted: false, ..SimConfig::new(seed(110), 3) });
+    sim.partition([0]);
+    for at in 0..32 {
+        put(&mut sim, at % 2, Some("core"), &format!("t{at}"), &largest(at as u8));
+    }
+    for node in &mut sim.nodes {
+        node.engine.as_mut().unwrap().set_sync_bytes(0);
+    }
+    sim.heal();
+    converge(&mut sim, 2 * MINUTE, "healed");
+    let cut = |at: usize| {
+        let mut metrics = sim.engine(at).unwrap().metrics();
+        metrics.find(|metric| metric.name == "tribe_answers_cut_total").unwrap().value
+    };
+    assert!(cut(0) > 0 && cut(1) > 0, "{} and {}", cut(0), cut(1));
+}
+
+#[test]
 fn items_of_one_node_alone_never_travel_and_survive_a_crash() {
     let mut sim = settled(106, 3);
     let before = sim.engine(0).unwrap().roots();

@@ -12,14 +12,16 @@
 
 use super::{hostile::stranger, *};
 use crate::{
-    ClusterName, Key, Keyring, codec, limits,
+    ClusterName, Key, Keyring, codec,
+    engine::Agreed,
+    limits,
     state::Record,
     swim,
     wire::{
         frame::{Datagram, Frame},
         fuzz,
         golden::{Captured, captured},
-        noise::NoiseStream,
+        noise::{NEWEST_VERSION, NoiseStream},
         samples,
     },
 };
@@ -85,6 +87,7 @@ fn no_wire_bytes_make_a_decoder_or_an_engine_panic_or_a_decoder_hold_too_much() 
     let (runs, mut rng, good) = (fuzz::runs(RUNS), fuzz::chance(), Good::new());
     let now = Now { mono: Duration::from_secs(1), wall_ms: WALL_START_MS };
     let ring = Keyring::new(Key::from_bytes([9; 32]));
+    let agreed = Agreed { key: ring.sealing_id(), version: NEWEST_VERSION };
     let cluster = ClusterName::parse("sim").unwrap();
     let from: SocketAddr = "10.0.0.1:6000".parse().unwrap();
     let hello = good.frames.iter().find(|frame| frame[0] == 0).unwrap();
@@ -120,7 +123,7 @@ fn no_wire_bytes_make_a_decoder_or_an_engine_panic_or_a_decoder_hold_too_much() 
                 understood += u64::from(reads_as_written::<Frame>(&bytes));
                 reads_as_written::<Record>(bytes.get(1..).unwrap_or_default());
                 let stream = StreamId(1 << 63 | run);
-                engine.handle_stream(StreamEvent::Accepted(stream, from, ring.sealing_id()), now);
+                engine.handle_stream(StreamEvent::Accepted(stream, from, agreed), now);
                 if rng.random_bool(0.9) {
                     engine.handle_stream(StreamEvent::Message(stream, hello.clone()), now);
                 }
