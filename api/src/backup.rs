@@ -1,17 +1,26 @@
 //! What people said, to keep and to say again.
 
 use serde::{Deserialize, Serialize};
-use utoipa::ToSchema;
+use utoipa::{IntoParams, ToSchema};
 
 use crate::Placement;
+
+/// The query parameters of `GET /v3/backup`.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
+pub struct BackupQuery {
+    /// Even if the node has not met its cluster since it was started, and may know a part only.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub force: bool,
+}
 
 /// What a [`Backup`] says of itself in `format`.
 pub const BACKUP_FORMAT: &str = "tribe-backup";
 /// The version of [`Backup`] that this build writes, and the newest it reads.
 pub const BACKUP_VERSION: u32 = 1;
 
-/// All that people said of a cluster, and of one node alone, as that node knows it. It has no keys, no
-/// secrets, no facts, and no files of plugins.
+/// All that people said of a cluster, and of one node alone, as that node knows it. It has no keys,
+/// no secrets, no facts, and no files of plugins.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct Backup {
     /// `tribe-backup`.
@@ -89,6 +98,10 @@ pub struct Restore {
     /// What is there and differs is replaced.
     #[serde(default)]
     pub replace: bool,
+    /// It may move many members out of a tribe, and be said on a node that has not met its cluster
+    /// since it was started, over what others said.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub force: bool,
     /// Nothing is changed: what would be?
     #[serde(default)]
     pub dry_run: bool,

@@ -5,10 +5,10 @@ use utoipa::ToSchema;
 
 /// The body of every reply that is not a success.
 ///
-/// Status 400: the input is bad. 404: no such tribe, policy, member, plugin or metric. 409: it exists
-/// already. 422: the plugin cannot be loaded. 502: a plugin failed. 503:
-/// tribe mode is off (code `tribe-off`), or the node or plugin that must do it does not answer. 500: our
-/// fault.
+/// Status 400: the input is bad. 404: no such tribe, policy, member, plugin or metric. 409: it
+/// exists already, or must be forced (`would-move-out`). 422: the plugin cannot be loaded. 502: a
+/// plugin failed. 503: tribe mode is off (code `tribe-off`), the node has not met its cluster yet
+/// (`not-synced`), or the node or plugin that must do it does not answer. 500: our fault.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct ErrorReply {
     /// What went wrong.

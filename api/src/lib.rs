@@ -23,14 +23,14 @@
 //! | `GET /v3/tribes` | | list of [`TribeSummary`] |
 //! | `POST /v3/tribes` | [`CreateTribe`] | [`Changed`] |
 //! | `GET /v3/tribes/{tribe}` | | [`Tribe`] |
-//! | `DELETE /v3/tribes/{tribe}` | | [`Changed`] |
+//! | `DELETE /v3/tribes/{tribe}` | [`ForceQuery`] | [`Changed`] |
 //! | `PUT /v3/tribes/{tribe}/placements/{node}` | [`Place`] | [`Changed`] |
 //! | `GET /v3/tribes/{tribe}/status` | | [`TribeStatus`] |
 //! | `GET /v3/policies` | [`PolicyQuery`] | list of [`Policy`] |
 //! | `POST /v3/policies` | [`CreatePolicy`] | [`PolicyCreated`] |
 //! | `GET /v3/policies/{policy}` | | [`Policy`] |
 //! | `PATCH /v3/policies/{policy}` | [`PolicyChange`] | [`Changed`] |
-//! | `DELETE /v3/policies/{policy}` | | [`Changed`] |
+//! | `DELETE /v3/policies/{policy}` | [`ForceQuery`] | [`Changed`] |
 //! | `POST /v3/policies/test` | [`TestPolicy`] | [`PolicyTest`] |
 //! | `GET /v3/policies/{policy}/explain/{node}` | | [`Explanation`] |
 //! | `GET /v3/plugins` | | list of [`Plugin`] |
@@ -53,7 +53,7 @@
 //! | `GET /v3/metrics` | [`MetricQuery`] | list of [`MetricType`] |
 //! | `GET /v3/metrics/show` | [`MetricShowQuery`] | [`MetricDetail`] |
 //! | `POST /v3/metrics/collect` | [`CollectOnce`] | list of [`Measured`] |
-//! | `GET /v3/backup` | | [`Backup`] |
+//! | `GET /v3/backup` | [`BackupQuery`] | [`Backup`] |
 //! | `POST /v3/restore` | [`Restore`] | [`Restored`] |
 //! | `GET /v3/events` | | server-sent events, each an [`Event`] |
 //! | `GET /v3/counters` | | map of name to number |
@@ -87,8 +87,8 @@ mod task;
 mod tribe;
 
 pub use backup::{
-    BACKUP_FORMAT, BACKUP_VERSION, Backup, BackupDocument, BackupEntry, Restore, RestoreOutcome,
-    Restored,
+    BACKUP_FORMAT, BACKUP_VERSION, Backup, BackupDocument, BackupEntry, BackupQuery, Restore,
+    RestoreOutcome, Restored,
 };
 pub use change::{Changed, WaitQuery};
 pub use environment::{EnvironmentError, expand_environment};

@@ -72,11 +72,11 @@ pub struct PolicyChange {
     pub force: bool,
 }
 
-/// The query parameters of `DELETE /v3/policies/{policy}`.
+/// The query parameters of `DELETE /v3/policies/{policy}` and `DELETE /v3/tribes/{tribe}`.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, IntoParams)]
 #[into_params(parameter_in = Query)]
 pub struct ForceQuery {
-    /// It may move many members out of its tribe.
+    /// It may move many members out of a tribe.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub force: bool,
 }

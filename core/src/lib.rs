@@ -22,8 +22,8 @@ mod wire;
 pub use engine::{
     Acting, Caller, CommandError, DialError, Event, EventKind, Item, KeyInfo, KeyMember, KeyStatus,
     Member, MemberState, Offer, OfferQuery, OfferedPlugin, PatternError, PluginPattern,
-    PolicyCreated, PolicyInfo, PutOptions, Rotation, ServeOptions, ServicePattern, Target, Tribe,
-    TribeMember, View, Written,
+    PolicyCreated, PolicyInfo, PolicyOptions, PutOptions, Rotation, ServeOptions, ServicePattern,
+    Target, Tribe, TribeMember, View, Written,
 };
 pub use fact::{Boolean, Fact, FactError, Facts, Source, Spelling, Value};
 pub use keyring::{Key, KeyChange, KeyError, KeyId, KeyIdError, Keyring, KeyringError};

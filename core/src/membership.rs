@@ -183,7 +183,7 @@ impl Memberships {
         let rules: BTreeMap<PolicyName, Policy> = reading
             .policies
             .iter()
-            .filter(|(name, read)| read.tribe == *tribe && !reading.disabled.contains(*name))
+            .filter(|(name, read)| read.tribe == *tribe && reading.is_enabled(name.as_str()))
             .filter_map(|(name, read)| Some((name.clone(), read.policy.clone()?)))
             .collect();
         for fact in rules.values().flat_map(Policy::reads) {
@@ -406,7 +406,7 @@ mod tests {
                 let body = body.map(|(tribe, text)| {
                     let tribe = TribeName::parse(&format!("t{tribe}")).unwrap();
                     let text = TEXTS[usize::from(text)].into();
-                    PolicyBody { tribe, level: 1, text }.to_body()
+                    PolicyBody { tribe, level: 1, text, off: false }.to_body()
                 });
                 shared(Key::new(Kind::POLICY, &format!("p{name}")), body)
             }

@@ -181,13 +181,22 @@ impl Node {
         self.tries(line).done()
     }
 
+    /// Asks its control API. Status and body of the answer.
+    ///
+    /// # Panics
+    /// If there is none.
+    #[must_use]
+    pub fn asks(&self, path: &str) -> (u16, Value) {
+        http::get(&self.socket(), path).unwrap()
+    }
+
     /// Asks its control API.
     ///
     /// # Panics
     /// If the answer is not 200.
     #[must_use]
     pub fn get(&self, path: &str) -> Value {
-        let (status, body) = http::get(&self.socket(), path).unwrap();
+        let (status, body) = self.asks(path);
         assert_eq!(status, 200, "{}: GET {path}: {body}", self.name);
         body
     }

@@ -6,7 +6,7 @@ use axum::{
     response::{IntoResponse, Response},
 };
 use tracing::warn;
-use tribe::{CommandError, ParsePolicyError};
+use tribe::{CommandError, NameError, ParsePolicyError};
 use tribe_api::{ErrorBody, ErrorReply};
 
 use crate::{
@@ -49,6 +49,15 @@ impl ApiError {
         let message = "tribe mode is off on this node";
         Self::new(StatusCode::SERVICE_UNAVAILABLE, "tribe-off", message)
             .help("start snapd with --tribe and --tribe-key-file")
+    }
+
+    pub(crate) fn not_synced() -> Self {
+        let message = "this node has not met its cluster since it was started, and may know a part \
+                       of it only";
+        Self::new(StatusCode::SERVICE_UNAVAILABLE, "not-synced", message).help(
+            "wait until `snapctl tribe status` says that it is synced; if nobody else is left, \
+             add --force",
+        )
     }
 
     pub(crate) fn no_route(path: &str) -> Self {
@@ -133,6 +142,12 @@ impl From<CommandError> for ApiError {
             Some(help) => refusal.help(help),
             None => refusal,
         }
+    }
+}
+
+impl From<NameError> for ApiError {
+    fn from(error: NameError) -> Self {
+        CommandError::from(error).into()
     }
 }
 

@@ -1,9 +1,10 @@
 //! Refuses what would move many members out of a tribe at once, unless it is forced.
 
 use axum::http::StatusCode;
-use tribe::{Policy, PolicyInfo, Reason, View};
+use tribe::{Policy, PolicyInfo, Reason, Tribe, View};
 
 use super::{convert, error::ApiError, trial};
+use crate::reconcile::Kind;
 
 /// So many members may always be moved out at once.
 const FEW: usize = 3;
@@ -44,6 +45,22 @@ pub(super) fn replacing(
     refuse(view, info, "replacing", &staying)
 }
 
+/// Refuses to delete a tribe: all its members move out, and what it asks of them goes with it.
+pub(super) fn deleting(view: &View, name: &str) -> Result<(), ApiError> {
+    // A tribe that does not exist is refused by whoever is asked next.
+    let Some(tribe) = view.tribes.get(name) else { return Ok(()) };
+    let out: Vec<&str> = tribe.members.iter().map(|member| member.name.as_str()).collect();
+    let count = |kind: Kind| match kind.items(&tribe.items).count() {
+        1 => format!("1 {}", kind.as_str()),
+        count => format!("{count} {}s", kind.as_str()),
+    };
+    let (plugins, tasks, all) = (count(Kind::Plugin), count(Kind::Task), out.len());
+    let message = format!(
+        "deleting tribe `{name}`, with {plugins} and {tasks}, would move {all} of {all} members out"
+    );
+    refuse_many(tribe, &out, message)
+}
+
 /// Refuses if too many members are in by this policy alone and would not stay.
 fn refuse(
     view: &View,
@@ -60,14 +77,18 @@ fn refuse(
         .filter(|member| !staying.contains(&member.id))
         .map(|member| member.name.as_str())
         .collect();
-    let all = tribe.members.len();
-    if out.len() <= FEW || out.len() * ONE_OF <= all {
-        return Ok(());
-    }
-    let (policy, name, count) = (&info.name, &tribe.name, out.len());
+    let (count, all) = (out.len(), tribe.members.len());
+    let (policy, name) = (&info.name, &tribe.name);
     let message = format!(
         "{what} policy `{policy}` would move {count} of {all} members out of tribe `{name}`"
     );
+    refuse_many(tribe, &out, message)
+}
+
+fn refuse_many(tribe: &Tribe, out: &[&str], message: String) -> Result<(), ApiError> {
+    if out.len() <= FEW || out.len() * ONE_OF <= tribe.members.len() {
+        return Ok(());
+    }
     Err(ApiError::new(StatusCode::CONFLICT, "would-move-out", message)
         .detail(out.join("\n"))
         .help("to do it all the same, force it"))
@@ -78,14 +99,13 @@ mod tests {
     use std::{collections::BTreeMap, sync::Arc};
 
     use tribe::{
-        Facts, Member, MemberState, NodeId, NodeName, PolicyName, Source, Tribe, TribeMember,
-        TribeName,
+        Facts, Member, MemberState, NodeId, NodeName, PolicyName, Source, TribeMember, TribeName,
     };
 
     use super::*;
 
-    /// A tribe `core` of so many nodes, all in by policy `p` on the fact `x` from 1; the first `joined`
-    /// of them by hand too.
+    /// A tribe `core` of so many nodes, all in by policy `p` on the fact `x` from 1; the first
+    /// `joined` of them by hand too.
     fn view(members: u64, joined: u64) -> View {
         let mut view = View::default();
         let (tribe, policy) = (TribeName::parse("core").unwrap(), PolicyName::parse("p").unwrap());
@@ -154,6 +174,13 @@ mod tests {
     fn a_fifth_of_a_tribe_may_go() {
         check(removing(&view(20, 16), "p", "deleting"), false);
         check(removing(&view(20, 15), "p", "deleting"), true);
+    }
+
+    #[test]
+    fn a_tribe_of_a_few_may_be_deleted() {
+        check(deleting(&view(3, 0), "core"), false);
+        check(deleting(&view(4, 4), "core"), true);
+        check(deleting(&view(4, 4), "other"), false);
     }
 
     #[test]

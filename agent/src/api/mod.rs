@@ -21,6 +21,7 @@ mod peer;
 mod plugins;
 mod policies;
 mod prometheus;
+mod restore;
 mod server;
 mod tasks;
 mod trial;
@@ -121,6 +122,14 @@ impl App {
         self.0.node.as_ref().ok_or_else(ApiError::tribe_off)
     }
 
+    /// The node, if it knows all that was said: alone, once it has met its cluster, or if forced.
+    fn knowing_node(&self, force: bool) -> Result<&Node, ApiError> {
+        match &self.0.node {
+            Some(node) if !force && !node.view().synced => Err(ApiError::not_synced()),
+            _ => Ok(self.any_node()),
+        }
+    }
+
     /// Waits until the daemon stops.
     fn stopped(&self) -> impl Future<Output = ()> + Send + use<> {
         let mut stopped = self.0.stopped.clone();
@@ -162,7 +171,7 @@ fn described() -> OpenApiRouter<App> {
         .routes(routes!(node::counters))
         .routes(routes!(prometheus::metrics))
         .routes(routes!(backup::backup))
-        .routes(routes!(backup::restore))
+        .routes(routes!(restore::restore))
         .routes(routes!(members::list))
         .routes(routes!(members::one, members::forget))
         .routes(routes!(members::facts, members::change_facts))

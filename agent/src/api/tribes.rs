@@ -6,14 +6,15 @@ use axum::{Json, extract::State};
 use futures_util::future::join_all;
 use tribe::{CommandError, MemberState, Node, NodeId, NodeName, View, Written};
 use tribe_api::{
-    Changed, CreateTribe, ErrorReply, ItemStatus, Place, PlacedNode, Placement, StatusMember,
-    Tribe, TribeMember, TribeStatus, TribeSummary, WaitQuery,
+    Changed, CreateTribe, ErrorReply, ForceQuery, ItemStatus, Place, PlacedNode, Placement,
+    StatusMember, Tribe, TribeMember, TribeStatus, TribeSummary, WaitQuery,
 };
 
 use super::{
     App, convert,
     error::ApiError,
-    extract::{Body, Path, Wait},
+    extract::{Body, Path, Query, Wait},
+    guard,
 };
 use crate::reconcile::{self, Kind};
 
@@ -94,19 +95,26 @@ fn in_full(view: &View, tribe: &tribe::Tribe) -> Tribe {
     }
 }
 
-/// Delete a tribe with its placements and policies.
+/// Delete a tribe with its placements, policies, plugins and tasks: its members unload and stop
+/// what it alone asked for.
+///
+/// Refused with 409 if it moves many members out.
 #[utoipa::path(
     delete,
     path = "/v3/tribes/{tribe}",
-    params(("tribe" = String, Path, description = "Name of the tribe"), WaitQuery),
+    params(("tribe" = String, Path, description = "Name of the tribe"), WaitQuery, ForceQuery),
     responses((status = 200, body = Changed), (status = "default", body = ErrorReply))
 )]
 pub(super) async fn delete(
     State(app): State<App>,
     Path(name): Path<String>,
     Wait(wait): Wait,
+    Query(ForceQuery { force }): Query<ForceQuery>,
 ) -> Result<Json<Changed>, ApiError> {
     let node = app.node()?;
+    if !force {
+        guard::deleting(&node.view(), &name)?;
+    }
     let written = node.delete_tribe(&name).await?;
     let missing = convert::missing(node, &written, wait).await?;
     Ok(Json(Changed { missing, note: None }))

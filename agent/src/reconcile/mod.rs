@@ -125,6 +125,11 @@ impl Reconciler {
         &self.node
     }
 
+    /// Does this node hold the file?
+    pub(crate) fn holds(&self, blob: BlobId) -> bool {
+        self.blobs.path(blob).is_some()
+    }
+
     /// How all items stand.
     pub(crate) fn table(&self) -> Arc<Table> {
         Arc::clone(&self.table.borrow())

@@ -39,6 +39,7 @@ pub(crate) struct Request {
     path: String,
     body: Option<(&'static str, Body)>,
     signature: Option<String>,
+    reply_bytes: usize,
 }
 
 /// A body that is at hand, or is read while it is sent.
@@ -47,7 +48,13 @@ type Body = Either<Full<Bytes>, Upload>;
 impl Request {
     /// A request without a body. The path is encoded already.
     pub(crate) fn new(method: Method, path: String) -> Self {
-        Self { method, path, body: None, signature: None }
+        Self { method, path, body: None, signature: None, reply_bytes: REPLY_BYTES }
+    }
+
+    /// The request with another bound of its reply.
+    pub(crate) fn reply_within(mut self, bytes: usize) -> Self {
+        self.reply_bytes = bytes;
+        self
     }
 
     /// The request with a JSON body.
@@ -118,9 +125,9 @@ pub(crate) async fn within<T>(
 
 /// Asks, and reads the whole reply.
 pub(crate) async fn exchange(target: &Target, request: Request) -> Result<Bytes, ClientError> {
-    let name = request.name();
+    let (name, bytes) = (request.name(), request.reply_bytes);
     let body = open(target, request).await?;
-    whole(body, &name).await
+    whole(body, &name, bytes).await
 }
 
 /// Asks, and returns the body of the reply, yet to be read. A refusal is an error.
@@ -181,12 +188,12 @@ where
     if status.is_success() {
         return Ok(reply.into_body());
     }
-    let body = whole(reply.into_body(), &name).await?;
+    let body = whole(reply.into_body(), &name, REPLY_BYTES).await?;
     Err(refused(status, &body, name))
 }
 
-async fn whole(body: Incoming, request: &str) -> Result<Bytes, ClientError> {
-    match Limited::new(body, REPLY_BYTES).collect().await {
+async fn whole(body: Incoming, request: &str, bytes: usize) -> Result<Bytes, ClientError> {
+    match Limited::new(body, bytes).collect().await {
         Ok(body) => Ok(body.to_bytes()),
         Err(error) => Err(lost(request, error.as_ref())),
     }

@@ -54,6 +54,9 @@ pub const REPLY_TIME: Duration = Duration::from_secs(60);
 /// How long snapd may take to load a plugin: to take its file, to start it, to hand it to other nodes.
 pub const LOAD_TIME: Duration = Duration::from_secs(15 * 60);
 
+/// Largest backup we read, in bytes. 100,000 records, the most a cluster has, of 10 kB each.
+const BACKUP_BYTES: usize = 1024 * 1024 * 1024;
+
 /// A client of one snapd.
 ///
 /// Methods that write take `wait`: how long snapd shall ask the live members whether they hold the
@@ -125,8 +128,10 @@ impl Client {
     }
 
     /// All that people said, as the node knows it.
-    pub async fn backup(&self) -> Result<Backup, ClientError> {
-        self.read(path(&["backup"])).await
+    pub async fn backup(&self, force: bool) -> Result<Backup, ClientError> {
+        let path = path(&["backup"]) + &query(forced(force));
+        let request = Request::new(Method::GET, path).reply_within(BACKUP_BYTES);
+        self.call_within(request, LOAD_TIME).await
     }
 
     /// Says one thing of a backup again.
@@ -197,13 +202,15 @@ impl Client {
         self.write(Method::POST, path(&["tribes"]), Some(tribe), wait).await
     }
 
-    /// Deletes a tribe with its placements and policies.
+    /// Deletes a tribe with its placements, policies, plugins and tasks.
     pub async fn delete_tribe(
         &self,
         tribe: &str,
+        force: bool,
         wait: Option<Duration>,
     ) -> Result<Changed, ClientError> {
-        self.write(Method::DELETE, path(&["tribes", tribe]), None::<&()>, wait).await
+        let path = path(&["tribes", tribe]);
+        self.write_with(Method::DELETE, path, forced(force), None::<&()>, wait).await
     }
 
     /// Places a node in a tribe or out of it by hand, or gives it back to the policies. The node need
@@ -256,9 +263,8 @@ impl Client {
         force: bool,
         wait: Option<Duration>,
     ) -> Result<Changed, ClientError> {
-        let force = if force { [("force", "true")].as_slice() } else { &[] };
         let path = path(&["policies", policy]);
-        self.write_with(Method::DELETE, path, force, None::<&()>, wait).await
+        self.write_with(Method::DELETE, path, forced(force), None::<&()>, wait).await
     }
 
     /// Tries a policy on the nodes there are; changes nothing.
@@ -536,6 +542,10 @@ impl Client {
         serde_json::from_slice(&reply)
             .map_err(|error| ClientError::BadReply { request: name, reason: error.to_string() })
     }
+}
+
+fn forced(force: bool) -> &'static [(&'static str, &'static str)] {
+    if force { &[("force", "true")] } else { &[] }
 }
 
 fn of_tribe(tribe: Option<&str>) -> String {

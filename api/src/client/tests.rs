@@ -85,8 +85,8 @@ async fn a_write_is_one_request() {
     )
     .await;
     check(
-        async |snapd| snapd.delete_tribe("a/b", None).await.unwrap(),
-        "DELETE /v3/tribes/a%2Fb",
+        async |snapd| snapd.delete_tribe("a/b", true, None).await.unwrap(),
+        "DELETE /v3/tribes/a%2Fb?force=true",
         "",
     )
     .await;

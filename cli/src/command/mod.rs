@@ -9,12 +9,14 @@ mod member;
 mod metric;
 mod plugin;
 mod policy;
+mod restore;
 mod status;
 mod task;
 mod tribe;
 mod version;
 
 use clap::{Subcommand, builder::NonEmptyStringValueParser};
+use tribe_api::client::ClientError;
 
 use crate::{exit::Exit, failure::Failure, session::Session};
 
@@ -37,8 +39,8 @@ pub(crate) enum Command {
     #[command(subcommand)]
     Metric(metric::Verb),
     Events(events::Events),
-    Backup(backup::Make),
-    Restore(backup::Restore),
+    Backup(backup::Backup),
+    Restore(restore::Restore),
     /// Print the versions of client and daemon
     Version,
     #[command(hide = true, disable_help_flag = true)]
@@ -60,10 +62,25 @@ pub(crate) async fn run(command: Command, session: &Session) -> Result<Exit, Fai
         Command::Tap(tap) => task::tap(tap, session).await,
         Command::Metric(verb) => metric::run(verb, session).await,
         Command::Events(events) => events::run(events, session).await,
-        Command::Backup(make) => backup::make(make, session).await,
-        Command::Restore(restore) => backup::restore(restore, session).await,
+        Command::Backup(backup) => backup::run(backup, session).await,
+        Command::Restore(restore) => restore::run(restore, session).await,
         Command::Version => version::run(session).await,
         Command::Agreement(agreement) => Err(agreement.moved()),
+    }
+}
+
+/// What snapd refuses for its effect alone can be forced: what to add.
+fn forceable(error: &ClientError) -> Option<&'static str> {
+    (error.code() == Some("would-move-out")).then_some("to do it all the same, add --force")
+}
+
+/// The failure that comes of an error, with what to add if it can be forced.
+fn unless_forced(error: ClientError) -> Failure {
+    let help = forceable(&error);
+    let failure = Failure::from(error);
+    match help {
+        Some(help) => failure.with_help(help),
+        None => failure,
     }
 }
 

@@ -4,7 +4,7 @@ use clap::Subcommand;
 use tribe_api::{CreateTribe, Placement, Reason, Tribe, TribeSummary};
 
 use crate::{
-    command::{name, policy, status},
+    command::{name, policy, status, unless_forced},
     exit::Exit,
     failure::Failure,
     output::{blocks, fields, list, table},
@@ -23,11 +23,17 @@ pub(crate) enum Verb {
         #[arg(long, value_name = "TEXT", default_value = "", hide_default_value = true)]
         description: String,
     },
-    /// Delete a tribe with its placements and policies
+    /// Delete a tribe with its placements, policies, plugins and tasks
+    ///
+    /// Its members fall out of it: they unload the plugins and stop the tasks that no other tribe
+    /// asks of them.
     Delete {
         /// Name of the tribe
         #[arg(value_parser = name())]
         name: String,
+        /// Do it even if the tribe has more than 3 members
+        #[arg(long)]
+        force: bool,
     },
     /// List all tribes
     List,
@@ -88,8 +94,9 @@ pub(crate) async fn run(verb: Verb, session: &Session) -> Result<Exit, Failure> 
             let reply = snapd.create_tribe(&tribe, session.wait).await?;
             session.written(&reply, &reply.missing, &format!("created tribe `{}`", tribe.name))
         }
-        Verb::Delete { name } => {
-            let reply = snapd.delete_tribe(&name, session.wait).await?;
+        Verb::Delete { name, force } => {
+            let reply = snapd.delete_tribe(&name, force, session.wait).await;
+            let reply = reply.map_err(unless_forced)?;
             session.written(&reply, &reply.missing, &format!("deleted tribe `{name}`"))
         }
         Verb::List => session.show(&snapd.tribes().await?, |tribes| tribes_text(tribes)),

@@ -28,6 +28,12 @@ fn a_write_says_what_was_done_on_stderr() {
     check("member forget i2", "DELETE /v3/members/i2", "", "forgot node `i2`");
     check("tribe delete core", "DELETE /v3/tribes/core", "", "deleted tribe `core`");
     check(
+        "tribe delete core --force",
+        "DELETE /v3/tribes/core?force=true",
+        "",
+        "deleted tribe `core`",
+    );
+    check(
         "tribe join core i2",
         "PUT /v3/tribes/core/placements/i2",
         r#"{"placement":"joined"}"#,
@@ -330,6 +336,22 @@ help: to do it all the same, add --force",
         .status(1)
         .run();
     snapd.test(["tribe", "policy", "delete", "p", "--force"]).stderr("deleted policy `p`").run();
+}
+
+#[test]
+fn a_tribe_of_many_is_deleted_if_it_is_forced() {
+    let message = "deleting tribe `core`, with 2 plugins and 1 task, would move 4 of 4 members out";
+    let refusal = format!(
+        r#"{{"error":{{"code":"would-move-out","message":"{message}","detail":"i1\ni2\ni3\ni4"}}}}"#
+    );
+    let snapd = Snapd::new([("DELETE /v3/tribes/core", 409, &*refusal.leak())]);
+    snapd
+        .test(["tribe", "delete", "core"])
+        .stderr(&format!(
+            "error: {message}\ni1\ni2\ni3\ni4\nhelp: to do it all the same, add --force"
+        ))
+        .status(1)
+        .run();
 }
 
 #[test]

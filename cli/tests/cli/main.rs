@@ -1,6 +1,8 @@
 //! The real program from outside: whole stdout, whole stderr, exit status.
 
 #[cfg(test)]
+mod backup;
+#[cfg(test)]
 mod commands;
 #[cfg(test)]
 mod plugins;

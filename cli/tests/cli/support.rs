@@ -17,7 +17,7 @@ pub(crate) struct Test {
     stdin: String,
     stdout: String,
     stderr: String,
-    status: i32,
+    status: Option<i32>,
 }
 
 impl Test {
@@ -26,7 +26,7 @@ impl Test {
         let mut command = Command::new(env!("CARGO_BIN_EXE_snapctl"));
         command.env_clear().args(words);
         let empty = String::new;
-        Self { command, stdin: empty(), stdout: empty(), stderr: empty(), status: 0 }
+        Self { command, stdin: empty(), stdout: empty(), stderr: empty(), status: Some(0) }
     }
 
     /// A run with the words of a line, which are parted by single spaces.
@@ -66,7 +66,24 @@ impl Test {
 
     /// Expects an exit status.
     pub(crate) fn status(mut self, status: i32) -> Self {
-        self.status = status;
+        self.status = Some(status);
+        self
+    }
+
+    /// Expects that a signal ends it.
+    pub(crate) fn killed(mut self) -> Self {
+        self.status = None;
+        self
+    }
+
+    /// Has a shell do this first, and then become it.
+    pub(crate) fn after(mut self, script: &str) -> Self {
+        let mut shell = Command::new("/bin/sh");
+        shell.env_clear().args(["-c", &format!("{script}; exec \"$@\""), "sh"]);
+        shell.arg(self.command.get_program()).args(self.command.get_args());
+        let set = self.command.get_envs().filter_map(|(name, value)| Some((name, value?)));
+        shell.envs(set);
+        self.command = shell;
         self
     }
 
@@ -85,7 +102,7 @@ impl Test {
         let stdout = String::from_utf8(output.stdout).expect("stdout is text");
         let stderr = String::from_utf8(output.stderr).expect("stderr is text");
         let found = (stdout.as_str(), stderr.as_str(), output.status.code());
-        let expected = (self.stdout.as_str(), self.stderr.as_str(), Some(self.status));
+        let expected = (self.stdout.as_str(), self.stderr.as_str(), self.status);
         assert!(
             found == expected,
             "{:?}\nexpected {expected:#?}\nfound {found:#?}\nstdout:\n{stdout}stderr:\n{stderr}",
@@ -108,7 +125,8 @@ pub(crate) struct Snapd {
 }
 
 impl Snapd {
-    /// A daemon that knows these requests: method and path, status, and body of the answer.
+    /// A daemon that knows these requests: method and path, or these with the body; status, and
+    /// body of the answer.
     pub(crate) fn new(
         answers: impl IntoIterator<Item = (&'static str, u16, &'static str)>,
     ) -> Self {
@@ -148,12 +166,12 @@ impl Snapd {
 
 fn answer(mut stream: UnixStream, answers: &[(&str, u16, &str)], log: &Mutex<Vec<Asked>>) {
     let (request, head, body) = read(&mut stream);
+    let whole = format!("{request} {body}").trim_end().to_owned();
     let (status, reply) = answers
         .iter()
-        .find(|(known, ..)| *known == request)
+        .find(|(known, ..)| *known == request || *known == whole)
         .map_or((500, "{}"), |(_, status, reply)| (*status, *reply));
-    let request = format!("{request} {body}").trim_end().into();
-    log.lock().expect("no thread panicked").push(Asked { request, head });
+    log.lock().expect("no thread panicked").push(Asked { request: whole, head });
     let head = format!("HTTP/1.1 {status} X\r\nconnection: close\r\n\r\n");
     // A client that ends early, as a reader of events does, hangs up.
     let _ = stream.write_all(head.as_bytes()).and_then(|()| stream.write_all(reply.as_bytes()));

@@ -43,8 +43,8 @@ pub enum Command {
         text: String,
         /// The tribe it places nodes in.
         tribe: TribeName,
-        /// May it replace one of this name that has another text or tribe?
-        replace: bool,
+        /// How.
+        options: PolicyOptions,
     },
     /// Delete a policy.
     DeletePolicy {
@@ -167,6 +167,16 @@ pub struct PutOptions {
     /// Should it run? `None`: one that is replaced as before, a new one does. In one step with the
     /// document, so that nobody starts for a moment what should not run.
     pub running: Option<bool>,
+}
+
+/// How a policy is created. By default there must be no other of that name, and it is enabled.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct PolicyOptions {
+    /// There may be one of that name with another text or tribe; it is replaced.
+    pub replace: bool,
+    /// Should it be enabled? `None`: one that is replaced as before, a new one is. In one step with
+    /// the text, so that no node enters for a moment by a policy that should be off.
+    pub enabled: Option<bool>,
 }
 
 /// The answer to a [`Command`].

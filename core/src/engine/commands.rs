@@ -39,12 +39,12 @@ impl Engine {
             Command::Place { tribe, node, placement } => {
                 self.place(ticket, &tribe, &node, placement, now)
             }
-            Command::CreatePolicy { policy, text, tribe, replace } => {
+            Command::CreatePolicy { policy, text, tribe, options } => {
                 let parsed = Policy::parse(&text)?;
-                if !replace {
+                if !options.replace {
                     self.refuse_other(&policy, &parsed, &tribe)?;
                 }
-                self.create_policy(ticket, &policy, &parsed, &tribe, now)
+                self.create_policy(ticket, &policy, &parsed, &tribe, options.enabled, now)
             }
             Command::DeletePolicy { policy } => self.delete_policy(ticket, &policy, now),
             Command::EnablePolicy { policy, enabled } => {
@@ -179,6 +179,7 @@ impl Engine {
         policy: &PolicyName,
         parsed: &Policy,
         tribe: &TribeName,
+        enabled: Option<bool>,
         now: Now,
     ) -> Result<(), CommandError> {
         let text = parsed.to_string();
@@ -188,17 +189,38 @@ impl Engine {
             let version = self.write_tribe(tribe, String::new(), now)?;
             self.persist(Pending { versions: vec![version], ..Pending::default() });
         }
-        self.forget_switch(policy, now)?;
-        let body = PolicyBody { tribe: tribe.clone(), level: parsed.level(), text }.to_body();
+        let mut versions = Vec::new();
+        // Off before the text is there, on only after it.
+        match enabled {
+            Some(false) => versions.extend(self.write_switch(policy, false, now)?),
+            _ => self.forget_switch(policy, now)?,
+        }
+        let (level, off) = (parsed.level(), enabled == Some(false));
+        let body = PolicyBody { tribe: tribe.clone(), level, text, off }.to_body();
         let version = self.write(Key::new(Kind::POLICY, policy.as_str()), Some(body), now)?;
-        let written = Written { version: version.clone() };
+        versions.push(version.clone());
+        if enabled == Some(true) {
+            versions.extend(self.write_switch(policy, true, now)?);
+        }
+        let written = Written { version };
         let reply = Reply::PolicyCreated(PolicyCreated { written, tribe_created, warnings });
-        self.persist(Pending {
-            versions: vec![version],
-            replies: vec![(ticket, reply)],
-            ..Pending::default()
-        });
+        let replies = vec![(ticket, reply)];
+        self.persist(Pending { versions, replies, ..Pending::default() });
         Ok(())
+    }
+
+    /// Switches a policy on or off, if it is not so already.
+    fn write_switch(
+        &mut self,
+        policy: &PolicyName,
+        enabled: bool,
+        now: Now,
+    ) -> Result<Option<Version>, CommandError> {
+        if self.is_switched_off(policy) != enabled {
+            return Ok(None);
+        }
+        let key = Key::new(Kind::POLICY_ENABLED, policy.as_str());
+        self.write(key, Some(EnabledBody { enabled }.to_body()), now).map(Some)
     }
 
     fn delete_policy(
@@ -215,14 +237,18 @@ impl Engine {
 
     /// A policy that does not exist has no switch: the next one of its name is born enabled.
     fn forget_switch(&mut self, policy: &PolicyName, now: Now) -> Result<(), CommandError> {
-        let reading = self.state.reading();
-        if reading.policies.contains_key(policy) || !reading.disabled.contains(policy) {
+        if self.state.reading().policies.contains_key(policy) || !self.is_switched_off(policy) {
             return Ok(());
         }
         let key = Key::new(Kind::POLICY_ENABLED, policy.as_str());
         let version = self.write(key, None, now)?;
         self.persist(Pending { versions: vec![version], ..Pending::default() });
         Ok(())
+    }
+
+    fn is_switched_off(&self, policy: &PolicyName) -> bool {
+        let switch = self.state.reading().policy_switches.get(policy);
+        switch.is_some_and(|switch| !switch.enabled)
     }
 
     fn enable_policy(

@@ -50,7 +50,9 @@ use std::{
 
 use rand::{RngExt, SeedableRng, rngs::StdRng};
 
-pub use command::{Command, CommandError, PolicyCreated, PutOptions, Reply, Written};
+pub use command::{
+    Command, CommandError, PolicyCreated, PolicyOptions, PutOptions, Reply, Written,
+};
 pub use event::{Event, EventKind};
 #[cfg(feature = "sim")]
 pub use observe::Backlog;

@@ -359,7 +359,7 @@ impl Engine {
             },
             Kind::POLICY | Kind::POLICY_ENABLED => match reading.policies.get(name) {
                 Some(policy) => {
-                    let enabled = !reading.disabled.contains(name);
+                    let enabled = reading.is_enabled(name);
                     let body =
                         json!({"tribe": policy.tribe, "text": policy.text, "enabled": enabled});
                     (EventKind::PolicyChanged, name, body)

@@ -317,7 +317,7 @@ impl Engine {
                     name: name.clone(),
                     tribe: read.tribe.clone(),
                     text: read.text.clone(),
-                    enabled: !reading.disabled.contains(name),
+                    enabled: reading.is_enabled(name.as_str()),
                     policy: read.policy.clone(),
                 };
                 (name.clone(), info)

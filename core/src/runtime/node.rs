@@ -17,8 +17,8 @@ use super::{
 };
 use crate::{
     CommandError, DialError, Event, EventKind, ItemKind, ItemName, Key, KeyId, KeyStatus, NodeId,
-    NodeName, NodeStatus, Placement, PolicyName, PutOptions, Rotation, ServeOptions, ServiceName,
-    Target, TribeName, Value, View,
+    NodeName, NodeStatus, Placement, PolicyName, PolicyOptions, PutOptions, Rotation, ServeOptions,
+    ServiceName, Target, TribeName, Value, View,
     engine::{Command, PolicyCreated, Reply, Written},
     fact,
     metric::{Metric, MetricKind},
@@ -325,7 +325,7 @@ impl Node {
         text: &str,
         tribe: &str,
     ) -> Result<PolicyCreated, CommandError> {
-        self.write_policy(policy, text, tribe, false).await
+        self.put_policy(policy, text, tribe, PolicyOptions::default()).await
     }
 
     /// Creates a policy, or gives the one of this name another text or tribe in one step: nodes that
@@ -339,21 +339,26 @@ impl Node {
         text: &str,
         tribe: &str,
     ) -> Result<PolicyCreated, CommandError> {
-        self.write_policy(policy, text, tribe, true).await
+        let options = PolicyOptions { replace: true, enabled: None };
+        self.put_policy(policy, text, tribe, options).await
     }
 
-    async fn write_policy(
+    /// Creates a policy as these options say: in place of another, or switched off from the start.
+    ///
+    /// # Errors
+    /// [`CommandError`].
+    pub async fn put_policy(
         &self,
         policy: &str,
         text: &str,
         tribe: &str,
-        replace: bool,
+        options: PolicyOptions,
     ) -> Result<PolicyCreated, CommandError> {
         let command = Command::CreatePolicy {
             policy: PolicyName::parse(policy)?,
             text: text.to_owned(),
             tribe: TribeName::parse(tribe)?,
-            replace,
+            options,
         };
         match self.command(command).await? {
             Reply::PolicyCreated(created) => Ok(created),

@@ -9,7 +9,7 @@ mod scenarios;
 mod wire_bytes;
 
 use super::*;
-use crate::{EventKind, Placement, PolicyName, TribeName};
+use crate::{EventKind, Placement, PolicyName, PolicyOptions, TribeName};
 
 fn tribe(name: &str) -> TribeName {
     TribeName::parse(name).unwrap()
@@ -101,7 +101,7 @@ fn set_policy(sim: &mut Sim, at: usize, name: &str, text: &str, of: &str) {
         policy: policy(name),
         text: text.into(),
         tribe: tribe(of),
-        replace: false,
+        options: PolicyOptions::default(),
     };
     sim.command(at, command).unwrap();
 }
@@ -593,7 +593,7 @@ fn a_policy_made_anew_after_its_tribe_was_deleted_is_enabled() {
         policy: policy.clone(),
         text: "true".to_owned(),
         tribe: tribe("fresh"),
-        replace: false,
+        options: PolicyOptions::default(),
     };
     sim.command(1, create()).unwrap();
     let disable = Command::EnablePolicy { policy: policy.clone(), enabled: false };
@@ -602,4 +602,33 @@ fn a_policy_made_anew_after_its_tribe_was_deleted_is_enabled() {
     sim.command(1, create()).unwrap();
     assert!(sim.view(1).policies.get(&policy).unwrap().enabled);
     assert_eq!(sim.view(1).tribes.get("fresh").unwrap().members.len(), 3);
+}
+
+#[test]
+fn a_policy_that_is_created_off_lets_nobody_in_for_a_moment() {
+    let mut sim = settled(33, 3);
+    let off = PolicyOptions { replace: true, enabled: Some(false) };
+    let put = |text: &str, options| Command::CreatePolicy {
+        policy: policy("off"),
+        text: text.to_owned(),
+        tribe: tribe("quiet"),
+        options,
+    };
+    sim.command(1, put("true", off)).unwrap();
+    sim.run_for(MINUTE);
+    sim.command(1, put("exists({{rack}})", off)).unwrap();
+    sim.run_for(MINUTE);
+    for node in 0..3 {
+        let entered =
+            |event: &Event| event.kind == EventKind::TribeEntered && event.subject == "quiet";
+        assert!(!sim.events(node).iter().any(entered), "node {node}");
+        let view = sim.view(node);
+        assert!(!view.policies.get("off").unwrap().enabled);
+        assert!(view.tribes.get("quiet").unwrap().members.is_empty());
+    }
+    sim.command(1, put("true", PolicyOptions { replace: true, enabled: None })).unwrap();
+    assert!(!sim.view(1).policies.get("off").unwrap().enabled);
+    sim.command(1, put("true", PolicyOptions { replace: true, enabled: Some(true) })).unwrap();
+    converge(&mut sim, MINUTE, "it is on");
+    assert_eq!(names(&sim.view(2), "quiet").len(), 3);
 }

@@ -8,9 +8,9 @@ use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use super::record::{Body, Kind};
 use crate::{Facts, KeyId, NodeName, NodeStatus, Offers, TribeName, codec, limits};
 
-/// The version of all bodies written by this build, but for items that are put stopped.
+/// The version of all bodies written by this build, but for what is put stopped.
 const VERSION: u8 = 1;
-/// The version of an item that was put stopped.
+/// The version of an item that was put stopped, and of a policy that was put switched off.
 const STOPPED_VERSION: u8 = 2;
 
 /// A body with a form this build knows.
@@ -90,10 +90,31 @@ pub(crate) struct PolicyBody {
     pub(crate) tribe: TribeName,
     pub(crate) level: u16,
     pub(crate) text: String,
+    /// It places nobody until a later switch says so. The switch that was written with it may come
+    /// after it. The version of the body says it.
+    #[serde(skip)]
+    pub(crate) off: bool,
 }
 
 impl Form for PolicyBody {
     const MAX_BYTES: usize = limits::POLICY_BYTES + limits::NAME_BYTES + 32;
+
+    fn to_body(&self) -> Body {
+        let version = if self.off { STOPPED_VERSION } else { VERSION };
+        Body { version, bytes: Bytes::from(codec::encode(self)) }
+    }
+
+    fn from_body(body: &Body) -> Option<Self> {
+        let off = match body.version {
+            VERSION => false,
+            STOPPED_VERSION => true,
+            _ => return None,
+        };
+        if body.bytes.len() > Self::MAX_BYTES {
+            return None;
+        }
+        codec::decode(&body.bytes).ok().map(|read| Self { off, ..read })
+    }
 }
 
 /// Is a policy enabled?

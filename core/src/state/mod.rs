@@ -85,7 +85,7 @@ pub(crate) struct Reading {
     pub(crate) floors: BTreeMap<TribeName, Stamp>,
     pub(crate) placements: BTreeMap<TribeName, BTreeMap<NodeName, Placement>>,
     pub(crate) policies: BTreeMap<PolicyName, PolicyRead>,
-    pub(crate) disabled: BTreeSet<PolicyName>,
+    pub(crate) policy_switches: BTreeMap<PolicyName, PolicySwitch>,
     pub(crate) items: BTreeMap<TribeName, BTreeMap<ItemKey, ItemRead>>,
     pub(crate) switches: BTreeMap<TribeName, BTreeMap<ItemKey, SwitchRead>>,
     /// What was said last of each key.
@@ -101,6 +101,16 @@ pub(crate) struct PolicyRead {
     pub(crate) text: String,
     /// `None`: not understood here, so it matches nothing here.
     pub(crate) policy: Option<Policy>,
+    stamp: Stamp,
+    /// It was put switched off.
+    off: bool,
+}
+
+/// What was said of a policy: does it place nodes?
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct PolicySwitch {
+    stamp: Stamp,
+    pub(crate) enabled: bool,
 }
 
 /// An item record, read.
@@ -685,17 +695,15 @@ impl Reading {
             }
             Kind::PLACEMENT => self.read_placement(name, body),
             Kind::POLICY => {
-                read_into(&mut self.policies, PolicyName::parse(name), body, read_policy)
+                let read = |body: &Body| read_policy(body, record.stamp);
+                read_into(&mut self.policies, PolicyName::parse(name), body, read)
             }
             Kind::POLICY_ENABLED => {
-                let enabled = body.and_then(EnabledBody::from_body).is_none_or(|body| body.enabled);
-                if let Ok(policy) = PolicyName::parse(name) {
-                    if enabled {
-                        self.disabled.remove(&policy);
-                    } else {
-                        self.disabled.insert(policy);
-                    }
-                }
+                let read = |body: &Body| {
+                    let EnabledBody { enabled } = EnabledBody::from_body(body)?;
+                    Some(PolicySwitch { stamp: record.stamp, enabled })
+                };
+                read_into(&mut self.policy_switches, PolicyName::parse(name), body, read)
             }
             Kind::ITEM => {
                 let item = body.and_then(ItemBody::from_body).map(|body| {
@@ -766,6 +774,20 @@ impl Reading {
 
     fn is_forgotten(&self, id: NodeId, epoch: u64) -> bool {
         self.forgotten(id).is_some_and(|forgotten| epoch <= forgotten)
+    }
+
+    /// Does a policy place nodes? One that was put switched off says so itself, against any earlier
+    /// switch: the news of its own may come after it.
+    pub(crate) fn is_enabled(&self, policy: &str) -> bool {
+        let read = self.policies.get(policy);
+        let off = read.is_some_and(|read| read.off);
+        match self.policy_switches.get(policy) {
+            None => !off,
+            Some(switch) => {
+                let is_older = read.is_some_and(|read| switch.stamp < read.stamp);
+                switch.enabled && !(off && is_older)
+            }
+        }
     }
 
     /// An item.
@@ -843,8 +865,8 @@ fn read_item_into<V>(
     }
 }
 
-fn read_policy(body: &Body) -> Option<PolicyRead> {
-    let body = PolicyBody::from_body(body)?;
-    let policy = Policy::parse(&body.text).ok().filter(|_| body.level <= crate::LEVEL);
-    Some(PolicyRead { tribe: body.tribe, text: body.text, policy })
+fn read_policy(body: &Body, stamp: Stamp) -> Option<PolicyRead> {
+    let PolicyBody { tribe, level, text, off } = PolicyBody::from_body(body)?;
+    let policy = Policy::parse(&text).ok().filter(|_| level <= crate::LEVEL);
+    Some(PolicyRead { tribe, text, policy, stamp, off })
 }

@@ -64,7 +64,7 @@ fn policy(name: &str, tribe: &str, at: u64) -> Record {
     // No writer uses a stamp twice.
     let writer = u64::from(tribe.as_bytes()[0]);
     let tribe = TribeName::parse(tribe).unwrap();
-    let body = PolicyBody { tribe, level: 1, text: "{{a}} == 1".into() }.to_body();
+    let body = PolicyBody { tribe, level: 1, text: "{{a}} == 1".into(), off: false }.to_body();
     shared(Kind::POLICY, name, stamp(at, writer), Some(body))
 }
 

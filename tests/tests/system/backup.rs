@@ -2,7 +2,7 @@
 
 use std::{fs, os::unix::fs::PermissionsExt};
 
-use tribe_tests::{Cluster, Node, wait_until};
+use tribe_tests::{Cluster, Listener, Node, wait_until};
 
 const MANIFEST: &str = r#"{"version": 1, "schedule": {"type": "simple", "interval": "1h"},
     "workflow": {"collect": {"metrics": {"/intel/mock/foo": {}}}}}"#;
@@ -44,15 +44,14 @@ fn a_cluster_of_which_nothing_is_left_is_said_again_on_one_node() {
     assert!(again.code == Some(1) && again.stderr.contains("File exists"), "{again:?}");
 
     cluster.kill_all();
-    cluster.add("new", &[]);
-    cluster.run(&["new"]);
-    let new = &cluster["new"];
+    let fresh = Cluster::start(&[("new", &[])]);
+    let new = &fresh["new"];
     let dry = new.types(&format!("restore {file} --dry-run"));
     assert!(dry.contains("to create  tribe `core`"), "{dry}");
     assert!(new.tribes().is_empty());
     let done = new.types(&format!("restore {file}"));
     assert!(done.contains("created  policy `off`") && done.contains("0 of 7 are"), "{done}");
-    assert_eq!(entries(&cluster, "new", "after"), before);
+    assert_eq!(entries(&fresh, "new", "after"), before);
     assert_eq!(new.types(&format!("restore {file}")), "7 of 7 are there already\n");
 }
 
@@ -79,18 +78,134 @@ fn what_differs_is_told_and_stays_unless_it_is_to_be_replaced() {
 }
 
 #[test]
+fn a_policy_that_was_off_lets_nobody_in_while_it_is_restored() {
+    let racks = ["--fact", "rack=r2"];
+    let cluster = Cluster::start(&[("i1", &racks), ("i2", &racks)]);
+    let (i1, i2) = (&cluster["i1"], &cluster["i2"]);
+    let manifest = cluster.dir().join("hourly.json");
+    fs::write(&manifest, MANIFEST).unwrap();
+    say(i1, &manifest.display().to_string());
+    let before = entries(&cluster, "i1", "kept");
+    let file = cluster.dir().join("kept").display().to_string();
+    i1.types("tribe delete core");
+    i1.types("tribe delete racks");
+    wait_until("the tribes are gone", || i2.tribes().is_empty());
+
+    let listeners = [Listener::on(i1), Listener::on(i2)];
+    i1.types(&format!("restore {file}"));
+    wait_until("the other heard it", || i2.get("/v3/backup")["entries"] == before);
+    i1.types("tribe create last");
+    i1.types("tribe join last i1");
+    i1.types("tribe join last i2");
+    let entered = |listener: &Listener| -> Vec<String> {
+        let heard = listener.heard().into_iter();
+        heard.filter(|event| event.kind == "tribe-entered").map(|event| event.subject).collect()
+    };
+    for listener in &listeners {
+        wait_until("all before was heard", || !entered(listener).is_empty());
+        assert_eq!(entered(listener), ["last"]);
+    }
+}
+
+#[test]
+fn a_node_that_has_not_met_its_cluster_makes_no_backup_and_restores_none() {
+    let mut cluster = Cluster::start(&[("i1", &[]), ("i2", &[])]);
+    cluster["i1"].types("tribe create core");
+    let before = entries(&cluster, "i1", "kept");
+    let file = cluster.dir().join("kept").display().to_string();
+    cluster.kill_all();
+    cluster.run(&["i2"]);
+    let i2 = &cluster["i2"];
+    for line in [format!("restore {file}"), format!("backup {file}.part")] {
+        let refused = i2.tries(&line);
+        assert_eq!((refused.code, refused.stdout.as_str()), (Some(1), ""), "{refused:?}");
+        assert!(refused.stderr.contains("has not met its cluster"), "{}", refused.stderr);
+        assert!(refused.stderr.contains("add --force"), "{}", refused.stderr);
+    }
+    let (status, body) = i2.asks("/v3/backup");
+    assert_eq!((status, &body["error"]["code"]), (503, &"not-synced".into()));
+    i2.types(&format!("backup {file}.part --force"));
+    assert!(i2.types(&format!("restore {file} --force")).contains("are there already"));
+    assert_eq!(i2.get("/v3/backup?force=true")["entries"], before);
+}
+
+#[test]
+fn a_plugin_whose_file_nobody_holds_any_more_is_told_with_what_to_type() {
+    let cluster = Cluster::start(&[("i1", &[])]);
+    let script = cluster.dir().join("snap-plugin-collector-lost");
+    fs::write(&script, "#!/bin/sh\nexit 1\n").unwrap();
+    cluster["i1"].types("tribe create core");
+    cluster["i1"].types(&format!("plugin load {} --tribe core", script.display()));
+    entries(&cluster, "i1", "kept");
+    let file = cluster.dir().join("kept").display().to_string();
+
+    let fresh = Cluster::start(&[("new", &[])]);
+    let new = &fresh["new"];
+    let load = "`snapctl plugin load snap-plugin-collector-lost --tribe core`";
+    for line in [format!("restore {file} --dry-run"), format!("restore {file}")] {
+        let told = new.types(&line);
+        assert!(told.contains(&format!("load it again: {load} (linux/any)")), "{told}");
+    }
+    let again = new.types(&format!("restore {file}"));
+    assert!(again.contains("same     plugin `lost` of tribe `core`"), "{again}");
+    new.types(&format!("plugin load {} --tribe core", script.display()));
+    assert_eq!(new.types(&format!("restore {file}")), "2 of 2 are there already\n");
+}
+
+#[test]
+fn what_moves_most_members_out_is_refused_unless_it_is_forced() {
+    let nodes: Vec<String> = (1..=4).map(|number| format!("i{number}")).collect();
+    let racks: &[&str] = &["--fact", "rack=r1"];
+    let plan: Vec<_> = nodes.iter().map(|node| (node.as_str(), racks)).collect();
+    let cluster = Cluster::start(&plan);
+    let i1 = &cluster["i1"];
+    let members = || i1.tribes()["racks"].len();
+    i1.types(r#"tribe policy create on "{{rack}} == r2" --tribe racks"#);
+    entries(&cluster, "i1", "kept");
+    let file = cluster.dir().join("kept").display().to_string();
+    i1.types(r#"tribe policy create on "{{rack}} == r1" --tribe racks --replace"#);
+    wait_until("all are in", || members() == 4);
+
+    let refused = i1.tries(&format!("restore {file} --replace"));
+    assert_eq!(refused.code, Some(4), "{refused:?}");
+    let told = "replacing policy `on` would move 4 of 4 members out of tribe `racks`";
+    assert!(refused.stdout.contains(told), "{}", refused.stdout);
+    assert!(refused.stdout.contains("add --force"), "{}", refused.stdout);
+    assert_eq!(members(), 4);
+    let refused = i1.tries("tribe delete racks");
+    assert_eq!(refused.code, Some(1), "{refused:?}");
+    assert!(refused.stderr.contains("would move 4 of 4 members out"), "{}", refused.stderr);
+    assert_eq!(members(), 4);
+
+    i1.types(&format!("restore {file} --replace --force"));
+    wait_until("all are out", || members() == 0);
+    i1.types(r#"tribe policy create on "{{rack}} == r1" --tribe racks --replace"#);
+    wait_until("all are in again", || members() == 4);
+    i1.types("tribe delete racks --force");
+    assert!(i1.tribes().is_empty());
+}
+
+#[test]
 fn what_is_refused_does_not_stop_the_rest() {
     let cluster = Cluster::start(&[("i1", &[])]);
     let path = cluster.dir().join("kept");
-    let entries = r#"{"what": "policy", "name": "p", "tribe": "core", "text": "{{a}} =", "enabled": true},
+    let entries = r#"
+        {"what": "policy", "name": "p", "tribe": "core", "text": "{{a}} =", "enabled": true},
+        {"what": "item", "tribe": "after", "kind": "task", "name": "t", "running": true,
+            "document": {"base64": "no"}},
+        {"what": "placement", "tribe": "a b", "node": "i1", "placement": "left"},
         {"what": "tribe", "name": "after", "description": ""}"#;
     let text = format!(
         r#"{{"format": "tribe-backup", "version": 1, "node": "x", "entries": [{entries}]}}"#
     );
     fs::write(&path, text).unwrap();
+    let dry = cluster["i1"].tries(&format!("restore {} --dry-run", path.display()));
+    assert_eq!(dry.code, Some(4), "{dry:?}");
+    assert!(dry.stdout.contains("refused    policy `p`"), "{}", dry.stdout);
     let ran = cluster["i1"].tries(&format!("restore {}", path.display()));
     assert_eq!(ran.code, Some(4), "{ran:?}");
     assert!(ran.stdout.contains("refused  policy `p`"), "{}", ran.stdout);
+    assert!(ran.stdout.contains("{{a}} =\n"), "the place is shown: {}", ran.stdout);
     assert_eq!(cluster["i1"].tribes().into_keys().collect::<Vec<_>>(), ["after"]);
 }
 

@@ -10,10 +10,10 @@ use std::{
 
 use clap::Subcommand;
 use serde_json::{Map, Value};
-use tribe_api::{CreatePolicy, Policy, PolicyChange, PolicyTest, TestPolicy, client::ClientError};
+use tribe_api::{CreatePolicy, Policy, PolicyChange, PolicyTest, TestPolicy};
 
 use crate::{
-    command::name,
+    command::{name, unless_forced},
     exit::Exit,
     failure::Failure,
     output::{self, fields, table, yes_no},
@@ -146,7 +146,7 @@ pub(crate) async fn run(verb: Verb, session: &Session) -> Result<Exit, Failure> 
         }
         Verb::Delete { name, force } => {
             let reply = snapd.delete_policy(&name, force, session.wait).await;
-            let reply = reply.map_err(forceable)?;
+            let reply = reply.map_err(unless_forced)?;
             session.written(&reply, &reply.missing, &format!("deleted policy `{name}`"))
         }
         Verb::List { tribe } => session
@@ -169,13 +169,6 @@ pub(crate) async fn run(verb: Verb, session: &Session) -> Result<Exit, Failure> 
         Verb::Enable { name } => enable(session, &name, true, false).await,
         Verb::Disable { name, force } => enable(session, &name, false, force).await,
     }
-}
-
-/// What snapd refuses for its effect alone can be forced.
-fn forceable(error: ClientError) -> Failure {
-    let forceable = error.code() == Some("would-move-out");
-    let failure = Failure::from(error);
-    if forceable { failure.with_help("to do it all the same, add --force") } else { failure }
 }
 
 /// Reads a file, or stdin.
@@ -214,7 +207,7 @@ fn facts_of(path: &PathBuf) -> Result<Map<String, Value>, Failure> {
 }
 
 async fn create(session: &Session, policy: CreatePolicy) -> Result<Exit, Failure> {
-    let reply = session.snapd.create_policy(&policy, session.wait).await.map_err(forceable)?;
+    let reply = session.snapd.create_policy(&policy, session.wait).await.map_err(unless_forced)?;
     warn(&reply.warnings);
     let CreatePolicy { name, tribe, .. } = &policy;
     let done = if policy.replace {
@@ -254,7 +247,7 @@ async fn enable(
 ) -> Result<Exit, Failure> {
     let change = PolicyChange { enabled, force };
     let reply = session.snapd.enable_policy(name, change, session.wait).await;
-    let reply = reply.map_err(forceable)?;
+    let reply = reply.map_err(unless_forced)?;
     let done = if enabled { "enabled" } else { "disabled" };
     session.written(&reply, &reply.missing, &format!("{done} policy `{name}`"))
 }

@@ -18,7 +18,7 @@ fn what_a_new_node_is_told_before_it_met_its_cluster_replaces_nothing() {
         policy: policy("gold"),
         text: text.to_owned(),
         tribe: tribe("core"),
-        replace: false,
+        options: PolicyOptions::default(),
     };
     sim.command(2, put(&text)).unwrap();
     converge(&mut sim, MINUTE, "written");

@@ -24,7 +24,7 @@ fn nodes_of_two_versions_are_one_cluster_while_they_are_upgraded_one_by_one() {
             policy: policy("old"),
             text,
             tribe: tribe("old"),
-            replace: false,
+            options: PolicyOptions::default(),
         };
         sim.command(0, create).unwrap();
         sim.partition([0, 1, 2, 3]);

@@ -1,0 +1,289 @@
+//! `snapctl restore`: what people said, said again.
+
+use std::{fs, path::Path, path::PathBuf};
+
+use clap::Args;
+use serde::Serialize;
+use tribe_api::{
+    BACKUP_FORMAT, BACKUP_VERSION, Backup, BackupEntry, Restore as Request, RestoreOutcome,
+    Restored, client::ClientError,
+};
+
+use crate::{
+    command::forceable,
+    exit::Exit,
+    failure::Failure,
+    output::{blocks, remark, table},
+    session::Session,
+};
+
+/// Say again what a file of `snapctl backup` says
+///
+/// What is missing is created, on the node behind the socket and so in its cluster. What is there
+/// stays, and is told if it differs. It may be repeated.
+///
+/// Plugins of a tribe need their files as well: members take them from who has them. If nobody
+/// does, it is told, and `snapctl plugin load FILE --tribe TRIBE` brings them back.
+///
+/// What snapd refuses does not stop the rest. The exit status is 4 if something differs or was
+/// refused.
+#[derive(Debug, Args)]
+pub(crate) struct Restore {
+    /// The file
+    #[arg(value_name = "FILE")]
+    file: PathBuf,
+    /// Replace what differs; the description of a tribe stays
+    #[arg(long)]
+    replace: bool,
+    /// Do it even if a policy moves more than 3 members, and a fifth of all, out of its tribe, or
+    /// if the node has not met its cluster since it was started
+    #[arg(long)]
+    force: bool,
+    /// Change nothing, and say what would be done
+    #[arg(long)]
+    dry_run: bool,
+}
+
+/// What became of one thing.
+#[derive(Debug, Serialize)]
+struct Row {
+    #[serde(flatten)]
+    what: What,
+    outcome: Outcome,
+    note: Option<String>,
+    detail: Option<String>,
+    help: Option<String>,
+}
+
+/// What was said, without what it says.
+#[derive(Debug, Serialize)]
+#[serde(tag = "what", rename_all = "kebab-case")]
+enum What {
+    Tribe { name: String },
+    Policy { name: String, tribe: String },
+    Placement { node: String, tribe: String },
+    Item { kind: String, name: String, tribe: Option<String> },
+}
+
+/// What was done about it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+enum Outcome {
+    Created,
+    Same,
+    Replaced,
+    Differs,
+    Refused,
+}
+
+impl From<RestoreOutcome> for Outcome {
+    fn from(outcome: RestoreOutcome) -> Self {
+        match outcome {
+            RestoreOutcome::Created => Self::Created,
+            RestoreOutcome::Same => Self::Same,
+            RestoreOutcome::Replaced => Self::Replaced,
+            RestoreOutcome::Differs => Self::Differs,
+        }
+    }
+}
+
+impl From<&BackupEntry> for What {
+    fn from(entry: &BackupEntry) -> Self {
+        match entry.clone() {
+            BackupEntry::Tribe { name, .. } => Self::Tribe { name },
+            BackupEntry::Policy { name, tribe, .. } => Self::Policy { name, tribe },
+            BackupEntry::Placement { tribe, node, .. } => Self::Placement { node, tribe },
+            BackupEntry::Item { tribe, kind, name, .. } => Self::Item { kind, name, tribe },
+        }
+    }
+}
+
+pub(crate) async fn run(restore: Restore, session: &Session) -> Result<Exit, Failure> {
+    let backup = read(&restore.file)?;
+    let mut rows = Vec::new();
+    let mut end = None;
+    for entry in backup.entries {
+        let what = What::from(&entry);
+        let Restore { replace, force, dry_run, .. } = restore;
+        let request = Request { entry, replace, force, dry_run };
+        match session.snapd.restore(&request).await {
+            Ok(restored) => rows.push(done(what, restored)),
+            Err(error) if is_of_one(&error) => rows.push(refused(what, &error)),
+            Err(error) => {
+                end = Some(error.into());
+                break;
+            }
+        }
+    }
+    if rows.is_empty()
+        && let Some(end) = end
+    {
+        return Err(end);
+    }
+    let shown = session.show(&rows, |rows| text(rows, restore.dry_run))?;
+    match end {
+        // What was done until then is told as well.
+        Some(end) => Err(end),
+        None if rows.iter().any(Row::is_open) => Ok(Exit::PartlyDone),
+        None => Ok(shown),
+    }
+}
+
+/// Is it refused for what it is, so that the rest may well be said?
+fn is_of_one(error: &ClientError) -> bool {
+    match error {
+        ClientError::Refused { status: 401 | 403, .. } => false,
+        ClientError::Refused { status, .. } => (400..500).contains(status),
+        _ => false,
+    }
+}
+
+fn done(what: What, restored: Restored) -> Row {
+    let Restored { outcome, note } = restored;
+    Row { what, outcome: outcome.into(), note, detail: None, help: None }
+}
+
+fn refused(what: What, error: &ClientError) -> Row {
+    Row {
+        what,
+        outcome: Outcome::Refused,
+        note: Some(error.to_string()),
+        detail: error.detail().map(str::to_owned),
+        help: forceable(error).or(error.help()).map(str::to_owned),
+    }
+}
+
+impl Row {
+    /// Is it not as the file says?
+    fn is_open(&self) -> bool {
+        matches!(self.outcome, Outcome::Differs | Outcome::Refused)
+    }
+
+    /// Is there anything to know about it?
+    fn is_news(&self) -> bool {
+        self.outcome != Outcome::Same || self.note.is_some()
+    }
+
+    fn cells(&self, dry_run: bool) -> [String; 3] {
+        let outcome = match (self.outcome, dry_run) {
+            (Outcome::Created, false) => "created",
+            (Outcome::Created, true) => "to create",
+            (Outcome::Replaced, false) => "replaced",
+            (Outcome::Replaced, true) => "to replace",
+            (Outcome::Differs, _) => "differs",
+            (Outcome::Same, _) => "same",
+            (Outcome::Refused, _) => "refused",
+        };
+        [outcome.to_owned(), self.what.text(), self.note.clone().unwrap_or_default()]
+    }
+
+    /// What needs more than a line: the place of a mistake, and what to do about it.
+    fn remark(&self) -> String {
+        let help = self.help.as_ref().map(|help| format!("help: {help}"));
+        let lines: Vec<_> =
+            self.detail.iter().map(|detail| detail.trim_end().to_owned()).chain(help).collect();
+        if lines.is_empty() { String::new() } else { remark(&self.what.text(), &lines.join("\n")) }
+    }
+}
+
+impl What {
+    fn text(&self) -> String {
+        match self {
+            Self::Tribe { name } => format!("tribe `{name}`"),
+            Self::Policy { name, .. } => format!("policy `{name}`"),
+            Self::Placement { node, tribe } => format!("node `{node}` in tribe `{tribe}`"),
+            Self::Item { kind, name, tribe: Some(tribe) } => {
+                format!("{kind} `{name}` of tribe `{tribe}`")
+            }
+            Self::Item { kind, name, tribe: None } => format!("{kind} `{name}` of this node"),
+        }
+    }
+}
+
+fn read(file: &Path) -> Result<Backup, Failure> {
+    let failed = |what: String| Failure::new(format!("`{}` {what}", file.display()));
+    let text =
+        fs::read_to_string(file).map_err(|error| failed(format!("cannot be read: {error}")))?;
+    let header: serde_json::Value =
+        serde_json::from_str(&text).map_err(|error| failed(format!("is no backup: {error}")))?;
+    if header.get("format").and_then(|format| format.as_str()) != Some(BACKUP_FORMAT) {
+        return Err(failed("is no backup".to_owned()).with_help("`snapctl backup FILE` makes one"));
+    }
+    match header.get("version").and_then(serde_json::Value::as_u64) {
+        Some(version) if version <= u64::from(BACKUP_VERSION) => {}
+        version => {
+            let version = version.map_or("none".to_owned(), |version| version.to_string());
+            let what =
+                format!("is of version {version}, this snapctl reads up to {BACKUP_VERSION}");
+            return Err(failed(what).with_help("use the snapctl that made it"));
+        }
+    }
+    serde_json::from_str(&text).map_err(|error| failed(format!("is no backup: {error}")))
+}
+
+/// What there is to know line by line, and how much of the rest.
+fn text(rows: &[Row], dry_run: bool) -> String {
+    let news = || rows.iter().filter(|row| row.is_news());
+    let cells: Vec<_> = news().map(|row| row.cells(dry_run)).collect();
+    let same = rows.iter().filter(|row| row.outcome == Outcome::Same).count();
+    let mut first = format!("{same} of {} are there already", rows.len());
+    if !cells.is_empty() {
+        first = format!("{}\n{first}", table(["OUTCOME", "WHAT", "NOTE"], cells));
+    }
+    blocks([first].into_iter().chain(news().map(Row::remark)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn row(what: What, outcome: Outcome, note: Option<&str>) -> Row {
+        Row { what, outcome, note: note.map(str::to_owned), detail: None, help: None }
+    }
+
+    fn policy() -> What {
+        What::Policy { name: "p".into(), tribe: "core".into() }
+    }
+
+    #[test]
+    fn what_is_not_there_already_is_told_line_by_line() {
+        let item = |kind: &str, name: &str| What::Item {
+            kind: kind.into(),
+            name: name.into(),
+            tribe: Some("core".into()),
+        };
+        let refused = Row {
+            detail: Some("error[P005]: `=`\n  {{a}} =\n        ^\n".into()),
+            help: Some("use `==`".into()),
+            ..row(policy(), Outcome::Refused, Some("`=` is not an operator"))
+        };
+        let rows = [
+            row(What::Tribe { name: "core".into() }, Outcome::Same, None),
+            refused,
+            row(item("task", "cpu"), Outcome::Created, None),
+            row(item("plugin", "rand"), Outcome::Same, Some("no living node holds its file")),
+        ];
+        let expected = "\
+OUTCOME  WHAT                           NOTE
+refused  policy `p`                     `=` is not an operator
+created  task `cpu` of tribe `core`     -
+same     plugin `rand` of tribe `core`  no living node holds its file
+2 of 4 are there already
+
+policy `p`:
+  error[P005]: `=`
+    {{a}} =
+          ^
+  help: use `==`";
+        assert_eq!(text(&rows, false), expected);
+        assert!(text(&rows, true).contains("to create"));
+    }
+
+    #[test]
+    fn machines_get_names_and_no_prose() {
+        let json = serde_json::to_value(row(policy(), Outcome::Differs, Some("x"))).unwrap();
+        let expected = serde_json::json!({"what": "policy", "name": "p", "tribe": "core",
+            "outcome": "differs", "note": "x", "detail": null, "help": null});
+        assert_eq!(json, expected);
+    }
+}

@@ -1,0 +1,321 @@
+//! Backup and restore, against a daemon that says what the test says.
+
+use std::{
+    fs,
+    os::unix::fs::PermissionsExt,
+    path::{Path, PathBuf},
+};
+
+use serde_json::{Value, json};
+use tempfile::TempDir;
+
+use crate::support::Snapd;
+
+const BACKUP: &str = r#"{"format":"tribe-backup","version":1,"node":"i1","entries":[
+    {"what":"tribe","name":"core","description":"all"},
+    {"what":"item","tribe":"core","kind":"task","name":"cpu","running":false,
+        "document":{"text":"{}"}},
+    {"what":"item","kind":"own","name":"x","running":true,"document":{"base64":"/w=="}},
+    {"what":"policy","name":"p","tribe":"core","text":"{{a}} == b","enabled":false},
+    {"what":"placement","tribe":"core","node":"i2","placement":"left"}]}"#;
+const CREATED: &str = r#"{"outcome":"created"}"#;
+const SAME: &str = r#"{"outcome":"same"}"#;
+const NOT_SYNCED: &str = r#"{"error":{"code":"not-synced",
+    "message":"this node has not met its cluster","help":"wait, or add --force"}}"#;
+
+/// A directory with a backup of these entries; and the path of that.
+fn file(entries: &Value) -> (TempDir, String) {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("kept");
+    let backup = json!({"format": "tribe-backup", "version": 1, "node": "i1", "entries": entries});
+    fs::write(&path, backup.to_string()).unwrap();
+    let path = path.to_str().unwrap().to_owned();
+    (directory, path)
+}
+
+fn tribe(name: &str) -> Value {
+    json!({"what": "tribe", "name": name, "description": ""})
+}
+
+fn policy(text: &str) -> Value {
+    json!({"what": "policy", "name": "p", "tribe": "core", "text": text, "enabled": true})
+}
+
+/// The request that says this again.
+fn says(entry: &Value, flags: &str) -> &'static str {
+    let entry = match entry["what"].as_str() {
+        Some("tribe") => format!(r#"{{"what":"tribe","name":{},"description":""}}"#, entry["name"]),
+        _ => format!(
+            r#"{{"what":"policy","name":"p","tribe":"core","text":{},"enabled":true}}"#,
+            entry["text"]
+        ),
+    };
+    format!(r#"POST /v3/restore {{"entry":{entry},{flags}}}"#).leak()
+}
+
+const PLAIN: &str = r#""replace":false,"dry_run":false"#;
+
+fn names(directory: &Path) -> Vec<PathBuf> {
+    fs::read_dir(directory).unwrap().map(|entry| entry.unwrap().path()).collect()
+}
+
+#[test]
+fn what_is_kept_is_said_again_word_for_word() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("kept");
+    let name = path.to_str().unwrap();
+    let snapd = Snapd::new([("GET /v3/backup", 200, BACKUP), ("POST /v3/restore", 200, CREATED)]);
+    snapd.test(["backup", name]).stderr(&format!("kept 5 things in `{name}`")).run();
+    assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
+    assert_eq!(names(directory.path()), std::slice::from_ref(&path));
+    let backup: Value = serde_json::from_str(BACKUP).unwrap();
+    let kept: Value = serde_json::from_str(&fs::read_to_string(&path).unwrap()).unwrap();
+    assert_eq!(kept, backup);
+
+    snapd
+        .test(["restore", name])
+        .stdout(
+            "\
+OUTCOME  WHAT                        NOTE
+created  tribe `core`                -
+created  task `cpu` of tribe `core`  -
+created  own `x` of this node        -
+created  policy `p`                  -
+created  node `i2` in tribe `core`   -
+0 of 5 are there already",
+        )
+        .run();
+    let said = snapd.asked().into_iter().filter_map(|asked| {
+        let body = asked.strip_prefix("POST /v3/restore ")?.to_owned();
+        Some(serde_json::from_str::<Value>(&body).unwrap())
+    });
+    let entries = backup["entries"].as_array().unwrap().iter();
+    let expected = entries.map(|it| json!({"entry": it, "replace": false, "dry_run": false}));
+    assert_eq!(said.collect::<Vec<_>>(), expected.collect::<Vec<_>>());
+}
+
+#[test]
+fn a_file_that_is_there_is_not_overwritten() {
+    let (directory, path) = file(&json!([]));
+    let before = fs::read_to_string(&path).unwrap();
+    let snapd = Snapd::new([("GET /v3/backup", 200, BACKUP)]);
+    snapd
+        .test(["backup", &path])
+        .stderr(&format!("error: cannot write `{path}`: File exists (os error 17)"))
+        .status(1)
+        .run();
+    assert_eq!(fs::read_to_string(&path).unwrap(), before);
+    assert_eq!(names(directory.path()).len(), 1);
+    let nowhere = directory.path().join("nowhere/kept");
+    let nowhere = nowhere.to_str().unwrap();
+    snapd
+        .test(["backup", nowhere])
+        .stderr(&format!("error: cannot write `{nowhere}`: No such file or directory (os error 2)"))
+        .status(1)
+        .run();
+}
+
+#[test]
+fn an_interrupted_write_leaves_no_file() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("kept");
+    let name = path.to_str().unwrap();
+    let large = BACKUP.replace("\"all\"", &format!("\"{}\"", "x".repeat(100_000)));
+    let snapd = Snapd::new([("GET /v3/backup", 200, &*large.leak())]);
+    let error = format!("error: cannot write `{name}`: File too large (os error 27)");
+    snapd.test(["backup", name]).after("ulimit -f 8; trap '' XFSZ").stderr(&error).status(1).run();
+    assert!(names(directory.path()).is_empty());
+    // The signal ends it in the middle of the write.
+    snapd.test(["backup", name]).after("ulimit -c 0; ulimit -f 8").killed().run();
+    assert!(!path.exists());
+    snapd.test(["backup", name]).stderr(&format!("kept 5 things in `{name}`")).run();
+}
+
+#[test]
+fn what_differs_stays_unless_it_is_to_be_replaced() {
+    let (core, p) = (tribe("core"), policy("{{a}} == b"));
+    let (_directory, path) = file(&json!([core, p]));
+    let differs = r#"{"outcome":"differs","note":"it is `{{a}} == c` for tribe `core`"}"#;
+    let replace = r#""replace":true,"dry_run":false"#;
+    let snapd = Snapd::new([
+        (says(&core, PLAIN), 200, SAME),
+        (says(&p, PLAIN), 200, differs),
+        (says(&core, replace), 200, SAME),
+        (says(&p, replace), 200, r#"{"outcome":"replaced"}"#),
+    ]);
+    snapd
+        .test(["restore", &path])
+        .stdout(
+            "\
+OUTCOME  WHAT        NOTE
+differs  policy `p`  it is `{{a}} == c` for tribe `core`
+1 of 2 are there already",
+        )
+        .status(4)
+        .run();
+    snapd
+        .test(["restore", &path, "--replace"])
+        .stdout(
+            "\
+OUTCOME   WHAT        NOTE
+replaced  policy `p`  -
+1 of 2 are there already",
+        )
+        .run();
+}
+
+#[test]
+fn a_mistake_in_the_file_is_shown_by_a_dry_run() {
+    let (p, after) = (policy("{{a}} ="), tribe("after"));
+    let (_directory, path) = file(&json!([p, after]));
+    let dry = r#""replace":false,"dry_run":true"#;
+    let refusal = r#"{"error":{"code":"bad-policy","message":"expected a value after `=`",
+        "detail":"error[P005]: expected a value\n  {{a}} =\n         ^ give one\n"}}"#;
+    let snapd = Snapd::new([(says(&p, dry), 400, refusal), (says(&after, dry), 200, CREATED)]);
+    snapd
+        .test(["restore", &path, "--dry-run"])
+        .stdout(
+            "\
+OUTCOME    WHAT           NOTE
+refused    policy `p`     expected a value after `=`
+to create  tribe `after`  -
+0 of 2 are there already
+
+policy `p`:
+  error[P005]: expected a value
+    {{a}} =
+           ^ give one",
+        )
+        .status(4)
+        .run();
+}
+
+#[test]
+fn what_moves_many_members_out_can_be_forced() {
+    let p = policy("{{a}} == b");
+    let (_directory, path) = file(&json!([p]));
+    let refusal = r#"{"error":{"code":"would-move-out",
+        "message":"replacing policy `p` would move 4 of 4 members out of tribe `core`",
+        "detail":"i1\ni2\ni3\ni4","help":"to do it all the same, force it"}}"#;
+    let snapd = Snapd::new([
+        (says(&p, r#""replace":true,"dry_run":false"#), 409, refusal),
+        (
+            says(&p, r#""replace":true,"force":true,"dry_run":false"#),
+            200,
+            r#"{"outcome":"replaced"}"#,
+        ),
+    ]);
+    snapd
+        .test(["restore", &path, "--replace", "-o", "json"])
+        .stdout(
+            r#"[
+  {
+    "what": "policy",
+    "name": "p",
+    "tribe": "core",
+    "outcome": "refused",
+    "note": "replacing policy `p` would move 4 of 4 members out of tribe `core`",
+    "detail": "i1\ni2\ni3\ni4",
+    "help": "to do it all the same, add --force"
+  }
+]"#,
+        )
+        .status(4)
+        .run();
+    snapd
+        .test(["restore", &path, "--replace", "--force"])
+        .stdout("OUTCOME   WHAT        NOTE\nreplaced  policy `p`  -\n0 of 1 are there already")
+        .run();
+}
+
+#[test]
+fn a_node_that_has_not_met_its_cluster_is_not_asked_further() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("part");
+    let name = path.to_str().unwrap();
+    let snapd = Snapd::new([
+        ("GET /v3/backup", 503, NOT_SYNCED),
+        ("GET /v3/backup?force=true", 200, BACKUP),
+        ("POST /v3/restore", 503, NOT_SYNCED),
+    ]);
+    let stderr = "error: this node has not met its cluster\nhelp: wait, or add --force";
+    snapd.test(["backup", name]).stderr(stderr).status(1).run();
+    assert!(names(directory.path()).is_empty());
+    snapd.test(["backup", name, "--force"]).stderr(&format!("kept 5 things in `{name}`")).run();
+    snapd.test(["restore", name]).stderr(stderr).status(1).run();
+    assert_eq!(snapd.asked().len(), 3);
+}
+
+#[test]
+fn what_was_done_before_the_end_is_told() {
+    let (core, after) = (tribe("core"), tribe("after"));
+    let (_directory, path) = file(&json!([core, after, tribe("never")]));
+    let full = r#"{"error":{"code":"full","message":"no more fit","help":"delete some"}}"#;
+    let snapd = Snapd::new([(says(&core, PLAIN), 200, CREATED), (says(&after, PLAIN), 503, full)]);
+    snapd
+        .test(["restore", &path])
+        .stdout("OUTCOME  WHAT          NOTE\ncreated  tribe `core`  -\n0 of 1 are there already")
+        .stderr("error: no more fit\nhelp: delete some")
+        .status(1)
+        .run();
+    assert_eq!(snapd.asked().len(), 2);
+}
+
+#[test]
+fn what_is_too_large_does_not_stop_the_rest() {
+    let (core, after) = (tribe("core"), tribe("after"));
+    let (_directory, path) = file(&json!([core, after]));
+    let large = r#"{"error":{"code":"too-large","message":"the body is too large"}}"#;
+    let snapd = Snapd::new([(says(&core, PLAIN), 413, large), (says(&after, PLAIN), 200, CREATED)]);
+    snapd
+        .test(["restore", &path])
+        .stdout(
+            "\
+OUTCOME  WHAT           NOTE
+refused  tribe `core`   the body is too large
+created  tribe `after`  -
+0 of 2 are there already",
+        )
+        .status(4)
+        .run();
+}
+
+#[test]
+fn files_that_nobody_holds_are_told_again_and_again() {
+    let (_directory, path) = file(&json!([tribe("core")]));
+    let note = r#"{"outcome":"same","note":"load it again: `snapctl plugin load rand`"}"#;
+    let snapd = Snapd::new([("POST /v3/restore", 200, note)]);
+    snapd
+        .test(["restore", &path])
+        .stdout(
+            "\
+OUTCOME  WHAT          NOTE
+same     tribe `core`  load it again: `snapctl plugin load rand`
+1 of 1 are there already",
+        )
+        .run();
+}
+
+#[test]
+fn a_file_that_is_no_backup_is_not_sent() {
+    let (directory, path) = file(&json!([{"what": "else"}]));
+    let snapd = Snapd::new([]);
+    let check = |text: &str, stderr: &str| {
+        let file = directory.path().join("bad");
+        fs::write(&file, text).unwrap();
+        let file = file.to_str().unwrap();
+        let stderr = format!("error: `{file}` {stderr}");
+        snapd.test(["restore", file, "--dry-run"]).stderr(&stderr).status(1).run();
+    };
+    check("{}", "is no backup\nhelp: `snapctl backup FILE` makes one");
+    check(
+        r#"{"format": "tribe-backup", "version": 2}"#,
+        "is of version 2, this snapctl reads up to 1\nhelp: use the snapctl that made it",
+    );
+    check(
+        &fs::read_to_string(path).unwrap(),
+        "is no backup: unknown variant `else`, expected one of `tribe`, `policy`, `placement`, \
+         `item` at line 1 column 26",
+    );
+    assert!(snapd.asked().is_empty());
+}
