@@ -614,6 +614,9 @@ impl Engine {
             return self.end_stream(id, "catching up with another", now);
         }
         let Some(stream) = self.streams.open.get_mut(&id) else { return };
+        if !matches!(stream.role, Role::Sync | Role::Served) {
+            return self.end_stream(id, "compares roots unasked", now);
+        }
         stream.told.horizon_ms = horizon_ms;
         stream.away = self.horizon.away(self.config.id, stream.told);
         let (served, away) = (matches!(stream.role, Role::Served), stream.away.is_some());
