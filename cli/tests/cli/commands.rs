@@ -143,6 +143,20 @@ created policy `p` and tribe `core`, which did not exist",
 }
 
 #[test]
+fn a_policy_that_creates_a_tribe_of_nearly_the_same_name_is_warned_of() {
+    let reply = r#"{"missing":[],"tribe_created":true,"tribe_near":"storage"}"#;
+    let snapd = Snapd::new([("POST /v3/policies", 200, reply)]);
+    snapd
+        .test(["tribe", "policy", "create", "p", "true", "--tribe", "storge"])
+        .stderr(
+            "\
+warning: there was no tribe `storge`, did you mean `storage`?
+created policy `p` and tribe `storge`, which did not exist",
+        )
+        .run();
+}
+
+#[test]
 fn curly_quotes_reach_the_daemon_whose_caret_is_shown() {
     let reply = r#"{"error":{"code":"bad-policy","message":"`“` is a typographic quote",
         "detail":"error[P009]: `“` is a typographic quote\n  {{os_dist}} == “Ubuntu”\n                 ^ replace it"}}"#;
