@@ -49,7 +49,8 @@ const MOST_FACTS: usize = 8;
 /// Print what happens in the cluster from now on
 ///
 /// One line for each event: when the node behind the socket heard of it, revision, kind, subject and
-/// body, in which all the facts of a node, as of one that joined, are only counted. With `-o json` each line is a JSON object.
+/// body, in which all the facts of a node, as of one that joined, are only counted. With `-o json`
+/// each line is a JSON object with all of it.
 /// Without `--follow` it prints the next event, or as many as `--count` says, and ends:
 ///
 ///   snapctl events --follow
@@ -142,7 +143,7 @@ fn event_text(event: &Event, format: Format) -> Result<String, Failure> {
     Ok(format!("{line}  {body}"))
 }
 
-/// What is told of an event to people: of the dozens of facts of a node that joined only the number.
+/// What is told of an event to people: of dozens of facts, as of a node that joined, the number.
 fn short(body: &Value) -> Value {
     let mut body = body.clone();
     if let Some(facts) = body.get_mut("set")

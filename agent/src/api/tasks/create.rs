@@ -103,8 +103,8 @@ impl App {
     }
 }
 
-/// Tribes and nodes that steps are to run on, and that do not exist. They may yet; who mistyped a name wants
-/// to know.
+/// Tribes and nodes that steps are to run on, and that do not exist. They may yet; who mistyped a
+/// name wants to know.
 fn strangers(view: &View, manifest: &Manifest) -> Vec<String> {
     let strangers = task::elsewhere(manifest).filter_map(|(path, place)| {
         let (key, error) = match place {

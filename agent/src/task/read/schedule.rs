@@ -97,7 +97,7 @@ impl Reader {
     }
 }
 
-/// Says that the first field is not the minute, to those who left the seconds away as other crons have it.
+/// Tells who left the seconds away, as other crons have it, that the first field is not the minute.
 fn seconds_first(text: &str) -> Option<String> {
     let fields: Vec<_> = text.split_whitespace().collect();
     let [first, _, _, _, _] = fields.as_slice() else { return None };
