@@ -7,6 +7,7 @@ set -euo pipefail
 cd "$(dirname "$0")/.."
 
 if [[ -z ${SNAPD:-} || -z ${SNAPCTL:-} ]]; then
+    echo 'building snapd and snapctl, which takes some minutes the first time ...' >&2
     cargo build --quiet --package snapd --package snapctl
     target=$(cargo metadata --format-version 1 --no-deps | sed 's/.*"target_directory":"\([^"]*\)".*/\1/')
     SNAPD=${SNAPD:-$target/debug/snapd}

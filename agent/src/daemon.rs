@@ -10,7 +10,7 @@ use anyhow::Context;
 use sd_notify::NotifyState;
 use tokio::{sync::watch, task::JoinHandle};
 use tracing::{debug, info, warn};
-use tribe::Node;
+use tribe::{Node, StartError};
 
 use crate::{
     api::{self, App, Doors, ExposeError, Exposure, Parts},
@@ -191,7 +191,16 @@ fn discover(settings: &Settings, plugins: Host, tasks: Scheduler) -> JoinHandle<
 async fn start_node(settings: &Settings) -> Result<Node, Failure> {
     let config = node_config(&settings.tribe, settings).context("cannot configure the node")?;
     let node = Node::start(config).await.map_err(|error| {
-        Failure::from(anyhow::Error::from(error).context("cannot start the node"))
+        let bind = matches!(error, StartError::Bind { .. });
+        let failure = Failure::from(anyhow::Error::from(error).context("cannot start the node"));
+        if bind {
+            failure.help(
+                "does another snapd or agent listen there? choose another address or port with \
+                 `--tribe-addr` and `--tribe-port`",
+            )
+        } else {
+            failure
+        }
     })?;
     info!(name = %node.name(), id = %node.id(), address = %node.address(), "node is up");
     Ok(node)

@@ -10,6 +10,9 @@ use utoipa::ToSchema;
 /// text, for a newer daemon may have kinds that this client does not know.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct Event {
+    /// When the daemon's node heard of it, by its clock, in UTC as in RFC 3339.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub time: String,
     /// Revision of the view that first shows the change. Never falls while the daemon runs.
     pub rev: u64,
     /// What happened, in kebab-case: `member-joined`.

@@ -39,6 +39,9 @@ pub struct Plugin {
     /// When it was loaded, in milliseconds of Unix time.
     #[serde(default)]
     pub loaded_ms: u64,
+    /// Told when it was unloaded for the daemon's node alone: a tribe for which it stays loaded.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub kept_for: Option<String>,
 }
 
 impl Plugin {

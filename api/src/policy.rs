@@ -57,6 +57,9 @@ pub struct PolicyCreated {
     /// The tribe did not exist and was created with it.
     #[serde(default)]
     pub tribe_created: bool,
+    /// A tribe that was there before and is called nearly like the one that was created.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tribe_near: Option<String>,
     /// What may be a mistake in its text.
     #[serde(default)]
     pub warnings: Vec<String>,

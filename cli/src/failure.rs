@@ -1,6 +1,6 @@
 //! Why a command ends early, and how that is told.
 
-use std::io;
+use std::{io, path::Path};
 
 use tribe_api::client::ClientError;
 
@@ -53,6 +53,12 @@ impl Failure {
     /// The failure with a text of several lines that shows the place.
     pub(crate) fn with_detail(self, detail: impl Into<String>) -> Self {
         Self { detail: Some(detail.into()), ..self }
+    }
+
+    /// The failure with the file before its message.
+    pub(crate) fn in_file(self, file: &Path) -> Self {
+        let message = self.message.map(|message| format!("in `{}`: {message}", file.display()));
+        Self { message, ..self }
     }
 
     /// What was named, or looked for, does not exist.

@@ -86,7 +86,10 @@ impl From<CommandError> for ApiError {
             CommandError::UnknownItem { .. } => (Status::NOT_FOUND, "unknown-item", None),
             CommandError::UnknownNode { .. } => (Status::NOT_FOUND, "unknown-node", None),
             CommandError::TribeExists(_) => (Status::CONFLICT, "tribe-exists", None),
-            CommandError::PolicyExists { .. } => (Status::CONFLICT, "policy-exists", None),
+            CommandError::PolicyExists { .. } => {
+                let help = "or change it in one step with `--replace`";
+                (Status::CONFLICT, "policy-exists", Some(help))
+            }
             CommandError::ItemExists { .. } => (Status::CONFLICT, "item-exists", None),
             CommandError::StillAlive(_) => {
                 (Status::CONFLICT, "still-alive", Some("stop snapd on it first"))
@@ -256,10 +259,12 @@ impl From<TaskError> for ApiError {
 
 impl From<ManifestError> for ApiError {
     fn from(error: ManifestError) -> Self {
-        let refusal = Self::bad("bad-manifest", &error);
         match error.lines().as_slice() {
-            [] | [_] => refusal,
-            lines => refusal.detail(lines.join("\n")),
+            [] | [_] => Self::bad("bad-manifest", &error),
+            lines => {
+                let message = format!("the manifest has {} mistakes", lines.len());
+                Self::bad("bad-manifest", message).detail(lines.join("\n"))
+            }
         }
     }
 }

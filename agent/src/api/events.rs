@@ -45,6 +45,7 @@ pub(super) async fn stream(
 
 fn frame(event: &tribe::Event) -> sse::Event {
     let data = Event {
+        time: format!("{:.3}", jiff::Timestamp::now()),
         rev: event.rev,
         kind: event.kind.to_string(),
         subject: event.subject.clone(),

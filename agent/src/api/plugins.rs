@@ -155,7 +155,7 @@ pub(super) async fn unload(
     };
     let last = summary(&plugin);
     app.0.reconciler.unload_here(&plugin).await?;
-    Ok(Json(last))
+    Ok(Json(Plugin { kept_for: app.0.reconciler.tribe_of(&plugin), ..last }))
 }
 
 /// The plugins that a tribe asks its members to load.
@@ -391,6 +391,7 @@ fn summary(plugin: &plugin::Plugin) -> Plugin {
         pid: health.pid(),
         restarts: health.restarts,
         loaded_ms: u64::try_from(loaded.as_millis()).unwrap_or_default(),
+        kept_for: None,
     }
 }
 

@@ -61,9 +61,14 @@ pub(super) async fn create(
     } else {
         node.create_policy(&name, &text, &tribe).await?
     };
+    let tribe_near = match view.known_tribe(&tribe) {
+        Err(CommandError::UnknownTribe { near, .. }) => near,
+        _ => None,
+    };
     Ok(Json(PolicyCreated {
         missing: convert::missing(node, &created.written, wait).await?,
         tribe_created: created.tribe_created,
+        tribe_near: tribe_near.filter(|_| created.tribe_created),
         warnings: created.warnings.iter().map(convert::warning).collect(),
     }))
 }

@@ -44,7 +44,7 @@ pub(super) fn parse(path: &Path, text: &str, mode: u32) -> Result<Layer, Problem
         None
     } else {
         serde_saphyr::from_str_with_options(text, options)
-            .map_err(|error| Problems(vec![mistake(path, &error)]))?
+            .map_err(|error| Problems(vec![mistake(path, text, &error)]))?
     };
     let mut problems = Problems::default();
     let layer = Reader { path, text }.layer(file.unwrap_or_default(), &mut problems);
@@ -308,7 +308,7 @@ fn check_mode(layer: &Layer, mode: u32, problems: &mut Problems) {
 }
 
 /// The parser's error in our words.
-fn mistake(path: &Path, error: &serde_saphyr::Error) -> Problem {
+fn mistake(path: &Path, text: &str, error: &serde_saphyr::Error) -> Problem {
     use serde_saphyr::Error as Yaml;
     let error = error.without_snippet();
     let place = match error.location() {
@@ -322,9 +322,31 @@ fn mistake(path: &Path, error: &serde_saphyr::Error) -> Problem {
         Yaml::DuplicateMappingKey { key: Some(key), .. } => {
             (format!("key `{key}` is given twice"), None)
         }
-        other => (plain(&other.to_string()), None),
+        other => {
+            let message = plain(&other.to_string());
+            let entry = error.location().filter(|_| message == NOT_BOOL);
+            let entry = entry.and_then(|at| switch_at(text, at.line(), at.column()));
+            match entry {
+                Some((key, value)) => (format!("`{key}` is true or false, not `{value}`"), None),
+                None => (message, None),
+            }
+        }
     };
     Problem { message: format!("{place}: {message}"), help }
+}
+
+/// The parser's words for a switch that is neither true nor false.
+const NOT_BOOL: &str = "invalid boolean";
+
+/// Key and value of a switch whose value stands at this place, counted from 1.
+fn switch_at(text: &str, line: u64, column: u64) -> Option<(&str, &str)> {
+    let line = text.lines().nth(usize::try_from(line).ok()?.checked_sub(1)?)?;
+    let column = usize::try_from(column).ok()?.checked_sub(1)?;
+    let start = line.char_indices().nth(column)?.0;
+    let (before, value) = line.split_at_checked(start)?;
+    let value = value.split([',', '}', '#']).next()?.trim();
+    let key = before.trim_end().strip_suffix(':')?;
+    Some((key.rsplit(['{', ',', ' ']).next()?, value))
 }
 
 fn suggestion(field: &str, expected: &[&'static str]) -> String {

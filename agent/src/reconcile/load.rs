@@ -174,12 +174,7 @@ impl Reconciler {
         let mut items = Kind::Plugin.items(&view.local_items);
         let found = items.find_map(|item| Some((&item.name, referred_to(item, sha256)?)));
         let Some((name, blob)) = found else {
-            let table = self.table();
-            let tribe = table.iter().find_map(|(key, entry)| {
-                let is = entry.plugin.as_ref() == Some(&plugin.identity);
-                key.tribe().filter(|_| is).map(ToString::to_string)
-            });
-            if let Some(tribe) = tribe {
+            if let Some(tribe) = self.tribe_of(plugin) {
                 return Err(AskError::OfTribe { plugin: text, tribe });
             }
             // It was found in a directory.
@@ -193,6 +188,14 @@ impl Reconciler {
             let _ = unloaded.await;
         }
         Ok(())
+    }
+
+    /// A tribe for which a plugin runs here.
+    pub(crate) fn tribe_of(&self, plugin: &Plugin) -> Option<String> {
+        self.table().iter().find_map(|(key, entry)| {
+            let is = entry.plugin.as_ref() == Some(&plugin.identity);
+            key.tribe().filter(|_| is).map(ToString::to_string)
+        })
     }
 
     /// The plugin that runs from a file.

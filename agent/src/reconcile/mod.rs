@@ -25,8 +25,8 @@ use tokio::{
     sync::{mpsc, oneshot, watch},
     time::{Instant, sleep_until},
 };
-use tracing::warn;
-use tribe::{BlobId, Blobs, Event, EventKind, Events, Node, NodeStatus, View};
+use tracing::{debug, warn};
+use tribe::{BlobId, Blobs, CommandError, Event, EventKind, Events, Node, NodeStatus, View};
 
 pub(crate) use self::{
     desired::{ItemKey, Kind, PLUGIN, Source, TASK},
@@ -289,6 +289,10 @@ impl Driver {
         }
         match self.node.set_status(status.clone()).await {
             Ok(()) => self.told = Some(status),
+            // It stops, and the others know.
+            Err(error @ CommandError::Closed) => {
+                debug!(%error, "cannot tell how the items stand here");
+            }
             Err(error) => warn!(%error, "cannot tell how the items stand here"),
         }
     }

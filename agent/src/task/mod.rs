@@ -31,4 +31,5 @@ pub(crate) use self::{
     report::{Failure, Origin, State, StepReport, TaskReport, Tried},
     scheduler::{Scheduler, TaskError, TaskSpec},
     spool::{Aside, DEFAULT_SIZE, QueueReport, Spool, now_ms},
+    step::elsewhere,
 };

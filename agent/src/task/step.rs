@@ -7,7 +7,7 @@ use std::{sync::Arc, time::Duration};
 use tokio::time::Instant;
 
 use super::{
-    manifest::{Collect, Place, Steps},
+    manifest::{Collect, Manifest, Place, Steps},
     report::{Ran, Tried},
     spool::now_ms,
 };
@@ -37,6 +37,13 @@ pub(super) struct Tree {
     pub(super) steps: Vec<Step>,
     /// The steps that get what was collected.
     pub(super) first: Vec<usize>,
+}
+
+/// Where the steps of a manifest run that do not run here, by the path of the step.
+pub(crate) fn elsewhere(manifest: &Manifest) -> impl Iterator<Item = (String, Place)> {
+    let steps = Tree::new(&manifest.collect.steps).steps.into_iter();
+    let elsewhere = steps.filter(|step| step.place != Place::Here);
+    elsewhere.map(|step| (format!("workflow.collect.{}", step.path), step.place))
 }
 
 /// What steps need to run.

@@ -36,6 +36,20 @@ fn a_bad_file_is_a_configuration_error_here_and_at_start() {
 }
 
 #[test]
+fn a_switch_that_is_neither_on_nor_off_is_told_with_its_key() {
+    let dir = TempDir::new().unwrap();
+    let path = dir.path().join("snapd.yaml");
+    let check = |text: &str, place: &str, value: &str| {
+        fs::write(&path, text).unwrap();
+        let found = run(&["config", "check", "--config", path.to_str().unwrap()]);
+        let message = format!("`enable` is true or false, not `{value}`");
+        assert_eq!(found.stderr, format!("error: {}:{place}: {message}\n", path.display()));
+    };
+    check("tribe: {enable: yess}\n", "1:17", "yess");
+    check("tribe:\n  enable: maybe # not sure\n  bind_port: 7000\n", "2:11", "maybe");
+}
+
+#[test]
 fn files_that_a_start_would_miss_are_missed_by_a_check() {
     let dir = TempDir::new().unwrap();
     let path = dir.path().join("snapd.yaml");

@@ -70,6 +70,8 @@ fn a_killed_daemon_can_be_started_again() {
     let mut again = snapd()
         .args(["--config=/dev/null", "--log-level=off", "--socket"])
         .arg(&socket)
+        .arg("--data-dir")
+        .arg(daemon.dir.path().join("data"))
         .spawn()
         .unwrap();
     wait_until("the successor answers", || UnixStream::connect(&socket).is_ok());

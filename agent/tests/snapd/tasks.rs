@@ -117,3 +117,32 @@ fn every_interval_of_an_outage_is_published_though_snapd_was_killed() {
     wait_until("both runs are published", || lines(&file).len() >= 20);
     assert_eq!(lines(&file).len(), 20, "{}", daemon.log());
 }
+
+#[test]
+fn names_in_a_manifest_that_do_not_exist_are_noted() {
+    let daemon = Daemon::start_with(TempDir::new().unwrap(), |command| {
+        let at = ["--tribe-addr", "127.0.0.1", "--tribe-port", "0"];
+        command.args(["--tribe", "--tribe-plaintext"]).args(at)
+    });
+    for tribe in ["core", "storage"] {
+        let body = format!(r#"{{"name": "{tribe}"}}"#);
+        assert_eq!(daemon.json("POST", "/v3/tribes", &body).status, 200);
+    }
+    let manifest = r#"{
+        "schedule": {"type": "cron", "interval": "*/5 * * * *"},
+        "workflow": {"collect": {"metrics": {"/a/b": {}}, "publish": [
+            {"plugin_name": "influxdb", "tribe": "storge"},
+            {"plugin_name": "influxdb", "tribe": "storage"},
+            {"plugin_name": "influxdb", "target": "elsewhere"},
+            {"plugin_name": "influxdb", "target": "i1"}
+        ]}}
+    }"#;
+    let created = daemon.json("POST", "/v3/tasks?tribe=core&name=t", manifest);
+    let expected = serde_json::json!([
+        "cron `*/5 * * * *` runs every 5 seconds: the first field is seconds; by the minute it is \
+         `0 */5 * * * *`",
+        "workflow.collect.publish[0].tribe: there is no tribe `storge`, did you mean `storage`? (yet)",
+        "workflow.collect.publish[2].target: there is no node `elsewhere` (yet)",
+    ]);
+    assert_eq!(created.body["notes"], expected, "{created:?}");
+}

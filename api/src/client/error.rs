@@ -134,6 +134,9 @@ impl ClientError {
             Self::BadReply { .. } => {
                 Some("compare the versions of client and daemon with `snapctl version`")
             }
+            Self::Timeout { request, .. } if request.starts_with("GET ") => {
+                Some("is snapd stopped, or its host overloaded? look at its log")
+            }
             Self::Lost { .. } | Self::Timeout { .. } => {
                 Some("it may have been done or not, look before you try again")
             }

@@ -11,7 +11,8 @@ use crate::{
     command::name,
     exit::Exit,
     failure::Failure,
-    output, sanitize,
+    output::{self, words},
+    sanitize,
     session::Session,
 };
 
@@ -42,9 +43,14 @@ const KINDS: &[&str] = &[
 
 const MISSED: &str = "missed";
 
+/// Facts that stand in one line.
+const MOST_FACTS: usize = 8;
+
 /// Print what happens in the cluster from now on
 ///
-/// One line for each event: revision, kind, subject and body. With `-o json` each line is a JSON object.
+/// One line for each event: when the node behind the socket heard of it, revision, kind, subject and
+/// body, in which all the facts of a node, as of one that joined, are only counted. With `-o json`
+/// each line is a JSON object with all of it.
 /// Without `--follow` it prints the next event, or as many as `--count` says, and ends:
 ///
 ///   snapctl events --follow
@@ -79,10 +85,16 @@ pub(crate) struct Events {
 }
 
 pub(crate) async fn run(events: Events, session: &Session) -> Result<Exit, Failure> {
-    for kind in &events.kinds {
-        if let Some(warning) = unknown_kind(kind) {
-            output::tell(&warning);
-        }
+    let unknown: Vec<_> = events.kinds.iter().filter_map(|kind| unknown_kind(kind)).collect();
+    if let [first, ..] = unknown.as_slice()
+        && unknown.len() == events.kinds.len()
+    {
+        // Nothing would ever come.
+        let help = format!("the kinds are {}", KINDS.join(", "));
+        return Err(Failure::usage(first).or_help(help));
+    }
+    for text in unknown {
+        output::tell(&sanitize::line(&format!("warning: {text}")));
     }
     let Some(Seconds(time)) = events.timeout else { return print(&events, session).await };
     match tokio::time::timeout(time, print(&events, session)).await {
@@ -124,11 +136,23 @@ fn event_text(event: &Event, format: Format) -> Result<String, Failure> {
     }
     let body = match &event.body {
         Value::Null => "{}".into(),
-        body => sanitize::json(&body.to_string()),
+        body => sanitize::json(&short(body).to_string()),
     };
-    let subject =
-        if event.subject.is_empty() { "-".into() } else { sanitize::line(&event.subject) };
-    Ok(format!("{}  {}  {subject}  {body}", event.rev, sanitize::line(&event.kind)))
+    let Event { time, rev, kind, subject, .. } = event;
+    let line = words([time.clone(), rev.to_string(), kind.clone(), subject.clone()]);
+    Ok(format!("{line}  {body}"))
+}
+
+/// What is told of an event to people: of dozens of facts, as of a node that joined, the number.
+fn short(body: &Value) -> Value {
+    let mut body = body.clone();
+    if let Some(facts) = body.get_mut("set")
+        && let Some(count) = facts.as_object().map(serde_json::Map::len)
+        && count > MOST_FACTS
+    {
+        *facts = format!("{count} facts").into();
+    }
+    body
 }
 
 fn unknown_kind(kind: &str) -> Option<String> {
@@ -141,10 +165,7 @@ fn unknown_kind(kind: &str) -> Option<String> {
         .min()
         .filter(|(distance, known)| *distance <= known.len() / 3)
         .map_or_else(String::new, |(_, known)| format!(", did you mean `{known}`?"));
-    Some(format!(
-        "warning: `{}` is no kind of event that snapctl knows{near}",
-        sanitize::line(kind)
-    ))
+    Some(format!("`{kind}` is no kind of event that snapctl knows{near}"))
 }
 
 #[cfg(test)]
@@ -154,7 +175,8 @@ mod tests {
     use super::*;
 
     fn event(subject: &str, body: Value) -> Event {
-        Event { rev: 12, kind: "member-joined".into(), subject: subject.into(), body }
+        let time = "2026-11-26T13:19:18.007Z".into();
+        Event { time, rev: 12, kind: "member-joined".into(), subject: subject.into(), body }
     }
 
     #[test]
@@ -162,14 +184,36 @@ mod tests {
         let check = |event: &Event, format, expected| {
             assert_eq!(event_text(event, format).unwrap(), expected);
         };
-        let joined = event("i\n2", serde_json::json!({"id": "\u{202e}\n"}));
-        check(&joined, Format::Table, r#"12  member-joined  i\n2  {"id":"\u202e\n"}"#);
+        let body = serde_json::json!({"id": "\u{202e}\n"});
+        let joined = event("i\n2", body);
+        check(
+            &joined,
+            Format::Table,
+            r#"2026-11-26T13:19:18.007Z  12  member-joined  i\n2  {"id":"\u202e\n"}"#,
+        );
         check(
             &joined,
             Format::Json,
-            r#"{"rev":12,"kind":"member-joined","subject":"i\n2","body":{"id":"\u202e\n"}}"#,
+            concat!(
+                r#"{"time":"2026-11-26T13:19:18.007Z","rev":12,"kind":"member-joined","subject":"i\n2","#,
+                r#""body":{"id":"\u202e\n"}}"#,
+            ),
         );
-        check(&event("", Value::Null), Format::Table, "12  member-joined  -  {}");
+        let old = Event { time: String::new(), ..event("", Value::Null) };
+        check(&old, Format::Table, "-  12  member-joined  -  {}");
+    }
+
+    #[test]
+    fn facts_are_counted_for_people_if_there_are_many() {
+        let check = |count: usize, expected: &str| {
+            let set: serde_json::Map<_, _> =
+                (0..count).map(|n| (n.to_string(), n.into())).collect();
+            let changed = event("i1", serde_json::json!({"set": set, "unset": []}));
+            let text = event_text(&changed, Format::Table).unwrap();
+            assert!(text.ends_with(expected), "{text}");
+        };
+        check(2, r#"  i1  {"set":{"0":0,"1":1},"unset":[]}"#);
+        check(61, r#"  i1  {"set":"61 facts","unset":[]}"#);
     }
 
     #[test]
@@ -181,10 +225,10 @@ mod tests {
         check(
             "member-joind",
             Some(
-                "warning: `member-joind` is no kind of event that snapctl knows, did you mean `member-joined`?",
+                "`member-joind` is no kind of event that snapctl knows, did you mean `member-joined`?",
             ),
         );
-        check("solstice", Some("warning: `solstice` is no kind of event that snapctl knows"));
+        check("solstice", Some("`solstice` is no kind of event that snapctl knows"));
     }
 
     #[test]

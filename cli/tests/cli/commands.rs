@@ -149,6 +149,20 @@ created policy `p` and tribe `core`, which did not exist",
 }
 
 #[test]
+fn a_policy_that_creates_a_tribe_of_nearly_the_same_name_is_warned_of() {
+    let reply = r#"{"missing":[],"tribe_created":true,"tribe_near":"storage"}"#;
+    let snapd = Snapd::new([("POST /v3/policies", 200, reply)]);
+    snapd
+        .test(["tribe", "policy", "create", "p", "true", "--tribe", "storge"])
+        .stderr(
+            "\
+warning: there was no tribe `storge`, did you mean `storage`?
+created policy `p` and tribe `storge`, which did not exist",
+        )
+        .run();
+}
+
+#[test]
 fn curly_quotes_reach_the_daemon_whose_caret_is_shown() {
     let reply = r#"{"error":{"code":"bad-policy","message":"`“` is a typographic quote",
         "detail":"error[P009]: `“` is a typographic quote\n  {{os_dist}} == “Ubuntu”\n                 ^ replace it"}}"#;
@@ -372,7 +386,7 @@ event: member-joined
 data: {\"rev\":3,\"kind\":\"member-joined\",\"subject\":\"i2\",\"body\":{\"id\":\"2\"}}
 
 event: synced
-data: {\"rev\":4,\"kind\":\"synced\",\"subject\":\"i1\",\"body\":{}}
+data: {\"time\":\"2026-11-26T13:19:18.007Z\",\"rev\":4,\"kind\":\"synced\",\"subject\":\"i1\",\"body\":{}}
 
 event: missed
 data: {\"rev\":9,\"kind\":\"missed\",\"subject\":\"\",\"body\":{\"count\":5}}
@@ -382,14 +396,40 @@ data: {\"rev\":9,\"kind\":\"missed\",\"subject\":\"\",\"body\":{\"count\":5}}
 #[test]
 fn events_are_lines() {
     let snapd = Snapd::new([("GET /v3/events", 200, EVENTS)]);
-    snapd.test(["events"]).stdout(r#"3  member-joined  i2  {"id":"2"}"#).run();
+    snapd.test(["events"]).stdout(r#"-  3  member-joined  i2  {"id":"2"}"#).run();
     snapd
         .test(["-o", "json", "events", "--kind", "synced"])
-        .stdout(r#"{"rev":4,"kind":"synced","subject":"i1","body":{}}"#)
+        .stdout(
+            r#"{"time":"2026-11-26T13:19:18.007Z","rev":4,"kind":"synced","subject":"i1","body":{}}"#,
+        )
         .run();
     snapd
         .test(["events", "--count", "2"])
-        .stdout("3  member-joined  i2  {\"id\":\"2\"}\n4  synced  i1  {}")
+        .stdout(
+            "-  3  member-joined  i2  {\"id\":\"2\"}\n2026-11-26T13:19:18.007Z  4  synced  i1  {}",
+        )
+        .run();
+}
+
+#[test]
+fn kinds_of_which_none_is_known_are_not_waited_for() {
+    let snapd = Snapd::new([("GET /v3/events", 200, EVENTS)]);
+    snapd
+        .test(["events", "--follow", "--kind", "foo"])
+        .stderr(
+            "\
+error: `foo` is no kind of event that snapctl knows
+help: the kinds are member-joined, member-left, fact-changed, membership-changed, tribe-created, \
+             tribe-deleted, placement-changed, policy-changed, policy-deleted, item-changed, \
+             item-removed, offers-changed, tribe-entered, tribe-exited, conflict, name-conflict, \
+             key-installed, key-used, key-removed, synced, missed",
+        )
+        .status(2)
+        .run();
+    snapd
+        .test(["events", "--kind", "foo", "--kind", "synced"])
+        .stdout("2026-11-26T13:19:18.007Z  4  synced  i1  {}")
+        .stderr("warning: `foo` is no kind of event that snapctl knows")
         .run();
 }
 
@@ -398,7 +438,7 @@ fn following_ends_with_the_daemon() {
     let snapd = Snapd::new([("GET /v3/events", 200, EVENTS)]);
     snapd
         .test(["events", "--follow", "--kind", "synced"])
-        .stdout("4  synced  i1  {}")
+        .stdout("2026-11-26T13:19:18.007Z  4  synced  i1  {}")
         .stderr(
             "warning: missed events: {\"count\":5}\nerror: snapd has ended the stream of events",
         )

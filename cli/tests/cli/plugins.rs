@@ -38,6 +38,20 @@ fn a_plugin_is_loaded_from_a_file_and_unloaded() {
 }
 
 #[test]
+fn a_plugin_that_stays_for_a_tribe_is_not_said_to_be_unloaded() {
+    let kept =
+        r#"{"type":"collector","name":"psutil","version":14,"state":"running","kept_for":"core"}"#;
+    let snapd = Snapd::new([("DELETE /v3/plugins/collector%3Apsutil%3A14", 200, kept)]);
+    snapd
+        .test(["plugin", "unload", "collector:psutil:14"])
+        .stderr(
+            "plugin `collector:psutil:14` is not asked for on this node alone any more; it stays loaded \
+             for tribe `core`",
+        )
+        .run();
+}
+
+#[test]
 fn a_large_file_arrives_whole() {
     let (_directory, path) = file("large", "x".repeat(3_000_000));
     let snapd = Snapd::new([("POST /v3/plugins?file=large", 200, LOADED)]);

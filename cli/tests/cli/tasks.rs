@@ -72,7 +72,9 @@ fn a_bad_manifest_is_told_with_its_place() {
     let snapd = Snapd::new([("POST /v3/tasks?stem=t", 400, reply)]);
     snapd
         .test(["task", "create", &path])
-        .stderr("error: `workflow.colect` is not known\nhelp: did you mean `collect`?")
+        .stderr(&format!(
+            "error: in `{path}`: `workflow.colect` is not known\nhelp: did you mean `collect`?"
+        ))
         .status(1)
         .run();
 }

@@ -391,11 +391,28 @@ impl Command {
     }
 }
 
-/// The name nearest to what someone typed, if any is near.
+/// The name nearest to what someone typed, if any is near: more than half of it is right.
 pub(crate) fn nearest<'a>(typed: &str, names: impl Iterator<Item = &'a str>) -> Option<String> {
     names
         .map(|name| (strsim::damerau_levenshtein(typed, name), name))
-        .filter(|(distance, _)| *distance <= (typed.len() / 3).max(1))
+        .filter(|(distance, _)| *distance <= (typed.len() / 3).max(1) && distance * 2 < typed.len())
         .min()
         .map(|(_, name)| name.to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::nearest;
+
+    #[test]
+    fn a_name_is_near_if_more_than_half_of_it_is_right() {
+        let check = |typed: &str, names: &[&str], expected: Option<&str>| {
+            assert_eq!(nearest(typed, names.iter().copied()).as_deref(), expected, "{typed}");
+        };
+        check("storge", &["core", "storage"], Some("storage"));
+        check("cor", &["core"], Some("core"));
+        check("c", &["a"], None);
+        check("i5", &["i1", "i2"], None);
+        check("", &["a"], None);
+    }
 }

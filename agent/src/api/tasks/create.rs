@@ -7,7 +7,7 @@ use axum::{
     extract::{Request, State},
     http::{StatusCode, header::CONTENT_TYPE},
 };
-use tribe::{ItemName, PutOptions};
+use tribe::{ItemName, PutOptions, View};
 use tribe_api::{CreateTaskQuery, ErrorReply, TaskChanged, WaitQuery};
 
 use super::{
@@ -20,7 +20,7 @@ use super::{
 };
 use crate::{
     reconcile::TASK,
-    task::{self, Format, Manifest},
+    task::{self, Format, Manifest, Place},
 };
 
 /// Largest manifest, in bytes: a document of an item holds no more.
@@ -74,7 +74,12 @@ impl App {
         self.any_node().put_local_item(TASK, name, document, put.options).await?;
         self.0.reconciler.look().await;
         let changed = of_node(&self.0.tasks.one(name)?);
-        Ok(TaskChanged { notes: put.manifest.warnings, ..changed })
+        let mut notes = put.manifest.warnings.clone();
+        // On a node that is alone it is refused before.
+        if let Ok(node) = self.node() {
+            notes.extend(strangers(&node.view(), &put.manifest));
+        }
+        Ok(TaskChanged { notes, ..changed })
     }
 
     async fn put_in_tribe(
@@ -91,10 +96,25 @@ impl App {
         let name = put.name.as_str();
         let written = node.put_item(&tribe, TASK, name, document, put.options).await?;
         let changed = of_tribe(&tribe, name, convert::missing(node, &written, wait).await?);
-        let mut notes = put.manifest.warnings;
+        let mut notes = put.manifest.warnings.clone();
+        notes.extend(strangers(&view, &put.manifest));
         notes.extend(problems.iter().map(|problem| format!("on this node: {problem}")));
         Ok(TaskChanged { notes, ..changed })
     }
+}
+
+/// Tribes and nodes that steps are to run on, and that do not exist. They may yet; who mistyped a
+/// name wants to know.
+fn strangers(view: &View, manifest: &Manifest) -> Vec<String> {
+    let strangers = task::elsewhere(manifest).filter_map(|(path, place)| {
+        let (key, error) = match place {
+            Place::Here => return None,
+            Place::Tribe(tribe) => ("tribe", view.known_tribe(tribe.as_str()).err()?),
+            Place::Node(node) => ("target", view.known_member(node.as_str()).err()?),
+        };
+        Some(format!("{path}.{key}: {error} (yet)"))
+    });
+    strangers.collect()
 }
 
 impl Put {

@@ -142,6 +142,18 @@ fn what_snap_took_without_effect_is_taken_with_a_warning() {
     let check = |text: &str, expected: &str| {
         assert_eq!(parse(text).unwrap().warnings, [expected.to_owned()]);
     };
+    let cron =
+        |interval: &str| with_schedule(&format!(r#"{{"type": "cron", "interval": "{interval}"}}"#));
+    check(
+        &cron("*/5 * * * *"),
+        "cron `*/5 * * * *` runs every 5 seconds: the first field is seconds; by the minute it is \
+         `0 */5 * * * *`",
+    );
+    check(
+        &cron("30 8 * * *"),
+        "cron `30 8 * * *` runs at second 30: the first field is seconds; by the minute it is \
+         `0 30 8 * * *`",
+    );
     check(
         &with_schedule(
             r#"{"type": "simple", "interval": "1s", "count": 3,

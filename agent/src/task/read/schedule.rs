@@ -53,7 +53,10 @@ impl Reader {
         if name == "cron" {
             let text = self.text(&interval)?;
             return match Cron::parse(text) {
-                Ok(cron) => Some(Schedule::Cron { cron, window }),
+                Ok(cron) => {
+                    self.warnings.extend(seconds_first(text));
+                    Some(Schedule::Cron { cron, window })
+                }
                 Err(error) => {
                     self.refuse(&interval.path, error.to_string());
                     None
@@ -92,4 +95,18 @@ impl Reader {
         }
         (self.problems.len() == before).then_some(Window { start, stop, count })
     }
+}
+
+/// Tells who left the seconds away, as other crons have it, that the first field is not the minute.
+fn seconds_first(text: &str) -> Option<String> {
+    let fields: Vec<_> = text.split_whitespace().collect();
+    let [first, _, _, _, _] = fields.as_slice() else { return None };
+    let runs = match (*first, first.strip_prefix("*/")) {
+        ("*" | "*/1", _) => "every second".to_owned(),
+        (_, Some(step)) => format!("every {step} seconds"),
+        _ => format!("at second {first}"),
+    };
+    Some(format!(
+        "cron `{text}` runs {runs}: the first field is seconds; by the minute it is `0 {text}`"
+    ))
 }

@@ -104,7 +104,15 @@ pub(crate) async fn run(verb: Verb, session: &Session) -> Result<Exit, Failure> 
         }
         Verb::Unload { plugin, tribe: None } => {
             let reply = snapd.unload_plugin(&plugin).await?;
-            session.written(&reply, &[], &format!("unloaded plugin `{}`", reply.id()))
+            let done = match &reply.kept_for {
+                None => format!("unloaded plugin `{}`", reply.id()),
+                Some(tribe) => format!(
+                    "plugin `{}` is not asked for on this node alone any more; it stays loaded for \
+                     tribe `{tribe}`",
+                    reply.id()
+                ),
+            };
+            session.written(&reply, &[], &done)
         }
         Verb::Unload { plugin, tribe: Some(tribe) } => {
             let reply = snapd.unload_tribe_plugin(&tribe, &plugin, session.wait).await?;
@@ -241,6 +249,7 @@ mod tests {
             pid: None,
             restarts: 3,
             loaded_ms: 0,
+            kept_for: None,
         }
     }
 

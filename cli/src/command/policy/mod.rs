@@ -210,6 +210,9 @@ async fn create(session: &Session, policy: CreatePolicy) -> Result<Exit, Failure
     let reply = session.snapd.create_policy(&policy, session.wait).await.map_err(unless_forced)?;
     warn(&reply.warnings);
     let CreatePolicy { name, tribe, .. } = &policy;
+    if let Some(near) = &reply.tribe_near {
+        warn(&[format!("there was no tribe `{tribe}`, did you mean `{near}`?")]);
+    }
     let done = if policy.replace {
         format!("wrote policy `{name}` in tribe `{tribe}`")
     } else if reply.tribe_created {
