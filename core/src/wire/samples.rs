@@ -303,12 +303,10 @@ pub(crate) fn records() -> Samples {
     samples.all("Record.3", placements, |samples, name, placement| {
         samples.shared(name, Kind::PLACEMENT, "core/web-1", PlacementBody { placement });
     });
-    samples.shared(
-        "Record.4",
-        Kind::POLICY,
-        "big",
-        PolicyBody { tribe, level: 1, text, off: false },
-    );
+    for off in [false, true] {
+        let (tribe, text) = (tribe.clone(), text.clone());
+        samples.shared("Record.4", Kind::POLICY, "big", PolicyBody { tribe, level: 1, text, off });
+    }
     samples.shared("Record.5", Kind::POLICY_ENABLED, "big", EnabledBody { enabled: false });
     for stopped in [false, true] {
         let body = ItemBody { document: b"{\"a\":1}".to_vec().into(), stopped };
