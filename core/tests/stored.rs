@@ -128,28 +128,27 @@ async fn a_data_directory_of_an_earlier_build_is_read() {
 }
 
 #[tokio::test]
-async fn a_data_directory_of_a_newer_build_is_refused_and_stays_as_it_is() {
+async fn a_data_directory_of_a_format_that_is_not_known_is_refused_and_stays_as_it_is() {
+    let newer = "a newer version wrote it (format 2, this one reads up to 1)";
+    is_refused(&2_u64.to_le_bytes(), newer).await;
+    is_refused(b"two", "DB corrupted: `format` is no number of 8 bytes").await;
+}
+
+async fn is_refused(format: &[u8], why: &str) {
     let dir = tempfile::tempdir().unwrap();
     let file = dir.path().join(FILE);
     let local = TableDefinition::<&[u8], &[u8]>::new("local");
     let database = Database::create(&file).unwrap();
     let transaction = database.begin_write().unwrap();
-    transaction
-        .open_table(local)
-        .unwrap()
-        .insert(&b"format"[..], &2_u64.to_le_bytes()[..])
-        .unwrap();
+    transaction.open_table(local).unwrap().insert(&b"format"[..], format).unwrap();
     transaction.commit().unwrap();
     drop(database);
-    let Err(StartError::DataDir { reason, .. }) =
-        Node::start(config("kept", None, Some(dir.path()))).await
-    else {
-        panic!("a newer format was read")
+    let started = Node::start(config("kept", None, Some(dir.path()))).await;
+    let reason = match started {
+        Err(StartError::DataDir { reason, .. }) => reason,
+        other => format!("{other:?}"),
     };
-    assert!(
-        reason.starts_with("a newer version wrote it (format 2, this one reads up to 1)"),
-        "{reason}"
-    );
+    assert!(reason.starts_with(why), "{reason}");
     // Nothing was written into it.
     let database = Database::create(&file).unwrap();
     let transaction = database.begin_read().unwrap();

@@ -186,8 +186,12 @@ fn number(
     table: &impl ReadableTable<&'static [u8], &'static [u8]>,
     key: &[u8],
 ) -> Result<Option<u64>, redb::Error> {
-    let bytes = table.get(key)?;
-    Ok(bytes.and_then(|bytes| bytes.value().try_into().ok()).map(u64::from_le_bytes))
+    let Some(bytes) = table.get(key)? else { return Ok(None) };
+    let number = bytes.value().try_into().map_err(|_| {
+        let key = String::from_utf8_lossy(key);
+        redb::Error::Corrupted(format!("`{key}` is no number of 8 bytes"))
+    })?;
+    Ok(Some(u64::from_le_bytes(number)))
 }
 
 fn load(database: &Database) -> Result<Saved, redb::Error> {
