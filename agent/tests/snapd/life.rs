@@ -120,7 +120,8 @@ fn the_service_manager_hears_of_ready_and_stopping() {
 fn a_node_of_a_playground_ends_with_the_process_that_started_it() {
     let dir = TempDir::new().unwrap();
     let socket = dir.path().join("snapd.sock");
-    let script = r#""$0" --config=/dev/null --log-level=off --socket="$1" --die-with-parent=$$ &
+    let script = r#""$0" --config=/dev/null --log-level=off --socket="$1" --data-dir="$1.d" \
+                    --die-with-parent=$$ &
                     read line"#;
     let mut parent = Command::new("sh")
         .args(["-c", script, env!("CARGO_BIN_EXE_snapd")])
