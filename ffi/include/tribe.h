@@ -186,6 +186,10 @@ enum tribe_status
    */
   TRIBE_STATUS_BUSY = -208,
   /**
+   * This node has not met its cluster yet, and waited in vain for that.
+   */
+  TRIBE_STATUS_NOT_SYNCED = -209,
+  /**
    * The text is not a policy. The error has line, column and detail.
    */
   TRIBE_STATUS_POLICY = -300,

@@ -301,9 +301,14 @@ impl Engine {
             self.store_local(GAP_KEY, gap.map(|gap| codec::encode(&gap)));
         }
         if due || gap != saved_gap {
+            let first = self.horizon.is_new();
             self.horizon.saved = (span, gap);
             self.store_local(SPAN_KEY, Some(codec::encode(&span)));
             self.persist_soon(now);
+            if first {
+                // From here on it may go on alone, also if it ends at once.
+                self.flush_store();
+            }
         }
     }
 

@@ -9,12 +9,14 @@ pub(super) struct Recent<K, V> {
     // INVARIANT: exactly the keys of `entries`, by when they were used.
     order: BTreeMap<u64, K>,
     uses: u64,
+    /// The uses there were when it was last aged.
+    aged: u64,
     capacity: usize,
 }
 
 impl<K: Ord + Copy, V> Recent<K, V> {
     pub(super) fn new(capacity: usize) -> Self {
-        Self { entries: BTreeMap::new(), order: BTreeMap::new(), uses: 0, capacity }
+        Self { entries: BTreeMap::new(), order: BTreeMap::new(), uses: 0, aged: 0, capacity }
     }
 
     /// The value, without using it.
@@ -48,6 +50,15 @@ impl<K: Ord + Copy, V> Recent<K, V> {
         gone
     }
 
+    /// Drops what was not used since the last call of this.
+    pub(super) fn age(&mut self) {
+        let recent = self.order.split_off(&(self.aged + 1));
+        for key in std::mem::replace(&mut self.order, recent).into_values() {
+            self.entries.remove(&key);
+        }
+        self.aged = self.uses;
+    }
+
     pub(super) fn remove(&mut self, key: &K) -> Option<V> {
         let (used, value) = self.entries.remove(key)?;
         self.order.remove(&used);
@@ -75,5 +86,19 @@ mod tests {
         assert_eq!(recent.insert(3, "drei"), 0);
         assert_eq!(recent.remove(&1), Some("one"));
         assert_eq!((recent.len(), recent.order.len()), (1, 1));
+    }
+
+    #[test]
+    fn what_was_not_used_between_two_agings_goes() {
+        let mut recent = Recent::new(9);
+        (1..4).for_each(|key| assert_eq!(recent.insert(key, ()), 0));
+        recent.age();
+        assert_eq!(recent.len(), 3);
+        assert_eq!(recent.get(&2), Some(&mut ()));
+        recent.age();
+        assert_eq!((recent.len(), recent.order.len()), (1, 1));
+        assert!(recent.peek(&2).is_some());
+        recent.age();
+        assert_eq!((recent.len(), recent.order.len()), (0, 0));
     }
 }

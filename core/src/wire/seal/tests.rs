@@ -441,6 +441,26 @@ fn strangers_are_challenged_no_more_than_allowed() {
 }
 
 #[test]
+fn sessions_that_nobody_speaks_in_any_more_take_no_room_and_are_never_replayed() {
+    let mut net = Net::new(2);
+    net.tell(0, 1, "first");
+    for round in 0..20 {
+        let at = net.send(0, 1, "of this session");
+        net.carry(at);
+        let bytes = net.wire[at].2.clone();
+        let before = net.delivered[1].len();
+        for renewed in 0..3 {
+            assert!(net.receive(0, 1, &bytes).is_err(), "{round} {renewed}");
+            net.nodes[renewed % 2].renew([round, renewed as u8].repeat(16).try_into().unwrap());
+        }
+        assert_eq!(net.delivered[1].len(), before);
+        net.tell(0, 1, "of the next");
+        let sealer = &net.nodes[1];
+        assert!(sealer.windows.len() <= 3 && sealer.peers.len() == 1, "{}", sealer.windows.len());
+    }
+}
+
+#[test]
 fn a_forgotten_peer_is_asked_anew() {
     let mut net = Net::new(2);
     net.tell(0, 1, "one");
