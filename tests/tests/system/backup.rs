@@ -114,19 +114,19 @@ fn a_node_that_has_not_met_its_cluster_makes_no_backup_and_restores_none() {
     let before = entries(&cluster, "i1", "kept");
     let file = cluster.dir().join("kept").display().to_string();
     cluster.kill_all();
-    cluster.run(&["i2"]);
-    let i2 = &cluster["i2"];
+    cluster.run(&["i1"]);
+    let i1 = &cluster["i1"];
     for line in [format!("restore {file}"), format!("backup {file}.part")] {
-        let refused = i2.tries(&line);
+        let refused = i1.tries(&line);
         assert_eq!((refused.code, refused.stdout.as_str()), (Some(1), ""), "{refused:?}");
         assert!(refused.stderr.contains("has not met its cluster"), "{}", refused.stderr);
         assert!(refused.stderr.contains("add --force"), "{}", refused.stderr);
     }
-    let (status, body) = i2.asks("/v3/backup");
+    let (status, body) = i1.asks("/v3/backup");
     assert_eq!((status, &body["error"]["code"]), (503, &"not-synced".into()));
-    i2.types(&format!("backup {file}.part --force"));
-    assert!(i2.types(&format!("restore {file} --force")).contains("are there already"));
-    assert_eq!(i2.get("/v3/backup?force=true")["entries"], before);
+    i1.types(&format!("backup {file}.part --force"));
+    assert!(i1.types(&format!("restore {file} --force")).contains("are there already"));
+    assert_eq!(i1.get("/v3/backup?force=true")["entries"], before);
 }
 
 #[test]
