@@ -1,7 +1,7 @@
 //! What a node counts and measures, by the names and kinds that Prometheus gives such things.
 //!
-//! Counters are declared where they are counted, with [`counters!`]: the doc of a field is the help of its
-//! metric, so no counter lacks a name or a text, and no other list of them has to be kept.
+//! Counters are declared where they are counted, with [`counters!`]: the doc of a field is the help
+//! of its metric, so no counter lacks a name or a text, and no other list of them has to be kept.
 //!
 //! ```text
 //! counters! {
@@ -19,8 +19,8 @@ use serde::{Serialize, Serializer};
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[non_exhaustive]
 pub struct Metric {
-    /// Its name by the conventions of Prometheus, as `tribe_syncs_total`. Several may have one name, and
-    /// differ in their labels; they stand side by side.
+    /// Its name by the conventions of Prometheus, as `tribe_syncs_total`. Several may have one
+    /// name, and differ in their labels; they stand side by side.
     pub name: &'static str,
     /// Does it only grow?
     pub kind: MetricKind,

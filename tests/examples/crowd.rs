@@ -434,8 +434,9 @@ impl Crowd {
         took.expect("a death is known in time")
     }
 
-    /// So many changes of 200 bytes, as fast as the agents take them: each gets its share over one connection.
-    /// How long it takes from the first until all are everywhere, and how many agents were taken for dead.
+    /// So many changes of 200 bytes, as fast as the agents take them: each gets its share over one
+    /// connection. How long it takes from the first until all are everywhere, and how many agents
+    /// were taken for dead.
     fn burst(&mut self, count: usize) -> (String, usize) {
         let running = self.running();
         let all = (0..count).map(|number| format!("burst{number}"));

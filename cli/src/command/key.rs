@@ -25,8 +25,9 @@ use crate::{
 /// A key is named by its fingerprint, and its bytes are never shown. A new key goes three ways: it is installed
 /// on all nodes, then used by all, then the old one is removed. `key rotate` does all of it.
 ///
-/// A node that was away is let in with a removed key for 7 days, and handed the new one. Its key file stays
-/// as it is: replace it with the one that was given to `key rotate --key-file`. This does not keep out a thief who has the key: SECURITY.md says what does.
+/// A node that was away is let in with a removed key for 7 days, and handed the new one. Its key
+/// file stays as it is: replace it with the one that was given to `key rotate --key-file`. This
+/// does not keep out a thief who has the key: SECURITY.md says what does.
 #[derive(Debug, Subcommand)]
 pub(crate) enum Verb {
     /// List the keys, and the nodes that lack one
@@ -62,9 +63,9 @@ pub(crate) enum Verb {
     /// It waits until all nodes hold the new key before it is used, and until all seal with it before the old one
     /// is removed. It may be broken off at any point: run again, on any node, it goes on from there.
     ///
-    /// Make the new key with `snapd keygen --out FILE`, and put that file in the place of the old one on every
-    /// host afterwards. Without --key-file the new key is in no file: nodes that are added later cannot join,
-    /// until it is exchanged again.
+    /// Make the new key with `snapd keygen --out FILE`, and put that file in the place of the old
+    /// one on every host afterwards. Without --key-file the new key is in no file: nodes that are
+    /// added later cannot join, until it is exchanged again.
     Rotate {
         /// File with the new key, as `snapd keygen` makes it; `-` reads stdin
         #[arg(long, value_name = "FILE")]

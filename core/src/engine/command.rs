@@ -311,8 +311,8 @@ pub enum CommandError {
         /// Why.
         reason: String,
     },
-    /// This node has never met its cluster, and the command waited in vain for that: no seed answers, or
-    /// none holds the same key.
+    /// This node has never met its cluster, and the command waited in vain for that: no seed
+    /// answers, or none holds the same key.
     #[error("this node has not met its cluster yet, so it does not know what is there")]
     NotSynced,
     /// The state here is full.

@@ -1,9 +1,9 @@
 //! Commands that wait until a new node has met its cluster.
 //!
-//! A node that has never met its cluster knows nothing of what is there: what it wrote of tribes, policies and
-//! items would replace what others wrote, unseen. So what concerns all waits for the first full exchange, and
-//! is checked against what it brought. A node that met its cluster in an earlier run knows enough to go on
-//! alone.
+//! A node that has never met its cluster knows nothing of what is there: what it wrote of tribes,
+//! policies and items would replace what others wrote, unseen. So what concerns all waits for the
+//! first full exchange, and is checked against what it brought. A node that met its cluster in an
+//! earlier run knows enough to go on alone.
 
 use std::{collections::VecDeque, time::Duration};
 

@@ -5,12 +5,12 @@
 //! node that knows, it drops what that node lacks, instead of bringing it back. It keeps what it wrote
 //! itself and had not yet shared.
 //!
-//! A node knows only if it has known everything since before the other left: one that was installed anew
-//! meanwhile does not. If it meets the other first, it takes over what that holds, and counts as away
-//! for as long, until it has met one that knows. Nodes of which none knows bring together what they
-//! hold, and after a while go on: what was said while they were away stays a gap in what they know, and what
-//! others bring of that time is kept. While a node catches up with one that knows, it has no other sync:
-//! another that was away would bring back what it just dropped.
+//! A node knows only if it has known everything since before the other left: one that was installed
+//! anew meanwhile does not. If it meets the other first, it takes over what that holds, and counts
+//! as away for as long, until it has met one that knows. Nodes of which none knows bring together
+//! what they hold, and after a while go on: what was said while they were away stays a gap in what
+//! they know, and what others bring of that time is kept. While a node catches up with one that
+//! knows, it has no other sync: another that was away would bring back what it just dropped.
 //!
 //! A cluster that was split for longer than that merges: each side knows everything, of itself.
 
@@ -244,8 +244,8 @@ impl Engine {
         }
     }
 
-    /// Before this node takes what a peer holds: if that was away, and what was deleted meanwhile is not known here,
-    /// this node counts as away as well. Does it from now on?
+    /// Before this node takes what a peer holds: if that was away, and what was deleted meanwhile
+    /// is not known here, this node counts as away as well. Does it from now on?
     pub(super) fn learn_from(&mut self, peer: Told, now: Now) -> bool {
         let Some(Known::Until(until_ms)) = peer.known else { return false };
         let Span { since_ms, until_ms: mine } = self.horizon.span;

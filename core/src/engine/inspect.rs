@@ -53,8 +53,8 @@ impl Engine {
 }
 
 impl Engine {
-    /// Writes what only a later build understands: records of kinds this one does not know, shared and owned,
-    /// and a policy in a form that it does not know.
+    /// Writes what only a later build understands: records of kinds this one does not know, shared
+    /// and owned, and a policy in a form that it does not know.
     pub(crate) fn write_as_a_later_build(&mut self, now: Now) -> Option<Vec<Written>> {
         let body = || Body { version: 200, bytes: b"of a later build".to_vec().into() };
         let shared = [Key::new(Kind(40), "later"), Key::new(Kind::POLICY, "later")];

@@ -29,9 +29,10 @@ use crate::{
 /// Cheap to clone; all clones are one node. When the last one is dropped the node stops without a
 /// good-bye, as if it had crashed: call [`Node::leave`] first.
 ///
-/// Methods that write return once the write is on disk here, if there is a data directory, and on its way
-/// to the others; [`Node::wait`] waits until they hold it. On a node with seeds that has never met its
-/// cluster, what concerns all waits up to 10 s for that, and then fails: [`CommandError::NotSynced`].
+/// Methods that write return once the write is on disk here, if there is a data directory, and on
+/// its way to the others; [`Node::wait`] waits until they hold it. On a node with seeds that has
+/// never met its cluster, what concerns all waits up to 10 s for that, and then fails:
+/// [`CommandError::NotSynced`].
 #[derive(Debug, Clone)]
 pub struct Node {
     shared: Arc<Shared>,
@@ -112,8 +113,9 @@ impl Node {
         Events { receiver: sender.map(|sender| sender.subscribe()), board }
     }
 
-    /// What this node counts and measures, by the conventions of Prometheus: what it received, dropped and
-    /// why, and how full what is bounded. At most a second old; empty until the node has begun to run.
+    /// What this node counts and measures, by the conventions of Prometheus: what it received,
+    /// dropped and why, and how full what is bounded. At most a second old; empty until the node
+    /// has begun to run.
     #[must_use]
     pub fn metrics(&self) -> Arc<Vec<Metric>> {
         self.shared.board.metrics.load_full()

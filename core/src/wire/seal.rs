@@ -218,8 +218,8 @@ impl Sealer {
         self.previous = (!self.forgot).then_some(previous);
         self.forgot = false;
         self.counter = 0;
-        // Of these nothing was taken in a session that is still open, so nothing can be replayed; and who is
-        // written to again is asked anew.
+        // Of these nothing was taken in a session that is still open, so nothing can be replayed;
+        // and who is written to again is asked anew.
         self.windows.age();
         self.peers.age();
     }

@@ -206,7 +206,8 @@ fn who_goes_on_without_one_that_knows_takes_nothing_from_those_who_were_there() 
         sim.restart(3, true);
         sim.run_for(12 * MINUTE);
         check_tribes(&sim, &["goes", "stays"]);
-        // What they delete from now on they know of; also those they tell of it, and after a restart.
+        // What they delete from now on they know of; also those they tell of it, and after a
+        // restart.
         delete(&mut sim, 0, "goes");
         sim.run_for(LONG);
         let newcomer = sim.add(NodePlan::new(node("n9")));
