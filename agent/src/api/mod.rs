@@ -1,6 +1,6 @@
 //! The control API under `/v3`: routes, and the document that describes them, from one place.
 //!
-//! Handlers translate: a request to a command, a [`View`](tribe::View) to JSON. They decide nothing about
+//! Handlers translate: a request to a command, a [`View`] to JSON. They decide nothing about
 //! clusters. Invariant: whatever is answered is JSON, refusals too ([`ApiError`]), and every route is in
 //! the OpenAPI document, because both are made by [`routes`].
 
