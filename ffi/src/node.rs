@@ -11,6 +11,7 @@ use std::{
     time::Duration,
 };
 
+use serde_json::{Value, json};
 use tokio::{
     runtime::{self, Handle, Runtime},
     sync::watch,
@@ -252,12 +253,7 @@ pub extern "C" fn tribe_node_counters(
     out: Option<&mut MaybeUninit<Box<Text>>>,
     err: Option<&mut MaybeUninit<Box<Error>>>,
 ) -> Status {
-    call(err, || {
-        let out = out.required("out")?;
-        let counters = node.required("node")?.open()?.counters();
-        out.write(Box::new(Text::json(&serde_json::json!(counters))));
-        Ok(())
-    })
+    tell(node, out, err, |node| json!(node.counters()))
 }
 
 /// What the node counts and measures, by the conventions of Prometheus, at most a second old: a JSON array
@@ -270,10 +266,20 @@ pub extern "C" fn tribe_node_metrics(
     out: Option<&mut MaybeUninit<Box<Text>>>,
     err: Option<&mut MaybeUninit<Box<Error>>>,
 ) -> Status {
+    tell(node, out, err, |node| json!(*node.metrics()))
+}
+
+/// Gives what a node knows now as a JSON document.
+pub(crate) fn tell(
+    node: Option<&Node>,
+    out: Option<&mut MaybeUninit<Box<Text>>>,
+    err: Option<&mut MaybeUninit<Box<Error>>>,
+    what: impl FnOnce(&tribe::Node) -> Value,
+) -> Status {
     call(err, || {
         let out = out.required("out")?;
-        let metrics = node.required("node")?.open()?.metrics();
-        out.write(Box::new(Text::json(&serde_json::json!(*metrics))));
+        let told = what(node.required("node")?.open()?);
+        out.write(Box::new(Text::json(&told)));
         Ok(())
     })
 }

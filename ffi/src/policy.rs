@@ -9,6 +9,7 @@ use crate::{
     Error, Names, Node, Status, Str, Text, Written,
     handle::{Required, call, call_or, live, offer},
     member::find,
+    node::tell,
 };
 
 /// What a policy says of a node.
@@ -227,13 +228,7 @@ pub extern "C" fn tribe_policy_list(
     out: Option<&mut MaybeUninit<Box<Text>>>,
     err: Option<&mut MaybeUninit<Box<Error>>>,
 ) -> Status {
-    call(err, || {
-        let out = out.required("out")?;
-        let view = node.required("node")?.open()?.view();
-        let policies = view.policies.values().map(policy_json).collect();
-        out.write(Box::new(Text::json(&Value::Array(policies))));
-        Ok(())
-    })
+    tell(node, out, err, |node| node.view().policies.values().map(policy_json).collect())
 }
 
 /// Explains what a policy says of a node, and why: a JSON object with `policy`, `tribe`, `node`,

@@ -7,7 +7,8 @@ use tribe::{Reason, Tribe};
 
 use crate::{
     Error, Node, Status, Str, Text, Written,
-    handle::{Required, call, live, offer},
+    handle::{call, live, offer},
+    node::tell,
 };
 
 /// Creates a tribe. `description` says what it is for, and may be empty.
@@ -123,13 +124,7 @@ pub extern "C" fn tribe_tribe_list(
     out: Option<&mut MaybeUninit<Box<Text>>>,
     err: Option<&mut MaybeUninit<Box<Error>>>,
 ) -> Status {
-    call(err, || {
-        let out = out.required("out")?;
-        let view = node.required("node")?.open()?.view();
-        let tribes = view.tribes.values().map(tribe_json).collect();
-        out.write(Box::new(Text::json(&Value::Array(tribes))));
-        Ok(())
-    })
+    tell(node, out, err, |node| node.view().tribes.values().map(tribe_json).collect())
 }
 
 fn tribe_json(tribe: &Tribe) -> Value {
