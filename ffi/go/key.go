@@ -3,11 +3,6 @@ package tribe
 // #include <tribe.h>
 import "C"
 
-import (
-	"encoding/json"
-	"fmt"
-)
-
 // KeyStatus is how far the keys of the cluster are, and who holds them. Keys are named by fingerprints.
 type KeyStatus struct {
 	Keys    []KeyInfo   `json:"keys"`
@@ -31,18 +26,9 @@ type KeyHolder struct {
 // Keys tells how far the keys of the cluster are. It waits up to a second for members that have not said
 // what they hold.
 func (n *Node) Keys() (KeyStatus, error) {
-	var list *C.tribe_text
-	err := n.call("keys", func(node *C.tribe_node, e **C.tribe_error) C.tribe_status {
-		return C.tribe_keys(node, &list, e)
+	return ask[KeyStatus](n, "keys", func(node *C.tribe_node, text **C.tribe_text, e **C.tribe_error) C.tribe_status {
+		return C.tribe_keys(node, text, e)
 	})
-	if err != nil {
-		return KeyStatus{}, err
-	}
-	var status KeyStatus
-	if err := json.Unmarshal(document(list), &status); err != nil {
-		return KeyStatus{}, fmt.Errorf("tribe: keys: %w", err)
-	}
-	return status, nil
 }
 
 // InstallKey has all members hold a key, 32 bytes in base64: they open what is sealed with it, and seal as

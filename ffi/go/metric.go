@@ -3,11 +3,6 @@ package tribe
 // #include <tribe.h>
 import "C"
 
-import (
-	"encoding/json"
-	"fmt"
-)
-
 // A Metric is a number that a node tells about itself, by the conventions of Prometheus.
 type Metric struct {
 	// Name is as "tribe_syncs_total". Several may have one name, and differ in Labels; they stand side by
@@ -23,16 +18,7 @@ type Metric struct {
 
 // Metrics tells what the node counts and measures, at most a second old.
 func (n *Node) Metrics() ([]Metric, error) {
-	var list *C.tribe_text
-	err := n.call("metrics", func(node *C.tribe_node, e **C.tribe_error) C.tribe_status {
-		return C.tribe_node_metrics(node, &list, e)
+	return ask[[]Metric](n, "metrics", func(node *C.tribe_node, text **C.tribe_text, e **C.tribe_error) C.tribe_status {
+		return C.tribe_node_metrics(node, text, e)
 	})
-	if err != nil {
-		return nil, err
-	}
-	var metrics []Metric
-	if err := json.Unmarshal(document(list), &metrics); err != nil {
-		return nil, fmt.Errorf("tribe: metrics: %w", err)
-	}
-	return metrics, nil
 }

@@ -5,7 +5,6 @@ import "C"
 
 import (
 	"context"
-	"encoding/json"
 	"fmt"
 	"net"
 	"os"
@@ -263,17 +262,8 @@ type OfferedPlugin struct {
 func (n *Node) Offers(query OfferQuery) ([]Offer, error) {
 	var t texts
 	defer t.free()
-	var list *C.tribe_text
-	err := n.call("offers", func(node *C.tribe_node, e **C.tribe_error) C.tribe_status {
+	return ask[[]Offer](n, "offers", func(node *C.tribe_node, text **C.tribe_text, e **C.tribe_error) C.tribe_status {
 		return C.tribe_offers(node, t.str(query.Tribe), t.str(query.Node), t.str(query.Service),
-			t.str(query.Plugin), &list, e)
+			t.str(query.Plugin), text, e)
 	})
-	if err != nil {
-		return nil, err
-	}
-	var offers []Offer
-	if err := json.Unmarshal(document(list), &offers); err != nil {
-		return nil, fmt.Errorf("tribe: offers: %w", err)
-	}
-	return offers, nil
 }

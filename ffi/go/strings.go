@@ -5,7 +5,11 @@ package tribe
 // #include <tribe.h>
 import "C"
 
-import "unsafe"
+import (
+	"encoding/json"
+	"fmt"
+	"unsafe"
+)
 
 // texts holds what a call gives to the library, for as long as the call lasts. It may be a key, so it is
 // wiped.
@@ -39,6 +43,22 @@ func names(list *C.tribe_names) []string {
 		all[at] = text(C.tribe_names_at(list, C.size_t(at)))
 	}
 	return all
+}
+
+// ask has the library tell something as a JSON document, and reads that.
+func ask[T any](n *Node, op string, do func(*C.tribe_node, **C.tribe_text, **C.tribe_error) C.tribe_status) (T, error) {
+	var told, none T
+	var list *C.tribe_text
+	err := n.call(op, func(node *C.tribe_node, e **C.tribe_error) C.tribe_status {
+		return do(node, &list, e)
+	})
+	if err != nil {
+		return none, err
+	}
+	if err := json.Unmarshal(document(list), &told); err != nil {
+		return none, fmt.Errorf("tribe: %s: %w", op, err)
+	}
+	return told, nil
 }
 
 // document takes a text of the library, and frees it.
