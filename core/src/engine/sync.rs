@@ -517,13 +517,13 @@ impl Engine {
             }
         }
         match frame {
-            Frame::Since(since_ms) => self.take_known(id, Known::Since(since_ms)),
-            Frame::Until(until_ms) => self.take_known(id, Known::Until(until_ms)),
-            Frame::Gap(gap) => {
-                if let Some(stream) = self.streams.open.get_mut(&id) {
-                    stream.told.gap = Some(gap);
-                }
+            Frame::Since(since_ms) => {
+                self.hear_told(id, |told| told.known = Some(Known::Since(since_ms)))
             }
+            Frame::Until(until_ms) => {
+                self.hear_told(id, |told| told.known = Some(Known::Until(until_ms)))
+            }
+            Frame::Gap(gap) => self.hear_told(id, |told| told.gap = Some(gap)),
             Frame::Roots(theirs) => self.take_roots(id, theirs, now),
             Frame::Buckets { members, owners, shared } => {
                 self.answer_buckets(id, members.as_ref(), owners.as_ref(), shared.as_ref());
@@ -601,9 +601,10 @@ impl Engine {
         }
     }
 
-    fn take_known(&mut self, id: StreamId, known: Known) {
+    /// Takes note of what a peer says of itself.
+    fn hear_told(&mut self, id: StreamId, note: impl FnOnce(&mut Told)) {
         if let Some(stream) = self.streams.open.get_mut(&id) {
-            stream.told.known = Some(known);
+            note(&mut stream.told);
         }
     }
 
