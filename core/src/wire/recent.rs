@@ -50,13 +50,24 @@ impl<K: Ord + Copy, V> Recent<K, V> {
         gone
     }
 
-    /// Drops what was not used since the last call of this.
-    pub(super) fn age(&mut self) {
+    /// Drops what was not used since the last call of this. Returns the values that went.
+    pub(super) fn age(&mut self) -> Vec<V> {
         let recent = self.order.split_off(&(self.aged + 1));
-        for key in std::mem::replace(&mut self.order, recent).into_values() {
-            self.entries.remove(&key);
-        }
         self.aged = self.uses;
+        let gone = std::mem::replace(&mut self.order, recent).into_values();
+        gone.filter_map(|key| self.entries.remove(&key)).map(|(_, value)| value).collect()
+    }
+
+    /// Drops all others.
+    pub(super) fn retain(&mut self, keep: impl Fn(&K, &V) -> bool) {
+        let order = &mut self.order;
+        self.entries.retain(|key, (used, value)| {
+            let keeps = keep(key, value);
+            if !keeps {
+                order.remove(used);
+            }
+            keeps
+        });
     }
 
     pub(super) fn remove(&mut self, key: &K) -> Option<V> {
@@ -91,14 +102,25 @@ mod tests {
     #[test]
     fn what_was_not_used_between_two_agings_goes() {
         let mut recent = Recent::new(9);
-        (1..4).for_each(|key| assert_eq!(recent.insert(key, ()), 0));
-        recent.age();
+        for (key, value) in [(1, "one"), (2, "two"), (3, "three")] {
+            assert_eq!(recent.insert(key, value), 0);
+        }
+        assert!(recent.age().is_empty());
         assert_eq!(recent.len(), 3);
-        assert_eq!(recent.get(&2), Some(&mut ()));
-        recent.age();
+        assert_eq!(recent.get(&2), Some(&mut "two"));
+        assert_eq!(recent.age(), ["one", "three"]);
         assert_eq!((recent.len(), recent.order.len()), (1, 1));
         assert!(recent.peek(&2).is_some());
-        recent.age();
+        assert_eq!(recent.age(), ["two"]);
         assert_eq!((recent.len(), recent.order.len()), (0, 0));
+    }
+
+    #[test]
+    fn what_is_not_kept_goes() {
+        let mut recent = Recent::new(9);
+        (1..4).for_each(|key| assert_eq!(recent.insert(key, key * 10), 0));
+        recent.retain(|key, value| *key == 1 || *value == 30);
+        assert_eq!((recent.len(), recent.order.len()), (2, 2));
+        assert!(recent.peek(&2).is_none());
     }
 }

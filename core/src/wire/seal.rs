@@ -220,8 +220,15 @@ impl Sealer {
         self.counter = 0;
         // Of these nothing was taken in a session that is still open, so nothing can be replayed;
         // and who is written to again is asked anew.
-        self.windows.age();
-        self.peers.age();
+        let (_windows, _peers) = (self.windows.age(), self.peers.age());
+        // Who did not answer for so long is asked anew on need, and what waited for the answer is late.
+        let late = self.asked.age().iter().map(Asked::held).sum::<usize>();
+        self.counters.held_dropped += late as u64;
+        // That someone has another key is remembered; the others are heard again when they speak.
+        let (peers, ring) = (&self.peers, &self.keyring);
+        self.heard.retain(|peer, key| {
+            peers.peek(peer).is_some() || (ring.opens(*key) && *key != ring.sealing_id())
+        });
     }
 
     /// Seals a datagram, or holds it and asks for the peer's session. What has to go out is
@@ -608,6 +615,11 @@ impl Asked {
 
     fn is_due(&self, now_ms: u64) -> bool {
         self.sent_ms.is_none_or(|sent_ms| !is_younger(sent_ms, limits::CHALLENGE_REPEAT, now_ms))
+    }
+
+    /// How many datagrams wait for the answer.
+    fn held(&self) -> usize {
+        self.held_out.len() + self.held_in.len()
     }
 
     fn is_expired(&self, now_ms: u64) -> bool {

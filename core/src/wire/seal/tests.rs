@@ -385,6 +385,50 @@ fn a_renewed_session_is_learned_without_losing_a_datagram() {
 }
 
 #[test]
+fn who_is_not_heard_of_for_two_sessions_takes_no_memory() {
+    let mut net = Net::new(3);
+    net.tell(1, 0, "left then");
+    let _ = net.send(0, 2, "to someone who is gone");
+    let _ = net.send(0, 2, "again");
+    let known = |node: &Sealer| (node.peers.len(), node.asked.len(), node.heard.len());
+    assert_eq!(known(&net.nodes[0]), (1, 1, 1));
+    for renewed in 0..3 {
+        assert_eq!(net.nodes[0].counters().held_dropped, 2 * u64::from(renewed > 1), "{renewed}");
+        let seed = net.seed();
+        net.nodes[0].renew(seed);
+    }
+    assert_eq!(known(&net.nodes[0]), (0, 0, 0));
+    assert_eq!(net.nodes[0].windows.len(), 0);
+    // What is sealed to a session of long ago is lost, and tells of the new one.
+    net.tell(1, 0, "lost");
+    net.tell(1, 0, "back");
+    net.tell(0, 1, "welcome");
+    net.check(0, &["left then", "back"]);
+    net.check(1, &["welcome"]);
+}
+
+#[test]
+fn who_has_another_key_is_remembered_as_long_as_it_opens() {
+    let mut net = Net::new(2);
+    let (old, new) = (net.keyring.clone(), Key::from_bytes([8; 32]));
+    let mut both = old.clone();
+    assert_eq!(both.install(new.clone()).unwrap(), crate::KeyChange::Done);
+    assert_eq!(both.use_key(new.id()), crate::KeyChange::Done);
+    net.nodes[0].set_keyring(both.clone());
+    net.nodes[0].hear(address(1), old.sealing_id());
+    for _ in 0..3 {
+        let seed = net.seed();
+        net.nodes[0].renew(seed);
+    }
+    assert_eq!(net.nodes[0].key_toward(&address(1)), old.sealing_id());
+    assert_eq!(both.remove(old.sealing_id()), crate::KeyChange::Done);
+    net.nodes[0].set_keyring(both);
+    let seed = net.seed();
+    net.nodes[0].renew(seed);
+    assert_eq!(net.nodes[0].heard.len(), 0);
+}
+
+#[test]
 fn a_session_told_over_a_stream_needs_no_challenge() {
     let mut net = Net::new(2);
     let (mut out, mut deliver) = (Vec::new(), Vec::new());
