@@ -9,6 +9,7 @@
 //!
 //! It must not know what a broadcast says, only its [`Version`].
 
+mod haste;
 #[cfg(test)]
 #[cfg(feature = "sim")]
 pub(crate) mod samples;
@@ -30,7 +31,10 @@ use foca::{
 use rand::{RngExt, SeedableRng, rngs::StdRng, seq::SliceRandom};
 use serde::{Deserialize, Serialize};
 
-use self::suspicion::{SelfDoubt, Suspicion};
+use self::{
+    haste::Haste,
+    suspicion::{SelfDoubt, Suspicion},
+};
 use crate::{
     NodeId, codec, limits,
     state::Version,
@@ -107,6 +111,7 @@ pub(crate) struct Swim {
     dead_calls_at: Duration,
     /// Broadcasts wait for the next gossip until then.
     hasten_at: Duration,
+    haste: Haste,
     /// Members that we suspect, in this incarnation.
     suspicions: BTreeMap<(Identity, u16), Accused>,
     probe: Option<Probe>,
@@ -119,7 +124,7 @@ pub(crate) struct Swim {
 /// How often the dead are called, and how many calls the whole cluster makes for each.
 const DEAD_CALL_PERIOD: Duration = Duration::from_secs(10);
 const CALLS_PER_PERIOD: f64 = 4.0;
-/// Broadcasts go out at once this often.
+/// Broadcasts, and who came or went, go out at once this often.
 const HASTEN_PERIOD: Duration = Duration::from_millis(50);
 /// A member that has answered neither us nor those we asked by so long after the latter is dialled.
 const DIAL_AFTER: Duration = Duration::from_millis(150);
@@ -169,6 +174,7 @@ impl Swim {
             changes: 0,
             dead_calls_at: now + DEAD_CALL_PERIOD,
             hasten_at: now,
+            haste: Haste::new(now),
             suspicions: BTreeMap::new(),
             probe: None,
             watched: None,
@@ -321,7 +327,7 @@ impl Swim {
         let suspicions = self.suspicions.values().map(|accused| accused.suspicion.next()).min();
         let dial = self.probe.as_ref().and_then(|probe| probe.dial_at);
         let soonest = first.min(suspicions.unwrap_or(Duration::MAX)).min(self.dead_calls_at);
-        soonest.min(dial.unwrap_or(Duration::MAX))
+        soonest.min(dial.unwrap_or(Duration::MAX)).min(self.haste.next())
     }
 
     /// Runs all timers that are due, in the order foca asks for.
@@ -340,6 +346,9 @@ impl Swim {
         }
         self.dial_probed(now);
         self.judge(now);
+        if self.haste.take_due(self.changes, now) {
+            self.gossip(now);
+        }
         if now >= self.dead_calls_at {
             self.dead_calls_at = now + DEAD_CALL_PERIOD;
             self.call_the_dead(now);
@@ -646,7 +655,11 @@ impl Swim {
             outputs: &mut self.outputs,
             changes: &mut self.changes,
         };
+        let before = *effects.changes;
         let result = call(&mut self.foca, &mut effects);
+        if self.changes != before {
+            self.haste.want(now);
+        }
         while let Ok((bytes, from)) = self.inbox.try_recv() {
             self.outputs.push_back(SwimOutput::Broadcast(bytes, from));
         }
