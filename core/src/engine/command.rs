@@ -175,7 +175,8 @@ pub struct PolicyOptions {
     /// There may be one of that name with another text or tribe; it is replaced.
     pub replace: bool,
     /// Should it be enabled? `None`: one that is replaced as before, a new one is. In one step with
-    /// the text, so that no node enters for a moment by a policy that should be off.
+    /// the text, so that no node enters for a moment by a policy that should be off. One that is there
+    /// with the same text and tribe is switched as well.
     pub enabled: Option<bool>,
 }
 
@@ -312,7 +313,7 @@ pub enum CommandError {
         reason: String,
     },
     /// This node has never met its cluster, and the command waited in vain for that: no seed
-    /// answers, or none holds the same key.
+    /// answers, or none holds the same key. Or too many wait already. It was not carried out.
     #[error("this node has not met its cluster yet, so it does not know what is there")]
     NotSynced,
     /// The state here is full.

@@ -189,18 +189,22 @@ impl Engine {
             let version = self.write_tribe(tribe, String::new(), now)?;
             self.persist(Pending { versions: vec![version], ..Pending::default() });
         }
+        let reading = self.state.reading();
+        let is_new = !reading.policies.contains_key(policy);
+        let was_off = !is_new && !reading.is_enabled(policy.as_str());
+        let off = enabled.map_or(was_off, |enabled| !enabled);
         let mut versions = Vec::new();
         // Off before the text is there, on only after it.
         match enabled {
-            Some(false) => versions.extend(self.write_switch(policy, false, now)?),
+            Some(false) if !was_off => versions.push(self.write_switch(policy, false, now)?),
             _ => self.forget_switch(policy, now)?,
         }
-        let (level, off) = (parsed.level(), enabled == Some(false));
+        let level = parsed.level();
         let body = PolicyBody { tribe: tribe.clone(), level, text, off }.to_body();
         let version = self.write(Key::new(Kind::POLICY, policy.as_str()), Some(body), now)?;
         versions.push(version.clone());
-        if enabled == Some(true) {
-            versions.extend(self.write_switch(policy, true, now)?);
+        if was_off && !off {
+            versions.push(self.write_switch(policy, true, now)?);
         }
         let written = Written { version };
         let reply = Reply::PolicyCreated(PolicyCreated { written, tribe_created, warnings });
@@ -209,18 +213,14 @@ impl Engine {
         Ok(())
     }
 
-    /// Switches a policy on or off, if it is not so already.
     fn write_switch(
         &mut self,
         policy: &PolicyName,
         enabled: bool,
         now: Now,
-    ) -> Result<Option<Version>, CommandError> {
-        if self.is_switched_off(policy) != enabled {
-            return Ok(None);
-        }
+    ) -> Result<Version, CommandError> {
         let key = Key::new(Kind::POLICY_ENABLED, policy.as_str());
-        self.write(key, Some(EnabledBody { enabled }.to_body()), now).map(Some)
+        self.write(key, Some(EnabledBody { enabled }.to_body()), now)
     }
 
     fn delete_policy(
@@ -259,8 +259,7 @@ impl Engine {
         now: Now,
     ) -> Result<(), CommandError> {
         self.known_policy(policy)?;
-        let key = Key::new(Kind::POLICY_ENABLED, policy.as_str());
-        let version = self.write(key, Some(EnabledBody { enabled }.to_body()), now)?;
+        let version = self.write_switch(policy, enabled, now)?;
         self.reply_written(ticket, version);
         Ok(())
     }

@@ -2,10 +2,10 @@
 
 use std::net::SocketAddr;
 
-use super::{Engine, Now, Written, persist::Pending};
+use super::{Engine, Now, Verdict, Written, persist::Pending};
 use crate::{
     codec,
-    state::{Body, Key, Kind},
+    state::{Body, Key, Kind, Record},
     swim,
     wire::frame::Datagram,
 };
@@ -34,6 +34,17 @@ impl Engine {
     /// What a datagram to this engine says, without taking it.
     pub(crate) fn unsealed(&self, bytes: &[u8]) -> Option<Vec<u8>> {
         self.sealer.unsealed(bytes)
+    }
+
+    /// The shared record of this kind and name.
+    pub(crate) fn shared(&self, kind: Kind, name: &str) -> Option<Record> {
+        self.state.shared(&Key::new(kind, name))
+    }
+
+    /// Takes one record alone, before others that were written with it.
+    pub(crate) fn take_alone(&mut self, record: Record, now: Now) {
+        assert_eq!(self.take(record, now), Verdict::Fresh);
+        self.persist_soon(now);
     }
 
     /// From now on one sync carries so few bytes.

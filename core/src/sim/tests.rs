@@ -9,7 +9,7 @@ mod scenarios;
 mod wire_bytes;
 
 use super::*;
-use crate::{EventKind, Placement, PolicyName, PolicyOptions, TribeName};
+use crate::{EventKind, Placement, PolicyName, PolicyOptions, TribeName, state::Kind};
 
 fn tribe(name: &str) -> TribeName {
     TribeName::parse(name).unwrap()
@@ -89,6 +89,12 @@ fn all_see_the_same(sim: &Sim) {
 fn create(sim: &mut Sim, at: usize, name: &str) {
     let command = Command::CreateTribe { tribe: tribe(name), description: format!("of {name}") };
     sim.command(at, command).unwrap();
+}
+
+/// The sum of all of a node's metrics of this name.
+fn metric(sim: &Sim, at: usize, name: &str) -> u64 {
+    let metrics = sim.engine(at).unwrap().metrics().filter(|metric| metric.name == name);
+    metrics.map(|metric| metric.value).reduce(|sum, value| sum + value).expect("it is known")
 }
 
 fn place(sim: &mut Sim, at: usize, name: &str, of: &str, placement: Placement) {
@@ -631,4 +637,32 @@ fn a_policy_that_is_created_off_lets_nobody_in_for_a_moment() {
     sim.command(1, put("true", PolicyOptions { replace: true, enabled: Some(true) })).unwrap();
     converge(&mut sim, MINUTE, "it is on");
     assert_eq!(names(&sim.view(2), "quiet").len(), 3);
+}
+
+#[test]
+fn a_policy_whose_switch_has_not_come_is_replaced_as_what_it_is() {
+    for (enabled, on) in [(None, false), (Some(true), true), (Some(false), false)] {
+        let mut sim = settled(34, 3);
+        sim.partition([0]);
+        let put = |text: &str, enabled| Command::CreatePolicy {
+            policy: policy("off"),
+            text: text.to_owned(),
+            tribe: tribe("quiet"),
+            options: PolicyOptions { replace: true, enabled },
+        };
+        sim.command(0, put("true", Some(false))).unwrap();
+        for kind in [Kind::TRIBE, Kind::POLICY] {
+            let name = if kind == Kind::TRIBE { "quiet" } else { "off" };
+            let record = sim.engine(0).unwrap().shared(kind, name).unwrap();
+            sim.turn(1, |engine, now| engine.take_alone(record, now));
+        }
+        sim.command(1, put("!exists({{rock}})", enabled)).unwrap();
+        sim.run_for(MINUTE);
+        let members = if on { 3 } else { 0 };
+        assert_eq!(names(&sim.view(2), "quiet").len(), members, "{enabled:?} before");
+        sim.heal();
+        converge(&mut sim, 2 * MINUTE, "healed");
+        assert_eq!(names(&sim.view(2), "quiet").len(), members, "{enabled:?} after");
+        assert_eq!(sim.view(0).policies.get("off").unwrap().enabled, on, "{enabled:?}");
+    }
 }
