@@ -11,7 +11,6 @@
 mod clock;
 mod command;
 mod commands;
-
 mod event;
 mod forget;
 mod held;

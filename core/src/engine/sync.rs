@@ -48,7 +48,7 @@ const CHECK_PERIOD_LARGE: Duration = Duration::from_secs(30);
 const MOVING: Duration = Duration::from_secs(10);
 /// And this often while members come and go, for each of these members up to the slowest: with all of them
 /// this takes as much of a node's time however many there are.
-const CHECK_MOVING_EACH: Duration = Duration::from_millis(5);
+const CHECK_MOVING_EACH: Duration = Duration::from_millis(2);
 const CHECK_MOVING_LEAST: Duration = Duration::from_millis(100);
 const CHECK_MOVING_MOST: Duration = Duration::from_millis(1500);
 /// Members above which a cluster is large.
@@ -609,15 +609,16 @@ impl Engine {
     }
 
     fn take_roots(&mut self, id: StreamId, theirs: SyncRoots, now: Now) {
+        let compares = |stream: &Stream| matches!(stream.role, Role::Sync | Role::Served);
+        if !self.streams.open.get(&id).is_some_and(compares) {
+            return self.end_stream(id, "compares roots unasked", now);
+        }
         let horizon_ms = self.hear_horizon(theirs.records.horizon_ms, now);
         // Others may have been away like us, and would bring back what this sync makes us drop.
         if self.streams.is_catching_up() {
             return self.end_stream(id, "catching up with another", now);
         }
         let Some(stream) = self.streams.open.get_mut(&id) else { return };
-        if !matches!(stream.role, Role::Sync | Role::Served) {
-            return self.end_stream(id, "compares roots unasked", now);
-        }
         stream.told.horizon_ms = horizon_ms;
         stream.away = self.horizon.away(self.config.id, stream.told);
         let (served, away) = (matches!(stream.role, Role::Served), stream.away.is_some());
