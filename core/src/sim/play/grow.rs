@@ -75,8 +75,7 @@ impl Player<'_> {
 
     /// Deletions and nodes that left that some node should have forgotten.
     fn count_overdue(&mut self, name: &str) {
-        let hours = self.scenario.tombstone_age_h.unwrap_or(0.0);
-        let late = self.sim.now().saturating_sub(super::seconds(hours * 3600.0) + OVERDUE);
+        let late = self.sim.now().saturating_sub(self.sim.config.tombstone_age + OVERDUE);
         let late_ms = self.sim.wall_ms_at(late);
         let left = self.left.iter().filter(|(at, _)| *at < late).map(|(_, id)| *id);
         let left: Vec<_> = left.collect();

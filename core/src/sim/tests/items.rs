@@ -224,10 +224,7 @@ fn what_a_dialler_has_beyond_one_sync_arrives_with_the_next() {
     }
     sim.heal();
     converge(&mut sim, 2 * MINUTE, "healed");
-    let cut = |at: usize| {
-        let mut metrics = sim.engine(at).unwrap().metrics();
-        metrics.find(|metric| metric.name == "tribe_answers_cut_total").unwrap().value
-    };
+    let cut = |at| metric(&sim, at, "tribe_answers_cut_total");
     assert!(cut(0) > 0 && cut(1) > 0, "{} and {}", cut(0), cut(1));
 }
 

@@ -19,17 +19,10 @@ fn nodes_of_two_versions_are_one_cluster_while_they_are_upgraded_one_by_one() {
     for of in 0..3 {
         let mut sim = half_of_them_old(of, 12);
         converge(&mut sim, 2 * MINUTE, "joined");
-        let text = "{{old}} == true".to_owned();
-        let create = Command::CreatePolicy {
-            policy: policy("old"),
-            text,
-            tribe: tribe("old"),
-            options: PolicyOptions::default(),
-        };
-        sim.command(0, create).unwrap();
+        set_policy(&mut sim, 0, "old", "{{old}} == true", "old");
         sim.partition([0, 1, 2, 3]);
         for (at, name) in [(1, "a"), (5, "b"), (2, "c"), (6, "d")] {
-            create_tribe(&mut sim, at, name);
+            create(&mut sim, at, name);
         }
         sim.run_for(MINUTE);
         sim.heal();
@@ -38,7 +31,7 @@ fn nodes_of_two_versions_are_one_cluster_while_they_are_upgraded_one_by_one() {
         // The old ones are replaced by new builds, one after the other, under load.
         for number in (1..12).step_by(2) {
             sim.crash(number);
-            create_tribe(&mut sim, 0, &format!("t{number}"));
+            create(&mut sim, 0, &format!("t{number}"));
             sim.nodes[number].plan.speaks = NEWEST_VERSION;
             sim.restart(number, true);
             sim.run_for(MINUTE / 4);
@@ -47,11 +40,6 @@ fn nodes_of_two_versions_are_one_cluster_while_they_are_upgraded_one_by_one() {
         let all = ["a", "b", "c", "d", "old", "t1", "t11", "t3", "t5", "t7", "t9"];
         check_old(&sim, &all, 6);
     }
-}
-
-fn create_tribe(sim: &mut Sim, at: usize, name: &str) {
-    let command = Command::CreateTribe { tribe: tribe(name), description: String::new() };
-    sim.command(at, command).unwrap();
 }
 
 #[track_caller]
@@ -77,8 +65,7 @@ fn what_a_later_build_writes_is_kept_and_passed_on_by_those_who_do_not_understan
     for at in sim.running() {
         let read = &sim.view(at).policies;
         assert!(read.is_empty(), "what is not understood is no policy: {read:?}");
-        let unknown = |metric: &crate::Metric| metric.name == "tribe_records_unknown_total";
-        assert_eq!(sim.engine(at).unwrap().metrics().find(unknown).unwrap().value, 2);
+        assert_eq!(metric(&sim, at, "tribe_records_unknown_total"), 2);
     }
     // Who wrote it is gone, and those who read it begin anew, with what is on their disks by then.
     sim.run_for(MINUTE);
