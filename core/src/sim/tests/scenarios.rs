@@ -31,13 +31,28 @@ fn freed(what: &mut dyn FnMut()) -> u64 {
     allocation_counter::measure(what).bytes_current.min(0).unsigned_abs()
 }
 
+fn holds_with_two_hundred(name: &str) {
+    let path = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join(format!("scenarios/{name}.yaml"));
+    let mut large = read(&path);
+    large.nodes = 200;
+    assert!(large.sealed);
+    let ran = play(&large, seed(1));
+    assert!(ran.missed.is_empty(), "{:?}", ran.missed);
+}
+
 #[test]
 fn two_hundred_sealed_nodes_hold_the_bars_of_the_short_scenario() {
-    let path = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("scenarios/short.yaml");
-    let short = read(&path);
-    assert!(short.sealed && short.nodes == 200);
-    let ran = play(&short, seed(1));
-    assert!(ran.missed.is_empty(), "{:?}", ran.missed);
+    holds_with_two_hundred("short");
+}
+
+#[test]
+fn two_hundred_sealed_nodes_meet_and_are_quiet_then() {
+    holds_with_two_hundred("join");
+}
+
+#[test]
+fn two_hundred_sealed_nodes_exchange_their_keys_while_some_come_and_go() {
+    holds_with_two_hundred("rotate");
 }
 
 #[test]
