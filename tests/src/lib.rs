@@ -48,6 +48,7 @@ pub use binaries::{binary, workspace};
 pub use capture::{Capture, Heard};
 pub use cluster::{Cluster, Tribes};
 pub use echo::{Echoes, Language};
+pub use http::Asked;
 pub use influx::Influx;
 pub use listener::Listener;
 pub use network::{Network, Place};

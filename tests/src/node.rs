@@ -14,7 +14,7 @@ use tribe_api::{Member, MemberState, NodeInfo, Tribe, TribeSummary};
 use crate::{
     binaries::binary,
     cluster::Tribes,
-    http,
+    http::{self, Asked},
     network::Place,
     process::{Process, Ran},
     snapctl,
@@ -188,6 +188,21 @@ impl Node {
     #[must_use]
     pub fn asks(&self, path: &str) -> (u16, Value) {
         http::get(&self.socket(), path).unwrap()
+    }
+
+    /// Asks its control API with this method, type of body and body, and does not wait for the
+    /// answer.
+    ///
+    /// # Panics
+    /// If it cannot be reached.
+    #[must_use]
+    pub fn begins(&self, method: &str, path: &str, media: &str, body: &str) -> Asked {
+        let length = body.len();
+        let head = format!(
+            "{method} {path} HTTP/1.1\r\nhost: snapd\r\nconnection: close\r\n\
+             content-type: {media}\r\ncontent-length: {length}"
+        );
+        Asked::new(&self.socket(), &head, body).unwrap()
     }
 
     /// Asks its control API.

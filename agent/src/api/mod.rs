@@ -35,9 +35,9 @@ use axum::{
     middleware::{self, Next},
     response::Response,
 };
-use tokio::sync::watch;
+use tokio::{sync::watch, time::timeout};
 use tracing::debug;
-use tribe::{MemberState, Node, View};
+use tribe::{MemberState, Node, View, limits::HELD_COMMAND_TIME};
 use utoipa::OpenApi;
 use utoipa_axum::{router::OpenApiRouter, routes};
 
@@ -128,6 +128,22 @@ impl App {
             Some(node) if !force && !node.view().synced => Err(ApiError::not_synced()),
             _ => Ok(self.any_node()),
         }
+    }
+
+    /// The same for what concerns all, in tribe mode: a node that has just started is waited for.
+    async fn informed_node(&self, force: bool) -> Result<&Node, ApiError> {
+        self.wait_until_synced().await?;
+        self.knowing_node(force)
+    }
+
+    /// Waits until this node knows all that was said, at most as long as it holds a command that
+    /// came too early. The view tells what came of it.
+    async fn wait_until_synced(&self) -> Result<(), ApiError> {
+        let node = self.node()?;
+        let mut events = node.events();
+        let synced = async { while !node.view().synced && events.next().await.is_some() {} };
+        let _ = timeout(HELD_COMMAND_TIME, synced).await;
+        Ok(())
     }
 
     /// Waits until the daemon stops.

@@ -33,7 +33,8 @@ pub(super) async fn list(
 
 /// Create or replace a policy, and create its tribe if there is none of that name.
 ///
-/// Refused with 409 if it replaces one and would move many members out of a tribe.
+/// Refused with 409 if it replaces one and would move many members out of a tribe, and with 503 and
+/// `not-synced` by a node that does not meet its cluster in time, unless it is forced.
 #[utoipa::path(
     post,
     path = "/v3/policies",
@@ -49,11 +50,15 @@ pub(super) async fn create(
     let node = app.node()?;
     let CreatePolicy { name, text, tribe, replace, strict, force } = policy;
     let parsed = tribe::Policy::parse(&text).map_err(CommandError::from)?;
-    let view = node.view();
+    let replaces = replace && !force;
+    let view = match strict || replaces {
+        true => app.informed_node(force).await?.view(),
+        false => node.view(),
+    };
     if strict {
         guard::strict(&view, &parsed)?;
     }
-    if replace && !force {
+    if replaces {
         guard::replacing(&view, &name, &parsed, &tribe)?;
     }
     let created = if replace {
@@ -90,7 +95,8 @@ pub(super) async fn one(
 
 /// Switch a policy on or off.
 ///
-/// Refused with 409 if that would move many members out of its tribe.
+/// Refused with 409 if that would move many members out of its tribe, and with 503 and
+/// `not-synced` by a node that does not meet its cluster in time, unless it is forced.
 #[utoipa::path(
     patch,
     path = "/v3/policies/{policy}",
@@ -106,7 +112,7 @@ pub(super) async fn change(
 ) -> Result<Json<Changed>, ApiError> {
     let node = app.node()?;
     if !enabled && !force {
-        guard::removing(&node.view(), &name, "switching off")?;
+        guard::removing(&app.informed_node(false).await?.view(), &name, "switching off")?;
     }
     let written = node.enable_policy(&name, enabled).await?;
     let missing = convert::missing(node, &written, wait).await?;
@@ -115,7 +121,8 @@ pub(super) async fn change(
 
 /// Delete a policy.
 ///
-/// Refused with 409 if that would move many members out of its tribe.
+/// Refused with 409 if that would move many members out of its tribe, and with 503 and
+/// `not-synced` by a node that does not meet its cluster in time, unless it is forced.
 #[utoipa::path(
     delete,
     path = "/v3/policies/{policy}",
@@ -130,7 +137,7 @@ pub(super) async fn delete(
 ) -> Result<Json<Changed>, ApiError> {
     let node = app.node()?;
     if !force {
-        guard::removing(&node.view(), &name, "deleting")?;
+        guard::removing(&app.informed_node(false).await?.view(), &name, "deleting")?;
     }
     let written = node.delete_policy(&name).await?;
     let missing = convert::missing(node, &written, wait).await?;

@@ -98,7 +98,8 @@ fn in_full(view: &View, tribe: &tribe::Tribe) -> Tribe {
 /// Delete a tribe with its placements, policies, plugins and tasks: its members unload and stop
 /// what it alone asked for.
 ///
-/// Refused with 409 if it moves many members out.
+/// Refused with 409 if it moves many members out, and with 503 and `not-synced` by a node that
+/// does not meet its cluster in time, unless it is forced.
 #[utoipa::path(
     delete,
     path = "/v3/tribes/{tribe}",
@@ -113,7 +114,7 @@ pub(super) async fn delete(
 ) -> Result<Json<Changed>, ApiError> {
     let node = app.node()?;
     if !force {
-        guard::deleting(&node.view(), &name)?;
+        guard::deleting(&app.informed_node(false).await?.view(), &name)?;
     }
     let written = node.delete_tribe(&name).await?;
     let missing = convert::missing(node, &written, wait).await?;

@@ -20,6 +20,7 @@ mod keys;
 mod languages;
 mod load;
 mod mistakes;
+mod newcomer;
 mod outage;
 mod partition;
 mod parts;
