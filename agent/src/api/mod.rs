@@ -37,7 +37,7 @@ use axum::{
 };
 use tokio::{sync::watch, time::timeout};
 use tracing::debug;
-use tribe::{MemberState, Node, View, limits::HELD_COMMAND_TIME};
+use tribe::{CommandError, MemberState, Node, View, limits::HELD_COMMAND_TIME};
 use utoipa::OpenApi;
 use utoipa_axum::{router::OpenApiRouter, routes};
 
@@ -134,6 +134,22 @@ impl App {
     async fn informed_node(&self, force: bool) -> Result<&Node, ApiError> {
         self.wait_until_synced().await?;
         self.knowing_node(force)
+    }
+
+    /// What this node knows, a tribe of this name among it. One that has just started may not know
+    /// it yet.
+    async fn view_with_tribe(&self, tribe: &str) -> Result<Arc<View>, ApiError> {
+        let node = self.node()?;
+        let is_unheard_of = |view: &View| !view.synced && view.known_tribe(tribe).is_err();
+        if is_unheard_of(&node.view()) {
+            self.wait_until_synced().await?;
+        }
+        let view = node.view();
+        if is_unheard_of(&view) {
+            return Err(CommandError::NotSynced.into());
+        }
+        view.known_tribe(tribe)?;
+        Ok(view)
     }
 
     /// Waits until this node knows all that was said, at most as long as it holds a command that

@@ -70,7 +70,7 @@ pub(super) async fn load(
         return Err(ApiError::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, "not-a-file", message)
             .help(format!("send it with `content-type: {FILE_TYPE}`")));
     }
-    app.check_tribe(tribe.as_deref())?;
+    app.check_tribe(tribe.as_deref()).await?;
     let signature = signature(&headers)?;
     let mut upload = app.0.plugins.upload(&file)?;
     let mut parts = body.into_data_stream();
@@ -94,7 +94,7 @@ pub(super) async fn load_named(
     Wait(wait): Wait,
     JsonBody(LoadNamed { name, tribe }): JsonBody<LoadNamed>,
 ) -> Result<Json<PluginLoaded>, ApiError> {
-    app.check_tribe(tribe.as_deref())?;
+    app.check_tribe(tribe.as_deref()).await?;
     let path = find_named(&app.0.plugin_dir, &name)?;
     let cannot = |error: std::io::Error| {
         let message = format!("cannot read `{}`: {error}", path.display());
@@ -292,9 +292,9 @@ impl App {
     }
 
     /// A tribe that is named must be there before a file is sent.
-    fn check_tribe(&self, tribe: Option<&str>) -> Result<(), ApiError> {
+    async fn check_tribe(&self, tribe: Option<&str>) -> Result<(), ApiError> {
         if let Some(tribe) = tribe {
-            self.node()?.view().known_tribe(tribe)?;
+            self.view_with_tribe(tribe).await?;
         }
         Ok(())
     }

@@ -55,3 +55,24 @@ fn a_newcomer_looks_for_probable_mistakes_in_the_facts_of_all() {
     let [(status, body)] = ask_newcomer(&mut cluster, [("POST", "/v3/policies", JSON, policy)]);
     assert_eq!((status, &body["error"]["code"]), (400, &"policy-warnings".into()), "{body}");
 }
+
+#[test]
+fn a_newcomer_has_a_tribe_that_it_has_not_heard_of_load_a_plugin_and_run_a_task() {
+    let mut cluster = Cluster::start(&[("i1", &[])]);
+    cluster["i1"].types("tribe create core");
+    let plugin = "/v3/plugins?file=snap-plugin-collector-lost&tribe=core";
+    let task = r#"{"version": 1, "schedule": {"type": "simple", "interval": "1s"},
+        "workflow": {"collect": {"metrics": {"/intel/mock/foo": {}}}}}"#;
+    let answers = ask_newcomer(
+        &mut cluster,
+        [
+            ("POST", plugin, "application/octet-stream", "#!/bin/sh\nexit 1\n"),
+            ("POST", "/v3/tasks?tribe=core&name=load", JSON, task),
+        ],
+    );
+    for (status, body) in answers {
+        assert_eq!(status, 200, "{body}");
+    }
+    assert_eq!(cluster["new"].get("/v3/tribes/core/tasks")[0]["name"], "load");
+    assert_eq!(cluster["new"].get("/v3/tribes/core/plugins")[0]["name"], "lost");
+}

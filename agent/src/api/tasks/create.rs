@@ -89,7 +89,7 @@ impl App {
         wait: Option<Duration>,
     ) -> Result<TaskChanged, ApiError> {
         let (node, document) = (self.node()?, put.document());
-        let view = node.view();
+        let view = self.view_with_tribe(&tribe).await?;
         let mut members = view.known_tribe(&tribe)?.members.iter();
         let is_member = members.any(|member| member.id == node.id());
         let problems = if is_member { self.0.tasks.check(&put.manifest) } else { Vec::new() };
