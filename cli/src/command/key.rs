@@ -9,6 +9,7 @@ use std::{
 
 use clap::Subcommand;
 use tokio::time::{Instant, sleep};
+use tribe::Key;
 use tribe_api::{ChangeKey, InstallKey, KeyInfo, KeyMember, KeyStep, Keys, RotateKey};
 
 use crate::{
@@ -108,6 +109,10 @@ pub(crate) async fn run(verb: Verb, session: &Session) -> Result<Exit, Failure> 
         Verb::Rotate { key_file, force, within } => {
             if let Some(file) = &key_file {
                 let key = InstallKey { key: read_key(file)? };
+                // What is no key is refused by snapd.
+                if let Ok(new) = Key::parse(&key.key) {
+                    check_new(&session.snapd.keys().await?, &new.id().to_string(), file)?;
+                }
                 let reply = session.snapd.install_key(&key, session.wait).await?;
                 output::tell(&format!("installed key `{}`", sanitize::line(&reply.id)));
             }
@@ -115,6 +120,26 @@ pub(crate) async fn run(verb: Verb, session: &Session) -> Result<Exit, Failure> 
             rotate(session, key_file.is_some(), force, within).await
         }
     }
+}
+
+/// Refuses a key to which no exchange leads: one that seals already, or gives way to another. One
+/// that the cluster has because an exchange for it was broken off is the newest of several.
+fn check_new(keys: &Keys, id: &str, file: &Path) -> Result<(), Failure> {
+    let left = || keys.keys.iter().filter(|key| key.phase != "removed");
+    let Some(key) = left().find(|key| key.id == id) else { return Ok(()) };
+    let seals = key.phase == "in-use";
+    let mut others = left().filter(|other| other.id != id).peekable();
+    let is_new = match key.written_ms {
+        // It is in key files alone: that it is installed is said now.
+        None => !seals,
+        Some(_) => others.peek().is_some() && others.all(|other| other.written_ms < key.written_ms),
+    };
+    if is_new {
+        return Ok(());
+    }
+    let what = if seals { "seals already" } else { "gives way to a newer one" };
+    let message = format!("key `{id}` of `{}` {what}, it cannot be the new key", file.display());
+    Err(Failure::new(message).or_help("make a new one with `snapd keygen --out FILE`"))
 }
 
 /// `begun`: the new key is installed.
@@ -252,6 +277,40 @@ mod tests {
             ],
             members: vec![member("i1", true, Some(&["0a", "0b"])), member("i3", false, None)],
         }
+    }
+
+    #[test]
+    fn only_a_key_to_which_an_exchange_leads_is_new() {
+        let check = |keys: &[(&str, &str, Option<u64>)], expected: Option<&str>| {
+            let key = |&(id, phase, written_ms): &(&str, &str, Option<u64>)| KeyInfo {
+                id: id.into(),
+                phase: phase.into(),
+                held: true,
+                written_ms,
+                holders: Vec::new(),
+                lacking: Vec::new(),
+            };
+            let keys = Keys { keys: keys.iter().map(key).collect(), members: Vec::new() };
+            let refused = expected.map(|what| {
+                Failure::new(format!("key `0a` of `f` {what}, it cannot be the new key"))
+                    .or_help("make a new one with `snapd keygen --out FILE`")
+            });
+            assert_eq!(check_new(&keys, "0a", Path::new("f")).err(), refused, "{keys:?}");
+        };
+        let (seals, older) = (Some("seals already"), Some("gives way to a newer one"));
+        check(&[("0b", "in-use", None)], None);
+        // One of several in key files.
+        check(&[("0b", "in-use", None), ("0a", "installed", None)], None);
+        check(&[("0a", "in-use", None), ("0b", "installed", None)], seals);
+        check(&[("0a", "in-use", None)], seals);
+        // Broken off before it was used, before the old one was removed, and at the end.
+        check(&[("0b", "in-use", Some(1)), ("0a", "installed", Some(2))], None);
+        check(&[("0b", "installed", None), ("0a", "in-use", Some(3))], None);
+        check(&[("0b", "removed", Some(4)), ("0a", "in-use", Some(3))], seals);
+        // An exchange for another one was.
+        check(&[("0a", "in-use", Some(1)), ("0b", "installed", Some(2))], seals);
+        check(&[("0a", "installed", Some(1)), ("0b", "in-use", Some(3))], older);
+        check(&[("0a", "removed", Some(4)), ("0b", "in-use", Some(3))], None);
     }
 
     #[test]

@@ -5,7 +5,7 @@ use std::{
     fs,
     io::Write,
     net::{IpAddr, Ipv4Addr, TcpListener, TcpStream, UdpSocket},
-    path::PathBuf,
+    path::{Path, PathBuf},
     time::Instant,
 };
 
@@ -176,12 +176,15 @@ fn one_command_exchanges_the_key_and_a_node_that_was_down_follows() {
 
     let file = new_key(&cluster);
     let rotate = format!("key rotate --key-file {}", file.display());
-    let stopped = cluster["i1"].tries(&rotate);
-    assert_eq!((stopped.code, stopped.stdout.as_str()), (Some(1), ""), "{stopped:?}");
-    for part in ["installed key", "i3", "--force"] {
-        assert!(stopped.stderr.contains(part), "{}", stopped.stderr);
+    // Typed again it goes on, and stops for the same reason.
+    for _ in 0..2 {
+        let stopped = cluster["i1"].tries(&rotate);
+        assert_eq!((stopped.code, stopped.stdout.as_str()), (Some(1), ""), "{stopped:?}");
+        for part in ["installed key", "i3", "--force"] {
+            assert!(stopped.stderr.contains(part), "{}", stopped.stderr);
+        }
+        assert!(cluster.running().all(|node| fingerprint(node) == old));
     }
-    assert!(cluster.running().all(|node| fingerprint(node) == old));
 
     // Another node goes on with the same key.
     let start = Instant::now();
@@ -219,6 +222,30 @@ fn one_command_exchanges_the_key_and_a_node_that_was_down_follows() {
     assert_eq!(refused.code, Some(1));
     let told = format!("error: key `{old}` was removed, install another one");
     assert!(refused.stderr.starts_with(&told), "{}", refused.stderr);
+}
+
+#[test]
+fn a_key_that_seals_already_is_not_exchanged_for_itself() {
+    let cluster = Cluster::start(&[("i1", &[])]);
+    let i1 = &cluster["i1"];
+    let refuses = |file: &Path| {
+        let keys = || i1.get("/v3/keys")["keys"].clone();
+        let (before, file) = (keys(), file.display());
+        let refused = i1.tries(&format!("key rotate --key-file {file}"));
+        let told = format!(
+            "error: key `{}` of `{file}` seals already, it cannot be the new key\n\
+             help: make a new one with `snapd keygen --out FILE`\n",
+            fingerprint(i1)
+        );
+        assert_eq!((refused.code, refused.stderr), (Some(1), told));
+        assert_eq!((refused.stdout.as_str(), keys()), ("", before));
+    };
+    refuses(cluster.key());
+    let new = new_key(&cluster);
+    i1.types(&format!("key rotate --key-file {}", new.display()));
+    refuses(&new);
+    let removed = i1.tries(&format!("key rotate --key-file {}", cluster.key().display()));
+    assert!(removed.stderr.contains("was removed, install another one"), "{removed:?}");
 }
 
 /// Makes another key file.
