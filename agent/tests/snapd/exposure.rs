@@ -11,6 +11,7 @@ use std::{
 };
 
 use tempfile::TempDir;
+use tribe_api::client::{Client, Remote};
 
 use crate::support::{Daemon, LONG, run, wait_until};
 
@@ -188,24 +189,59 @@ fn no_address_has_all_connections() {
     });
 }
 
-#[test]
-fn the_port_of_tls_takes_nothing_else() {
+/// The section `api` of a daemon with a certificate.
+const SEALED: &str =
+    "listen: '127.0.0.1:0', tls_cert: DIR/cert, tls_key: DIR/key, password_file: DIR/password";
+
+/// A directory with the key `key` and the certificate `cert`, which is that of an authority or not.
+fn with_certificate(is_authority: bool) -> Option<TempDir> {
     let dir = TempDir::new().unwrap();
-    let at = |name: &str| dir.path().join(name).to_str().unwrap().to_owned();
+    let constraints =
+        format!("basicConstraints=critical,CA:{}", if is_authority { "TRUE" } else { "FALSE" });
     let made = Command::new("openssl")
         .args(["req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes"])
         .args(["-subj", "/CN=i1", "-addext", "subjectAltName=DNS:localhost,IP:127.0.0.1"])
-        .args(["-days", "2", "-keyout", &at("key"), "-out", &at("cert")])
+        .args(["-addext", &constraints, "-days", "2", "-keyout"])
+        .arg(dir.path().join("key"))
+        .arg("-out")
+        .arg(dir.path().join("cert"))
         .output();
     let Ok(made) = made else {
         let _ = writeln!(std::io::stderr(), "skipped: there is no openssl to make a certificate");
-        return;
+        return None;
     };
     assert!(made.status.success(), "{made:?}");
-    let cert = at("cert");
-    let api =
-        "listen: '127.0.0.1:0', tls_cert: DIR/cert, tls_key: DIR/key, password_file: DIR/password";
-    let (_daemon, address) = exposed(dir, api);
+    Some(dir)
+}
+
+#[test]
+fn a_client_tells_why_it_does_not_trust_a_certificate() {
+    let said = |is_authority: bool, is_trusted: bool| {
+        let dir = with_certificate(is_authority)?;
+        let (daemon, address) = exposed(dir, SEALED);
+        let (url, at) = (format!("https://{address}"), |name| daemon.dir.path().join(name));
+        let trusted = is_trusted.then(|| at("cert"));
+        let remote = Remote::new(&url, Some(&at("password")), trusted.as_deref()).unwrap();
+        let client = Client::remote(remote);
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        let said = runtime.block_on(client.version()).map(|version| version.api);
+        Some((said.map_err(|error| error.to_string()), url))
+    };
+    let check = |is_authority, is_trusted, expected: Result<u32, &str>| {
+        let Some((said, url)) = said(is_authority, is_trusted) else { return };
+        let expected = expected.map_err(|what| format!("the certificate of {url} is {what}"));
+        assert_eq!(said, expected);
+    };
+    check(false, true, Ok(3));
+    check(false, false, Err("not known here"));
+    check(true, true, Err("that of an authority (CA:TRUE), not of a server"));
+}
+
+#[test]
+fn the_port_of_tls_takes_nothing_else() {
+    let Some(dir) = with_certificate(true) else { return };
+    let cert = dir.path().join("cert").to_str().unwrap().to_owned();
+    let (_daemon, address) = exposed(dir, SEALED);
     check(&get(&address, "host: localhost\r\n"), 400, "\"code\":\"not-tls\"");
     let sealed = |headers: &str| {
         let client = Command::new("openssl")
