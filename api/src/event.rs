@@ -10,7 +10,8 @@ use utoipa::ToSchema;
 /// text, for a newer daemon may have kinds that this client does not know.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct Event {
-    /// When the daemon's node heard of it, by its clock, in UTC as in RFC 3339.
+    /// When the daemon told it to this reader, by its clock, in UTC as in RFC 3339: the moment its
+    /// node heard of it, unless the reader is slow.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub time: String,
     /// Revision of the view that first shows the change. Never falls while the daemon runs.

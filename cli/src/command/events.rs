@@ -48,7 +48,7 @@ const MOST_FACTS: usize = 8;
 
 /// Print what happens in the cluster from now on
 ///
-/// One line for each event: when the node behind the socket heard of it, revision, kind, subject and
+/// One line for each event: when the node behind the socket told it, revision, kind, subject and
 /// body, in which all the facts of a node, as of one that joined, are only counted. With `-o json`
 /// each line is a JSON object with all of it.
 /// Without `--follow` it prints the next event, or as many as `--count` says, and ends:
