@@ -51,7 +51,8 @@ use crate::{
 /// How long snapd may take to answer, beside what it was asked to wait.
 pub const REPLY_TIME: Duration = Duration::from_secs(60);
 
-/// How long snapd may take to load a plugin: to take its file, to start it, to hand it to other nodes.
+/// How long snapd may take for what may be large: to load a plugin, which is to take its file, to
+/// start it, and to hand it to other nodes, or to tell a whole backup.
 pub const LOAD_TIME: Duration = Duration::from_secs(15 * 60);
 
 /// Largest backup we read, in bytes. 100,000 records, the most a cluster has, of 10 kB each.
