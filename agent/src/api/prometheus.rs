@@ -8,7 +8,6 @@ use axum::{
     extract::State,
     http::header::{CONTENT_TYPE, HeaderName},
 };
-
 use tribe::Metric;
 
 use super::{App, Shared};

@@ -28,10 +28,10 @@ pub(crate) struct Backup {
     force: bool,
 }
 
-pub(crate) async fn run(make: Backup, session: &Session) -> Result<Exit, Failure> {
-    let backup = session.snapd.backup(make.force).await?;
+pub(crate) async fn run(asked: Backup, session: &Session) -> Result<Exit, Failure> {
+    let backup = session.snapd.backup(asked.force).await?;
     let text = output::json(serde_json::to_string_pretty(&backup))?;
-    let file = &make.file;
+    let file = &asked.file;
     write(file, &text)
         .map_err(|error| Failure::new(format!("cannot write `{}`: {error}", file.display())))?;
     output::tell(&format!("kept {} things in `{}`", backup.entries.len(), file.display()));

@@ -1,6 +1,9 @@
 //! `snapctl restore`: what people said, said again.
 
-use std::{fs, path::Path, path::PathBuf};
+use std::{
+    fs,
+    path::{Path, PathBuf},
+};
 
 use clap::Args;
 use serde::Serialize;
