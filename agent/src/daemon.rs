@@ -66,8 +66,8 @@ fn die_with(parent: u32) -> Result<(), Failure> {
     }
 }
 
-/// Says what would keep the daemon from starting, as far as that can be told without starting: files that
-/// are not there, or open to others, and directories that cannot be.
+/// Says what would keep the daemon from starting, as far as that can be told without starting:
+/// files that are not there, or open to others, and directories that cannot be.
 pub(crate) fn check(settings: &Settings) -> Result<(), Failure> {
     Exposure::check(&settings.api).map_err(not_exposed)?;
     host_settings(settings)?;

@@ -156,8 +156,8 @@ pub struct StatusMember {
     /// Why it did not say how its items stand. Absent: it did.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub silent: Option<String>,
-    /// What it runs, as it says itself, if that is not snapd: it applies nothing and is not waited for.
-    /// Absent: snapd.
+    /// What it runs, as it says itself, if that is not snapd: it applies nothing and is not waited
+    /// for. Absent: snapd.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub other_agent: Option<String>,
 }

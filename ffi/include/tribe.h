@@ -863,9 +863,9 @@ tribe_status tribe_node_counters(const tribe_node *node,
                                  tribe_error **err);
 
 /**
- * What the node counts and measures, by the conventions of Prometheus, at most a second old: a JSON array
- * of objects with `name`, `kind` (`counter` or `gauge`), `help`, `labels` (an object) and `value`. Those of one name
- * stand side by side. Free it with tribe_text_free().
+ * What the node counts and measures, by the conventions of Prometheus, at most a second old: a
+ * JSON array of objects with `name`, `kind` (`counter` or `gauge`), `help`, `labels` (an object)
+ * and `value`. Those of one name stand side by side. Free it with tribe_text_free().
  */
 TRIBE_API
 TRIBE_NODISCARD

@@ -256,9 +256,9 @@ pub extern "C" fn tribe_node_counters(
     tell(node, out, err, |node| json!(node.counters()))
 }
 
-/// What the node counts and measures, by the conventions of Prometheus, at most a second old: a JSON array
-/// of objects with `name`, `kind` (`counter` or `gauge`), `help`, `labels` (an object) and `value`. Those of one name
-/// stand side by side. Free it with tribe_text_free().
+/// What the node counts and measures, by the conventions of Prometheus, at most a second old: a
+/// JSON array of objects with `name`, `kind` (`counter` or `gauge`), `help`, `labels` (an object)
+/// and `value`. Those of one name stand side by side. Free it with tribe_text_free().
 #[unsafe(no_mangle)]
 #[must_use]
 pub extern "C" fn tribe_node_metrics(

@@ -31,7 +31,8 @@ pub enum ClientError {
         /// The URL.
         url: String,
     },
-    /// The certificate is one that vouches for others, which no server may show. Nothing has changed.
+    /// The certificate is one that vouches for others, which no server may show. Nothing has
+    /// changed.
     #[error("the certificate of {url} is that of an authority (CA:TRUE), not of a server")]
     AuthorityCertificate {
         /// The URL.

@@ -17,8 +17,8 @@ pub(crate) enum Verb {
     /// List all nodes, dead ones too
     ///
     /// A node AGREES if it computes the same tribes for itself as the node behind the socket does
-    /// for it. `no` for a moment is a change on its way; `no` for long means that the two read a policy
-    /// differently, as different versions may.
+    /// for it. `no` for a moment is a change on its way; `no` for long means that the two read a
+    /// policy differently, as different versions may.
     List,
     /// Show a node
     Show {

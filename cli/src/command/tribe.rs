@@ -72,11 +72,11 @@ pub(crate) enum Verb {
     },
     /// Show whether all members agree on who is in, and have done all that the tribe asks
     ///
-    /// A member agrees if it computes the same memberships for itself as the node behind the socket does
-    /// for it. A node is holding if it fell out of the tribe and still acts for it for some seconds. For
-    /// each member and each plugin and task of the tribe it is told what is asked, how far it is, and in
-    /// full what went wrong there. The exit status is 4 unless all live members that run snapd have done all;
-    /// other agents apply nothing and are not waited for.
+    /// A member agrees if it computes the same memberships for itself as the node behind the socket
+    /// does for it. A node is holding if it fell out of the tribe and still acts for it for some
+    /// seconds. For each member and each plugin and task of the tribe it is told what is asked, how
+    /// far it is, and in full what went wrong there. The exit status is 4 unless all live members
+    /// that run snapd have done all; other agents apply nothing and are not waited for.
     Status {
         /// Name of the tribe [default: this node and all tribes]
         #[arg(value_parser = name())]
