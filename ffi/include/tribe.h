@@ -1053,7 +1053,7 @@ tribe_status tribe_tribe_create(tribe_node *node,
                                 tribe_error **err);
 
 /**
- * Deletes a tribe with its placements and policies.
+ * Deletes a tribe with its placements, policies and items.
  */
 TRIBE_API
 TRIBE_NODISCARD

@@ -34,7 +34,7 @@ pub unsafe extern "C" fn tribe_tribe_create(
     })
 }
 
-/// Deletes a tribe with its placements and policies.
+/// Deletes a tribe with its placements, policies and items.
 #[unsafe(no_mangle)]
 #[must_use]
 pub unsafe extern "C" fn tribe_tribe_delete(

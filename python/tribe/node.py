@@ -241,7 +241,7 @@ class Node:
         return self._node.create_tribe(tribe, description)
 
     def delete_tribe(self, tribe: str) -> Written:
-        """Deletes a tribe with its placements and policies."""
+        """Deletes a tribe with its placements, policies and items."""
         return self._node.delete_tribe(tribe)
 
     def join_tribe(self, tribe: str, node: str | None = None) -> Written:
