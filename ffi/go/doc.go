@@ -23,6 +23,10 @@
 //
 // # How it behaves
 //
+// Methods that write return once the write is on disk here, if there is a data directory, and on its way to
+// the others. On a node with seeds that has never met its cluster, what concerns all waits up to 10 s for that,
+// and then fails: ErrNotSynced.
+//
 // All methods may be called by several goroutines at once. Close wakes those that wait. No goroutine that
 // waits for events or callers holds a thread: the runtime's poller watches the library's descriptor.
 //

@@ -1043,6 +1043,9 @@ TRIBE_API tribe_str tribe_member_facts(const tribe_member *member);
  *
  * This and all calls that write return when the record is written here, on disk if there is one; it is
  * on its way to the others. `written` may be NULL; else free it with tribe_written_free().
+ *
+ * On a node with seeds that has never met its cluster, what concerns all waits up to 10 s for that,
+ * and then fails: TRIBE_STATUS_NOT_SYNCED.
  */
 TRIBE_API
 TRIBE_NODISCARD

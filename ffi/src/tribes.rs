@@ -15,6 +15,9 @@ use crate::{
 ///
 /// This and all calls that write return when the record is written here, on disk if there is one; it is
 /// on its way to the others. `written` may be NULL; else free it with tribe_written_free().
+///
+/// On a node with seeds that has never met its cluster, what concerns all waits up to 10 s for that,
+/// and then fails: TRIBE_STATUS_NOT_SYNCED.
 #[unsafe(no_mangle)]
 #[must_use]
 pub unsafe extern "C" fn tribe_tribe_create(

@@ -42,6 +42,10 @@ class Node:
             node.wait_synced(timeout=30)
             node.join_tribe("core")
 
+    Methods that write return once the write is on disk here, if there is a data directory, and on
+    its way to the others. On a node with seeds that has never met its cluster, what concerns all
+    waits up to 10 s for that, and then is a `TimeoutError`.
+
     All methods may be called from any thread. A wait lets other threads run and heeds Ctrl-C. A
     node that is dropped without `leave` is down to the others, as if it had crashed.
     """
@@ -195,8 +199,7 @@ class Node:
         """What this node counts and measures, at most a second old."""
         return self._node.metrics()
 
-    # What it is told to do. On disk here, if there is a data directory, when the call returns. On a
-    # node that has never met its cluster it waits up to 10 s for that, and then is a TimeoutError.
+    # What it is told to do.
 
     def forget_member(self, node: str) -> Written:
         """Has all nodes drop what a node said that is down or has left. It may come back."""
