@@ -87,7 +87,10 @@ class UnreachableError(TribeError, ConnectionError):
 
 
 class TimeoutError(TribeError, builtins.TimeoutError):
-    """Something did not come in time. If a command was sent, it may still be carried out."""
+    """Something did not come in time. If a command was sent, it may still be carried out.
+
+    One that waited for the node to meet its cluster is given up: it never will be.
+    """
 
 
 class KeyringError(TribeError):
