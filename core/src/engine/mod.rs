@@ -164,6 +164,8 @@ pub struct Engine {
     returned: Option<SocketAddr>,
     /// Members came or went a moment ago; others may know of more.
     moving_until: Duration,
+    /// So many have since been found to know the same as this node.
+    agreed: u32,
 }
 
 impl Engine {
@@ -216,6 +218,7 @@ impl Engine {
             departed: forget::Departed::default(),
             returned: None,
             moving_until: Duration::ZERO,
+            agreed: 0,
         };
         engine.load(saved, now);
         engine.outputs.clear();

@@ -44,13 +44,15 @@ use crate::{
 const CHECK_PERIOD: Duration = Duration::from_secs(10);
 /// And this often in large clusters.
 const CHECK_PERIOD_LARGE: Duration = Duration::from_secs(30);
-/// After a member came or went, roots are compared more often for so long.
+/// After a member came or went, roots are compared more often for so long, at first.
 const MOVING: Duration = Duration::from_secs(10);
 /// And this often while members come and go, for each of these members up to the slowest: with all of them
 /// this takes as much of a node's time however many there are.
 const CHECK_MOVING_EACH: Duration = Duration::from_millis(2);
 const CHECK_MOVING_LEAST: Duration = Duration::from_millis(100);
 const CHECK_MOVING_MOST: Duration = Duration::from_millis(1500);
+/// Less and less often the more members know the same as this node.
+const AGREED_MOST: u32 = 100;
 /// Members above which a cluster is large.
 const LARGE: usize = 1000;
 /// A round that moved data is followed by another this soon.
@@ -211,7 +213,9 @@ impl Engine {
         let members = self.reachable.len();
         match members > LARGE {
             _ if now.mono < self.moving_until => {
-                (CHECK_MOVING_EACH * members as u32).clamp(CHECK_MOVING_LEAST, CHECK_MOVING_MOST)
+                let period = CHECK_MOVING_EACH * members as u32;
+                let period = period.clamp(CHECK_MOVING_LEAST, CHECK_MOVING_MOST);
+                (period * (1 + self.agreed)).min(CHECK_PERIOD)
             }
             true => CHECK_PERIOD_LARGE,
             false => CHECK_PERIOD,
@@ -221,6 +225,7 @@ impl Engine {
     /// Members come or go: what this node and another know of it soon differs.
     pub(super) fn check_soon(&mut self, now: Now) {
         self.moving_until = now.mono + MOVING;
+        self.agreed = 0;
         let period = self.check_period(now);
         let delay = self.jitter(period / 2, period * 3 / 2);
         self.timers.set_by(Timer::Check, now.mono + delay);
@@ -230,6 +235,7 @@ impl Engine {
     pub(super) fn compare_roots(&mut self, from: SocketAddr, theirs: SyncRoots, now: Now) {
         self.hear_horizon(theirs.records.horizon_ms, now);
         if theirs == self.sync_roots() {
+            self.agreed = (self.agreed + 1).min(AGREED_MOST);
             self.set_synced(now);
             let horizon_ms = theirs.records.horizon_ms;
             self.complete(Told { horizon_ms, ..Told::default() }, now);
