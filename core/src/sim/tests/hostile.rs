@@ -62,6 +62,10 @@ impl Capture {
     }
 
     fn hear(&mut self, sim: &Sim, from: SocketAddr, to: SocketAddr, bytes: &[u8]) {
+        // What a split swallows was never heard, so it would be heard for the first time.
+        if !sim.network.reaches(from, to) {
+            return;
+        }
         let to = sim.by_address[&to];
         let Some(engine) = sim.engine(to).filter(|_| sim.nodes[to].address != from) else { return };
         let (plain, mut session) = (engine.unsealed(bytes), engine.session());
