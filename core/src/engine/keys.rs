@@ -346,9 +346,10 @@ impl Engine {
 
     fn warn_of_key_file(&mut self, phases: &BTreeMap<KeyId, KeyRead>) {
         for id in self.keys.configured.clone() {
-            let removed = phases.get(&id).is_some_and(|read| read.phase == KeyPhase::Removed);
-            if removed && self.keys.warned.insert(id) {
-                let sealing = self.keys.ring.sealing_id();
+            let removed = |id| phases.get(&id).is_some_and(|read| read.phase == KeyPhase::Removed);
+            // Which key seals now may not have come yet.
+            let sealing = self.keys.ring.sealing_id();
+            if removed(id) && !removed(sealing) && self.keys.warned.insert(id) {
                 tracing::warn!(key = %id, %sealing, "a key in the key file of this node was removed from the cluster, replace the file by one with the sealing key");
             }
         }
