@@ -3,6 +3,7 @@
 use std::{
     fs::File,
     io::{self, Read as _},
+    os::unix::fs::PermissionsExt as _,
     path::{Path, PathBuf},
     time::Duration,
 };
@@ -88,6 +89,8 @@ warning: the new key is in no file, so nodes that are added later cannot join
 help: `snapd keygen --out FILE` and `snapctl key rotate --key-file FILE` exchange it for one that is";
 /// Longest key file, as snapd has it.
 const FILE_BYTES: u64 = 16 * 1024;
+/// What a mode says of others than the owner.
+const OTHERS: u32 = 0o077;
 
 pub(crate) async fn run(verb: Verb, session: &Session) -> Result<Exit, Failure> {
     match verb {
@@ -220,7 +223,15 @@ fn read_key(file: &Path) -> Result<String, Failure> {
     if file == Path::new("-") {
         io::stdin().take(FILE_BYTES).read_to_string(&mut text).map_err(fail)?;
     } else {
-        File::open(file).map_err(fail)?.take(FILE_BYTES).read_to_string(&mut text).map_err(fail)?;
+        let opened = File::open(file).map_err(fail)?;
+        let metadata = opened.metadata().map_err(fail)?;
+        let mode = metadata.permissions().mode() & 0o7777;
+        if metadata.is_file() && mode & OTHERS != 0 {
+            let file = file.display();
+            let message = format!("key file `{file}` has mode {mode:04o}, so others can use it");
+            return Err(Failure::new(message).or_help(format!("run `chmod 600 {file}`")));
+        }
+        opened.take(FILE_BYTES).read_to_string(&mut text).map_err(fail)?;
     }
     let lines = text.lines().map(|line| line.split('#').next().unwrap_or_default().trim());
     let mut keys = lines.filter(|line| !line.is_empty());
@@ -277,6 +288,26 @@ mod tests {
             ],
             members: vec![member("i1", true, Some(&["0a", "0b"])), member("i3", false, None)],
         }
+    }
+
+    #[test]
+    fn a_key_file_that_others_can_use_is_refused() {
+        let dir = tempfile::tempdir().unwrap();
+        let file = dir.path().join("key");
+        std::fs::write(&file, "# the key\nabc\n").unwrap();
+        let check = |mode, expected: Result<&str, String>| {
+            std::fs::set_permissions(&file, std::fs::Permissions::from_mode(mode)).unwrap();
+            let expected = expected.map(ToOwned::to_owned).map_err(|what| {
+                Failure::new(what).or_help(format!("run `chmod 600 {}`", file.display()))
+            });
+            assert_eq!(read_key(&file), expected, "{mode:o}");
+        };
+        let others =
+            |mode| format!("key file `{}` has mode {mode}, so others can use it", file.display());
+        check(0o600, Ok("abc"));
+        check(0o400, Ok("abc"));
+        check(0o644, Err(others("0644")));
+        check(0o640, Err(others("0640")));
     }
 
     #[test]
