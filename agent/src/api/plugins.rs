@@ -347,7 +347,8 @@ fn signature(headers: &HeaderMap) -> Result<Option<String>, ApiError> {
     Ok(Some(text))
 }
 
-/// The file of a plugin in a directory: of this name, or of this name behind what snap's plugins begin with.
+/// The file of a plugin in a directory: of this name, or else of this name behind what snap's plugins
+/// begin with.
 fn find_named(dir: &std::path::Path, name: &str) -> Result<PathBuf, ApiError> {
     let is_name = !name.is_empty() && !name.starts_with('.') && !name.contains('/');
     let list = std::fs::read_dir(dir).into_iter().flatten().flatten();
@@ -362,6 +363,10 @@ fn find_named(dir: &std::path::Path, name: &str) -> Result<PathBuf, ApiError> {
         .filter(|path| path.extension().is_none_or(|ending| ending != "asc"))
         .collect();
     found.sort();
+    let exact = found.iter().position(|path| path.file_name().is_some_and(|file| file == name));
+    if let Some(exact) = exact {
+        return Ok(found.swap_remove(exact));
+    }
     match found.as_slice() {
         [one] => Ok(one.clone()),
         [] => {
@@ -434,5 +439,29 @@ fn value(value: &ConfigValue) -> Value {
         ConfigValue::Int(value) => (*value).into(),
         ConfigValue::Float(value) => (*value).into(),
         ConfigValue::Text(value) => value.as_str().into(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_plugin_is_found_by_its_whole_name_first() {
+        let dir = tempfile::tempdir().unwrap();
+        for file in ["file", "snap-plugin-publisher-file", "snap-plugin-publisher-influxdb"] {
+            std::fs::write(dir.path().join(file), "").unwrap();
+        }
+        let found = |name| {
+            find_named(dir.path(), name)
+                .map(|path| path.strip_prefix(dir.path()).unwrap().to_owned())
+        };
+        assert_eq!(found("file").unwrap().to_str(), Some("file"));
+        assert_eq!(found("influxdb").unwrap().to_str(), Some("snap-plugin-publisher-influxdb"));
+        std::fs::write(dir.path().join("snap-plugin-collector-influxdb"), "").unwrap();
+        let error = found("influxdb").unwrap_err();
+        let error = format!("{error:?}");
+        assert!(error.contains("snap-plugin-collector-influxdb"), "{error}");
+        assert!(found("../file").is_err());
     }
 }
