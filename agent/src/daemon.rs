@@ -195,8 +195,8 @@ async fn start_node(settings: &Settings) -> Result<Node, Failure> {
         let failure = Failure::from(anyhow::Error::from(error).context("cannot start the node"));
         if bind {
             failure.help(
-                "does another snapd or agent listen there? choose another address or port with \
-                 `--tribe-addr` and `--tribe-port`",
+                "is it an address of this host, and does no other snapd or agent listen there? \
+                 choose another address or port with `--tribe-addr` and `--tribe-port`",
             )
         } else {
             failure
