@@ -65,6 +65,11 @@ impl Net {
         self.nodes[node] = self.life();
     }
 
+    fn renew(&mut self, node: usize) {
+        let seed = self.seed();
+        self.nodes[node].renew(seed);
+    }
+
     /// Sends, without carrying. Returns where in `wire` the new datagrams begin.
     fn send(&mut self, from: usize, to: usize, text: &str) -> usize {
         let (mut out, at) = (Vec::new(), self.wire.len());
@@ -371,11 +376,9 @@ fn a_renewed_session_is_learned_without_losing_a_datagram() {
     let mut net = Net::new(2);
     net.tell(0, 1, "one");
     net.tell(1, 0, "two");
-    let seed = net.seed();
-    net.nodes[1].renew(seed);
+    net.renew(1);
     net.tell(0, 1, "three");
-    let seed = net.seed();
-    net.nodes[1].renew(seed);
+    net.renew(1);
     let at = net.wire.len();
     net.tell(0, 1, "four");
     net.tell(1, 0, "five");
@@ -394,8 +397,7 @@ fn who_is_not_heard_of_for_two_sessions_takes_no_memory() {
     assert_eq!(known(&net.nodes[0]), (1, 1, 1));
     for renewed in 0..3 {
         assert_eq!(net.nodes[0].counters().held_dropped, 2 * u64::from(renewed > 1), "{renewed}");
-        let seed = net.seed();
-        net.nodes[0].renew(seed);
+        net.renew(0);
     }
     assert_eq!(known(&net.nodes[0]), (0, 0, 0));
     assert_eq!(net.nodes[0].windows.len(), 0);
@@ -416,15 +418,11 @@ fn who_has_another_key_is_remembered_as_long_as_it_opens() {
     assert_eq!(both.use_key(new.id()), crate::KeyChange::Done);
     net.nodes[0].set_keyring(both.clone());
     net.nodes[0].hear(address(1), old.sealing_id());
-    for _ in 0..3 {
-        let seed = net.seed();
-        net.nodes[0].renew(seed);
-    }
+    (0..3).for_each(|_| net.renew(0));
     assert_eq!(net.nodes[0].key_toward(&address(1)), old.sealing_id());
     assert_eq!(both.remove(old.sealing_id()), crate::KeyChange::Done);
     net.nodes[0].set_keyring(both);
-    let seed = net.seed();
-    net.nodes[0].renew(seed);
+    net.renew(0);
     assert_eq!(net.nodes[0].heard.len(), 0);
 }
 
@@ -569,8 +567,7 @@ proptest! {
             match action {
                 0 => net.restart(from),
                 1 => {
-                    let seed = net.seed();
-                    net.nodes[from].renew(seed);
+                    net.renew(from);
                 }
                 2 => net.now_ms += u64::from(pick % 400),
                 3..7 if from != to => {
