@@ -51,8 +51,6 @@ const MOVING: Duration = Duration::from_secs(10);
 const CHECK_MOVING_EACH: Duration = Duration::from_millis(2);
 const CHECK_MOVING_LEAST: Duration = Duration::from_millis(100);
 const CHECK_MOVING_MOST: Duration = Duration::from_millis(1500);
-/// Less and less often the more members know the same as this node.
-const AGREED_MOST: u32 = 100;
 /// Members above which a cluster is large.
 const LARGE: usize = 1000;
 /// A round that moved data is followed by another this soon.
@@ -215,7 +213,8 @@ impl Engine {
             _ if now.mono < self.moving_until => {
                 let period = CHECK_MOVING_EACH * members as u32;
                 let period = period.clamp(CHECK_MOVING_LEAST, CHECK_MOVING_MOST);
-                (period * (1 + self.agreed)).min(CHECK_PERIOD)
+                // The less often the more members know the same as this node.
+                period.saturating_mul(self.agreed.saturating_add(1)).min(CHECK_PERIOD)
             }
             true => CHECK_PERIOD_LARGE,
             false => CHECK_PERIOD,
@@ -235,7 +234,7 @@ impl Engine {
     pub(super) fn compare_roots(&mut self, from: SocketAddr, theirs: SyncRoots, now: Now) {
         self.hear_horizon(theirs.records.horizon_ms, now);
         if theirs == self.sync_roots() {
-            self.agreed = (self.agreed + 1).min(AGREED_MOST);
+            self.agreed = self.agreed.saturating_add(1);
             self.set_synced(now);
             let horizon_ms = theirs.records.horizon_ms;
             self.complete(Told { horizon_ms, ..Told::default() }, now);
