@@ -130,26 +130,25 @@ impl App {
         }
     }
 
-    /// The same for what concerns all, in tribe mode: a node that has just started is waited for.
-    async fn informed_node(&self, force: bool) -> Result<&Node, ApiError> {
+    /// What such a node knows, in tribe mode: one that has just started is waited for.
+    async fn informed_view(&self, force: bool) -> Result<Arc<View>, ApiError> {
         self.wait_until_synced().await?;
-        self.knowing_node(force)
+        Ok(self.knowing_node(force)?.view())
     }
 
     /// What this node knows, a tribe of this name among it. One that has just started may not know
     /// it yet.
     async fn view_with_tribe(&self, tribe: &str) -> Result<Arc<View>, ApiError> {
         let node = self.node()?;
-        let is_unheard_of = |view: &View| !view.synced && view.known_tribe(tribe).is_err();
-        if is_unheard_of(&node.view()) {
+        if node.view().known_tribe(tribe).is_err() {
             self.wait_until_synced().await?;
         }
         let view = node.view();
-        if is_unheard_of(&view) {
-            return Err(CommandError::NotSynced.into());
+        match view.known_tribe(tribe) {
+            Err(_) if !view.synced => Err(CommandError::NotSynced.into()),
+            Err(unknown) => Err(unknown.into()),
+            Ok(_) => Ok(view),
         }
-        view.known_tribe(tribe)?;
-        Ok(view)
     }
 
     /// Waits until this node knows all that was said, at most as long as it holds a command that

@@ -52,7 +52,7 @@ pub(super) async fn create(
     let parsed = tribe::Policy::parse(&text).map_err(CommandError::from)?;
     let replaces = replace && !force;
     let view = match strict || replaces {
-        true => app.informed_node(force).await?.view(),
+        true => app.informed_view(force).await?,
         false => node.view(),
     };
     if strict {
@@ -112,7 +112,8 @@ pub(super) async fn change(
 ) -> Result<Json<Changed>, ApiError> {
     let node = app.node()?;
     if !enabled && !force {
-        guard::removing(&app.informed_node(false).await?.view(), &name, "switching off")?;
+        let view = app.informed_view(false).await?;
+        guard::removing(&view, &name, "switching off")?;
     }
     let written = node.enable_policy(&name, enabled).await?;
     let missing = convert::missing(node, &written, wait).await?;
@@ -137,7 +138,8 @@ pub(super) async fn delete(
 ) -> Result<Json<Changed>, ApiError> {
     let node = app.node()?;
     if !force {
-        guard::removing(&app.informed_node(false).await?.view(), &name, "deleting")?;
+        let view = app.informed_view(false).await?;
+        guard::removing(&view, &name, "deleting")?;
     }
     let written = node.delete_policy(&name).await?;
     let missing = convert::missing(node, &written, wait).await?;

@@ -114,7 +114,8 @@ pub(super) async fn delete(
 ) -> Result<Json<Changed>, ApiError> {
     let node = app.node()?;
     if !force {
-        guard::deleting(&app.informed_node(false).await?.view(), &name)?;
+        let view = app.informed_view(false).await?;
+        guard::deleting(&view, &name)?;
     }
     let written = node.delete_tribe(&name).await?;
     let missing = convert::missing(node, &written, wait).await?;
