@@ -10,7 +10,7 @@ use std::{
 
 use clap::Subcommand;
 use tokio::time::{Instant, sleep};
-use tribe::Key;
+use tribe::{Key, limits::KEY_FILE_BYTES};
 use tribe_api::{ChangeKey, InstallKey, KeyInfo, KeyMember, KeyStep, Keys, RotateKey};
 
 use crate::{
@@ -87,8 +87,6 @@ const LOOK: Duration = Duration::from_millis(200);
 const IN_NO_FILE: &str = "\
 warning: the new key is in no file, so nodes that are added later cannot join
 help: `snapd keygen --out FILE` and `snapctl key rotate --key-file FILE` exchange it for one that is";
-/// Longest key file, as snapd has it.
-const FILE_BYTES: u64 = 16 * 1024;
 /// What a mode says of others than the owner.
 const OTHERS: u32 = 0o077;
 
@@ -221,7 +219,7 @@ fn read_key(file: &Path) -> Result<String, Failure> {
     };
     let mut text = String::new();
     if file == Path::new("-") {
-        io::stdin().take(FILE_BYTES).read_to_string(&mut text).map_err(fail)?;
+        io::stdin().take(KEY_FILE_BYTES).read_to_string(&mut text).map_err(fail)?;
     } else {
         let opened = File::open(file).map_err(fail)?;
         let metadata = opened.metadata().map_err(fail)?;
@@ -231,7 +229,7 @@ fn read_key(file: &Path) -> Result<String, Failure> {
             let message = format!("key file `{file}` has mode {mode:04o}, so others can use it");
             return Err(Failure::new(message).or_help(format!("run `chmod 600 {file}`")));
         }
-        opened.take(FILE_BYTES).read_to_string(&mut text).map_err(fail)?;
+        opened.take(KEY_FILE_BYTES).read_to_string(&mut text).map_err(fail)?;
     }
     let lines = text.lines().map(|line| line.split('#').next().unwrap_or_default().trim());
     let mut keys = lines.filter(|line| !line.is_empty());
