@@ -1,8 +1,8 @@
-//! The control API under `/v3`: routes, and the document that describes them, from one place.
+//! The control API under `/v3`.
 //!
 //! Handlers translate: a request to a command, a [`View`] to JSON. They decide nothing about
 //! clusters. Invariant: whatever is answered is JSON, refusals too ([`ApiError`]), and every route is in
-//! the OpenAPI document, because both are made by [`routes`].
+//! the OpenAPI document; [`routes`] has both.
 
 mod backup;
 mod convert;
@@ -22,6 +22,7 @@ mod plugins;
 mod policies;
 mod prometheus;
 mod restore;
+mod routes;
 mod server;
 mod tasks;
 mod trial;
@@ -30,7 +31,7 @@ mod tribes;
 use std::{path::PathBuf, sync::Arc, time::Instant};
 
 use axum::{
-    Json, Router,
+    Router,
     extract::{DefaultBodyLimit, Request},
     middleware::{self, Next},
     response::Response,
@@ -38,10 +39,8 @@ use axum::{
 use tokio::{sync::watch, time::timeout};
 use tracing::debug;
 use tribe::{CommandError, MemberState, Node, View, limits::HELD_COMMAND_TIME};
-use utoipa::OpenApi;
-use utoipa_axum::{router::OpenApiRouter, routes};
 
-use self::{error::ApiError, gate::Gate};
+use self::{error::ApiError, gate::Gate, routes::routes};
 pub(crate) use self::{
     exposure::{ExposeError, Exposure},
     server::{Doors, serve},
@@ -172,8 +171,7 @@ impl App {
 }
 
 fn router(app: App, gate: Arc<Gate>) -> Router {
-    let (router, _) = described().split_for_parts();
-    router
+    routes()
         .fallback(async |request: Request| ApiError::no_route(request.uri().path()))
         .method_not_allowed_fallback(async |request: Request| {
             ApiError::method(request.method(), request.uri().path())
@@ -182,66 +180,6 @@ fn router(app: App, gate: Arc<Gate>) -> Router {
         .layer(middleware::from_fn_with_state(gate, gate::admit))
         .layer(middleware::from_fn(trace))
         .with_state(app)
-}
-
-/// The top of the document.
-#[derive(OpenApi)]
-#[openapi(info(
-    title = "snapd control API",
-    description = "Tribes, members, policies and facts of a cluster, as one of its nodes sees them, and \
-                   the plugins and tasks of this node and of tribes. Every refusal has the body ErrorReply.",
-    license(name = "Apache-2.0")
-))]
-struct Document;
-
-fn described() -> OpenApiRouter<App> {
-    OpenApiRouter::with_openapi(Document::openapi())
-        .routes(routes!(openapi))
-        .routes(routes!(node::version))
-        .routes(routes!(node::node))
-        .routes(routes!(node::counters))
-        .routes(routes!(prometheus::metrics))
-        .routes(routes!(backup::backup))
-        .routes(routes!(restore::restore))
-        .routes(routes!(members::list))
-        .routes(routes!(members::one, members::forget))
-        .routes(routes!(members::facts, members::change_facts))
-        .routes(routes!(keys::list, keys::install))
-        .routes(routes!(keys::use_key))
-        .routes(routes!(keys::remove))
-        .routes(routes!(keys::rotate))
-        .routes(routes!(tribes::list, tribes::create))
-        .routes(routes!(tribes::one, tribes::delete))
-        .routes(routes!(tribes::place))
-        .routes(routes!(tribes::status))
-        .routes(routes!(policies::list, policies::create))
-        .routes(routes!(policies::test))
-        .routes(routes!(policies::one, policies::change, policies::delete))
-        .routes(routes!(policies::explain))
-        .routes(routes!(plugins::list, plugins::load))
-        .routes(routes!(plugins::load_named))
-        .routes(routes!(plugins::one, plugins::unload))
-        .routes(routes!(plugins::of_a_tribe))
-        .routes(routes!(plugins::one_in_tribe, plugins::unload_in_tribe))
-        .routes(routes!(plugins::offers))
-        .routes(routes!(tasks::list, tasks::create::create))
-        .routes(routes!(tasks::one, tasks::remove))
-        .routes(routes!(tasks::start))
-        .routes(routes!(tasks::stop))
-        .routes(routes!(tasks::enable))
-        .routes(routes!(tasks::export))
-        .routes(routes!(tasks::watch))
-        .routes(routes!(tasks::of_a_tribe))
-        .routes(routes!(metrics::list))
-        .routes(routes!(metrics::show))
-        .routes(routes!(metrics::collect))
-        .routes(routes!(events::stream))
-}
-
-/// This document.
-#[utoipa::path(get, path = "/v3/openapi.json", responses((status = 200, body = Object)))]
-async fn openapi() -> Json<utoipa::openapi::OpenApi> {
-    Json(described().into_openapi())
 }
 
 async fn trace(request: Request, next: Next) -> Response {

@@ -1,6 +1,8 @@
 use std::collections::BTreeSet;
 
-use super::*;
+use utoipa::OpenApi;
+
+use super::routes::Document;
 
 /// The contract. One line a route.
 const ROUTES: &str = "
@@ -61,7 +63,7 @@ const ROUTES: &str = "
 
 #[test]
 fn the_document_has_the_routes_of_the_contract() {
-    let document = serde_json::to_value(described().into_openapi()).unwrap();
+    let document = serde_json::to_value(Document::openapi()).unwrap();
     let mut found = BTreeSet::new();
     for (path, item) in document["paths"].as_object().unwrap() {
         for method in item.as_object().unwrap().keys() {
@@ -75,11 +77,26 @@ fn the_document_has_the_routes_of_the_contract() {
 
 #[test]
 fn every_schema_the_document_refers_to_is_in_it() {
-    let document = serde_json::to_string(&described().into_openapi()).unwrap();
+    let document = serde_json::to_string(&Document::openapi()).unwrap();
     let json: serde_json::Value = serde_json::from_str(&document).unwrap();
     let schemas = json["components"]["schemas"].as_object().unwrap();
     for reference in document.split("#/components/schemas/").skip(1) {
         let name = reference.split('"').next().unwrap();
         assert!(schemas.contains_key(name), "{name}");
     }
+}
+
+#[test]
+fn every_operation_has_a_name_of_its_own() {
+    let document = serde_json::to_value(Document::openapi()).unwrap();
+    let operations = document["paths"].as_object().unwrap().values();
+    let operations = operations.flat_map(|item| item.as_object().unwrap().values());
+    let mut names = BTreeSet::new();
+    for operation in operations {
+        let name = operation["operationId"].as_str().unwrap();
+        assert!(names.insert(name), "{name}");
+        assert!(name.starts_with(operation["tags"][0].as_str().unwrap()), "{name}");
+    }
+    assert!(names.contains("members_list"), "{names:?}");
+    assert!(names.contains("tasks_create"), "{names:?}");
 }
