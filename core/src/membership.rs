@@ -8,6 +8,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use imbl::{OrdMap, OrdSet};
 use serde::{Deserialize, Serialize};
 
 use crate::{
@@ -50,7 +51,7 @@ impl Moved {
 }
 
 /// The memberships that follow from a state.
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default)]
 pub(crate) struct Memberships {
     tribes: BTreeMap<TribeName, BTreeMap<NodeId, Vec<Reason>>>,
     /// The policies that place nodes: those of tribes that exist, switched on and understood here.
@@ -58,10 +59,10 @@ pub(crate) struct Memberships {
     /// The tribes whose rules read a fact. INVARIANT: as `rules` say.
     readers: BTreeMap<FactName, BTreeSet<TribeName>>,
     /// The node that holds each name.
-    holders: BTreeMap<NodeName, NodeId>,
+    holders: OrdMap<NodeName, NodeId>,
     /// All that claim it, and the name each node claims.
-    claimants: BTreeMap<NodeName, BTreeSet<NodeId>>,
-    names: BTreeMap<NodeId, NodeName>,
+    claimants: OrdSet<(NodeName, NodeId)>,
+    names: OrdMap<NodeId, NodeName>,
 }
 
 impl Memberships {
@@ -205,13 +206,11 @@ impl Memberships {
         let name = claim.map(|(name, _)| name);
         // The name it gave up comes first: with it go the tribes it was in by that name.
         if let Some(before) = before.filter(|before| name.as_ref() != Some(before)) {
-            if let Some(claimants) = self.claimants.get_mut(&before) {
-                claimants.remove(&node);
-            }
+            self.claimants.remove(&(before.clone(), node));
             moves.extend(self.settle(state, &before));
         }
         if let Some(name) = name {
-            self.claimants.entry(name.clone()).or_default().insert(node);
+            self.claimants.insert((name.clone(), node));
             moves.extend(self.settle(state, &name));
         }
         moves
@@ -229,15 +228,13 @@ impl Memberships {
 
     /// Who holds a name now, and what follows.
     fn settle(&mut self, state: &State, name: &NodeName) -> Vec<Moved> {
-        let claimants = self.claimants.get(name).into_iter().flatten();
-        let claims = claimants.filter_map(|id| Some(claim_of(state, *id)?.1));
+        let claimants = (name.clone(), NodeId(0))..=(name.clone(), NodeId(u64::MAX));
+        let claims = self.claimants.range(claimants);
+        let claims = claims.filter_map(|(_, id)| Some(claim_of(state, *id)?.1));
         let after = claims.max().map(|(_, _, id)| id);
         let before = match after {
             Some(after) => self.holders.insert(name.clone(), after),
-            None => {
-                self.claimants.remove(name);
-                self.holders.remove(name)
-            }
+            None => self.holders.remove(name),
         };
         if before == after {
             return Vec::new();

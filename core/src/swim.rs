@@ -236,6 +236,15 @@ impl Swim {
         }
     }
 
+    /// All these are members and know of each other: nothing is to be told. It begins to probe them then.
+    #[cfg(feature = "sim")]
+    pub(crate) fn stand(&mut self, members: impl Iterator<Item = Identity>, begins: Duration) {
+        let alive = members.map(Member::alive);
+        self.log(begins, |foca, runtime| foca.apply_many(alive, false, runtime));
+        self.outputs = VecDeque::new();
+        self.haste = Haste::new(begins);
+    }
+
     /// Takes what a digest sync brought, `from` whom.
     ///
     /// A few news are spread, as they would be had they come by gossip: once known they stop nobody else's

@@ -95,7 +95,7 @@ impl Engine {
         for id in self.departed.keep(&left) {
             self.store_local(&left_key(id), None);
         }
-        let first = self.reachable.first_key_value().is_none_or(|(id, _)| *id > self.config.id);
+        let first = self.reachable.get_min().is_none_or(|(id, _)| *id > self.config.id);
         let patience =
             self.config.tombstone_age + if first { Duration::ZERO } else { OTHERS_LATER };
         let due_ms = now.wall_ms.saturating_sub(patience.as_millis() as u64);

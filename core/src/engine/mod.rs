@@ -33,6 +33,8 @@ mod quiet;
 mod rotation;
 mod services;
 mod spread;
+#[cfg(feature = "sim")]
+mod standing;
 mod sync;
 mod timer;
 mod view;
@@ -47,6 +49,7 @@ use std::{
     time::Duration,
 };
 
+use imbl::{OrdMap, OrdSet};
 use rand::{RngExt, SeedableRng, rngs::StdRng};
 
 pub use command::{
@@ -68,6 +71,8 @@ pub(crate) use persist::MEMBERS_KEY;
 pub(crate) use quiet::Quiet;
 pub use rotation::{KeyInfo, KeyMember, KeyStatus, Rotation};
 pub use services::{Caller, Detached, DialError, ServeOptions, Target};
+#[cfg(feature = "sim")]
+pub use standing::Standing;
 pub use view::{Acting, Item, Member, MemberState, PolicyInfo, Tribe, TribeMember, View};
 
 use self::timer::{Timer, Timers};
@@ -127,9 +132,9 @@ pub struct Engine {
     outputs: VecDeque<Output>,
     rev: u64,
     /// Reachable members by the failure detector, at their newest identity.
-    reachable: BTreeMap<NodeId, Identity>,
+    reachable: OrdMap<NodeId, Identity>,
     /// Members whose joining was told as an event.
-    announced: BTreeSet<NodeId>,
+    announced: OrdSet<NodeId>,
     seeds: Vec<SocketAddr>,
     saved_members: Vec<SocketAddr>,
     seed_tries: u32,
@@ -190,8 +195,8 @@ impl Engine {
             timers: Timers::default(),
             outputs: VecDeque::new(),
             rev: 0,
-            reachable: BTreeMap::new(),
-            announced: BTreeSet::new(),
+            reachable: OrdMap::new(),
+            announced: OrdSet::new(),
             seeds: Vec::new(),
             saved_members: Vec::new(),
             seed_tries: 0,

@@ -33,6 +33,7 @@ use std::{
 use rand::{RngExt, SeedableRng, rngs::StdRng};
 
 use self::{
+    disk::Disk,
     links::{Links, Side},
     network::Network,
     node::Node,
@@ -44,6 +45,7 @@ pub use self::{
     play::{Failed, Ran, Weigh},
     scenario::{Scenario, ScenarioError, Step, Ways},
 };
+use crate::engine::Standing;
 pub use crate::engine::{
     Backlog, Command, Engine, EngineConfig, Now, Output, Reply, Resolved, Saved, StreamEvent,
     StreamId, Table, Ticket, Write, Written,
@@ -161,6 +163,8 @@ const WALL_START_MS: u64 = 1_750_000_000_000;
 const LOOK: Duration = Duration::from_millis(100);
 /// A command that is not answered by then never will be.
 const COMMAND_LIMIT: Duration = Duration::from_secs(60);
+/// Nodes of a cluster that stands do not all call each other at the same moments.
+const SPREAD_OVER: Duration = Duration::from_secs(1);
 /// Resolving a name takes this long.
 const RESOLVE_DELAY: Duration = Duration::from_millis(1);
 
@@ -201,6 +205,25 @@ impl Sim {
         let node = self.put_up(plan);
         self.start(node);
         node
+    }
+
+    /// Starts nodes that are members of one cluster already, and all know the same. What they know they have
+    /// in common, and they have no disks: there can be thousands.
+    pub fn add_standing(&mut self, plans: impl IntoIterator<Item = NodePlan>) {
+        let first = self.nodes.len();
+        for plan in plans {
+            let node = self.put_up(plan);
+            let (now, seed) = (self.clock(node), self.rng.random());
+            let Some(of) = self.nodes.get_mut(node) else { continue };
+            of.disk = Disk::that_leaks();
+            of.start(&self.config, seed, now);
+        }
+        let engines = self.nodes.iter().skip(first).filter_map(|node| node.engine.as_ref());
+        let standing = Standing::of(engines, self.clock(first));
+        for node in first..self.nodes.len() {
+            let later = SPREAD_OVER.mul_f64(self.rng.random_range(0.0..1.0));
+            self.turn(node, |engine, now| engine.stand(&standing, later, now));
+        }
     }
 
     fn put_up(&mut self, plan: NodePlan) -> usize {

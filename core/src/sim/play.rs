@@ -206,6 +206,10 @@ impl<'a> Player<'a> {
             starved_downs: Vec::new(),
             looked_at: Duration::ZERO,
         };
+        if scenario.preseeded {
+            player.sim.add_standing((0..scenario.nodes).filter_map(plan));
+            return player;
+        }
         for number in 0..scenario.nodes {
             let most = if number == 0 { Duration::ZERO } else { seconds(scenario.start_over_s) };
             let delay = most.mul_f64(player.rng.random_range(0.0..=1.0));

@@ -31,6 +31,9 @@ pub struct Scenario {
     /// They start at random times within so many seconds, the first at once.
     #[serde(default = "one")]
     pub start_over_s: f64,
+    /// They are members of one cluster and know each other when they start, all at once. They have no disks.
+    #[serde(default)]
+    pub preseeded: bool,
     /// Datagrams are sealed. Without, only time is saved.
     #[serde(default = "yes")]
     pub sealed: bool,

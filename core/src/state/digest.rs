@@ -79,7 +79,7 @@ pub(crate) type OwnedKey = (NodeId, u64, Kind);
 pub(crate) type OwnedEntry = (NodeId, u64, Kind, u64, u64);
 
 /// The sums of both namespaces.
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default)]
 pub(super) struct Sums {
     shared: Buckets,
     owners: Buckets,

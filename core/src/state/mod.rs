@@ -19,6 +19,7 @@ use std::{
 };
 
 use bytes::Bytes;
+use imbl::OrdMap;
 
 pub(crate) use bodies::{
     EnabledBody, FloorBody, Form, ItemBody, KeyPhaseBody, KeysBody, NodeBody, PlacementBody,
@@ -34,11 +35,11 @@ use crate::{
 };
 
 /// All records this node holds, and their reading.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(crate) struct State {
     clock: Clock,
     shared: BTreeMap<Key, Held>,
-    owners: BTreeMap<NodeId, Owner>,
+    owners: OrdMap<NodeId, Arc<Owner>>,
     digest: digest::Sums,
     /// Tombstones below this time are collected. Hour-rounded Unix milliseconds; never falls.
     horizon_ms: u64,
@@ -79,7 +80,7 @@ struct Slot {
 }
 
 /// The shared records this build understands, read.
-#[derive(Debug, Default)]
+#[derive(Debug, Default, Clone)]
 pub(crate) struct Reading {
     pub(crate) tribes: BTreeMap<TribeName, TribeBody>,
     pub(crate) floors: BTreeMap<TribeName, Stamp>,
@@ -208,7 +209,7 @@ impl State {
         Self {
             clock: Clock::default(),
             shared: BTreeMap::new(),
-            owners: BTreeMap::new(),
+            owners: OrdMap::new(),
             digest: digest::Sums::default(),
             horizon_ms: 0,
             reading: Reading::default(),
@@ -328,7 +329,7 @@ impl State {
         if after.epochs.is_empty() {
             self.owners.remove(&id);
         } else {
-            self.owners.insert(id, after);
+            self.owners.insert(id, Arc::new(after));
         }
         changes.into_iter().map(|what| Change { what, lost: None }).collect()
     }
@@ -369,7 +370,7 @@ impl State {
             return Applied::Refused(Refusal::Full);
         }
         let before = self.owners.get(&id).cloned().unwrap_or_default();
-        let mut after = before.clone();
+        let mut after = Owner::clone(&before);
         match after.take(record) {
             Taken::Fresh => {}
             Taken::Stale => return Applied::Stale,
@@ -377,7 +378,7 @@ impl State {
         }
         self.digest.replace_owner(id, &before, &after);
         let changes = before.changes_to(&after, id);
-        self.owners.insert(id, after);
+        self.owners.insert(id, Arc::new(after));
         Applied::Fresh(changes.into_iter().map(|what| Change { what, lost: None }).collect())
     }
 
@@ -405,12 +406,12 @@ impl State {
 
     /// One owner's records.
     pub(crate) fn owner(&self, id: NodeId) -> Option<&Owner> {
-        self.owners.get(&id)
+        self.owners.get(&id).map(|owner| &**owner)
     }
 
     /// All owners, by id.
     pub(crate) fn owners(&self) -> impl Iterator<Item = (NodeId, &Owner)> {
-        self.owners.iter().map(|(id, owner)| (*id, owner))
+        self.owners.iter().map(|(id, owner)| (*id, &**owner))
     }
 
     /// The shared records this build understands.

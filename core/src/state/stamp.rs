@@ -41,7 +41,7 @@ impl fmt::Debug for Stamp {
 }
 
 /// The hybrid logical clock of one node.
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default)]
 pub(crate) struct Clock {
     last: u64,
 }
