@@ -44,12 +44,13 @@ pub(super) async fn start(config: Config) -> Result<(Shared, Option<blob::Opened
     });
     let host_facts = collector.collect().await;
     check_facts(&host_facts.covered_by(&config.facts))?;
-    let (sockets, address) = if config.alone {
-        (None, SocketAddr::from((Ipv4Addr::LOCALHOST, 0)))
+    let (sockets, source, address) = if config.alone {
+        (None, None, SocketAddr::from((Ipv4Addr::LOCALHOST, 0)))
     } else {
         let (listener, udp) = bind(config.bind).await?;
         let bound = udp.local_addr().map_err(|error| bind_error(config.bind, &error))?;
-        (Some((listener, udp)), advertised(&config, bound, &host_facts)?)
+        let source = Some(bound.ip()).filter(|ip| !ip.is_unspecified());
+        (Some((listener, udp)), source, advertised(&config, bound, &host_facts)?)
     };
     let (stored_sender, stored) = mpsc::unbounded_channel();
     let mut opened = open_store(&config, clock, stored_sender).await?;
@@ -93,6 +94,7 @@ pub(super) async fn start(config: Config) -> Result<(Shared, Option<blob::Opened
         news: news_sender,
         stopped: stopped.clone(),
         dials: Arc::new(Semaphore::new(limits::HANDSHAKES_DIALLED)),
+        source,
     };
     let (listener, udp) = sockets.unzip();
     let listening =

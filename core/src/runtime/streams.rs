@@ -3,11 +3,16 @@
 //! Nothing a dialler sends takes effect before it has proved the key: only then does the engine hear of
 //! the stream.
 
-use std::{net::SocketAddr, sync::Arc, time::Duration};
+use std::{
+    io,
+    net::{IpAddr, SocketAddr},
+    sync::Arc,
+    time::Duration,
+};
 
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
-    net::{TcpListener, TcpStream},
+    net::{TcpListener, TcpSocket, TcpStream},
     sync::{Semaphore, mpsc, watch},
     time::timeout,
 };
@@ -77,7 +82,7 @@ pub(super) enum ConnectionError {
     Stalled,
     /// The network failed.
     #[error(transparent)]
-    Io(#[from] std::io::Error),
+    Io(#[from] io::Error),
     /// The peer has another key, or does not speak the protocol.
     #[error(transparent)]
     Noise(#[from] StreamError),
@@ -92,6 +97,8 @@ pub(super) struct Session {
     pub(super) stopped: watch::Receiver<bool>,
     /// Connections to services that may shake hands at a time.
     pub(super) dials: Arc<Semaphore>,
+    /// The address of this node's sockets, if they are not on all of them: where it dials from, too.
+    pub(super) source: Option<IpAddr>,
 }
 
 /// Ids of accepted streams have the highest bit set.
@@ -149,7 +156,7 @@ pub(super) async fn listen(listener: TcpListener, session: Session) {
 /// Has a dialler prove the key.
 async fn greet(socket: TcpStream, session: &Session) -> Result<Pump, ConnectionError> {
     let mut seed = [0; 32];
-    getrandom::fill(&mut seed).map_err(std::io::Error::other)?;
+    getrandom::fill(&mut seed).map_err(io::Error::other)?;
     let noise = NoiseStream::responder(&session.keyring.borrow(), &session.cluster, seed);
     let mut pump = Pump::new(socket, noise);
     let proof = async {
@@ -207,6 +214,16 @@ pub(super) fn dial(
     orders
 }
 
+impl Session {
+    async fn connect(&self, to: SocketAddr) -> io::Result<TcpStream> {
+        let socket = if to.is_ipv4() { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? };
+        if let Some(source) = self.source.filter(|source| source.is_ipv4() == to.is_ipv4()) {
+            socket.bind(SocketAddr::new(source, 0))?;
+        }
+        socket.connect(to).await
+    }
+}
+
 /// Opens a connection, and the session on it. A peer that has too many connections to look at closes the
 /// next ones unseen: who dials for a user tries again. To a peer that says it has another key, which is or was
 /// one of ours, that is tried once.
@@ -225,10 +242,10 @@ async fn connect(
     let mut seed = seed;
     let mut other_tried = false;
     loop {
-        let socket = match TcpStream::connect(to).await {
+        let socket = match session.connect(to).await {
             Ok(socket) => socket,
             Err(error) => {
-                if error.kind() == std::io::ErrorKind::ConnectionRefused {
+                if error.kind() == io::ErrorKind::ConnectionRefused {
                     tell(StreamEvent::Refused(stream)).await;
                 }
                 return Err(error.into());
@@ -246,16 +263,16 @@ async fn connect(
                 if !other_tried && theirs != key && keyring.may_open(theirs) =>
             {
                 (key, other_tried) = (theirs, true);
-                getrandom::fill(&mut seed).map_err(std::io::Error::other)?;
+                getrandom::fill(&mut seed).map_err(io::Error::other)?;
                 continue;
             }
             Err(ConnectionError::Closed | ConnectionError::Io(_)) if again => {}
             Err(error) => return Err(error),
         }
-        let pause = getrandom::u64().map_err(std::io::Error::other)? % CROWDED_PAUSE_MS;
+        let pause = getrandom::u64().map_err(io::Error::other)? % CROWDED_PAUSE_MS;
         tokio::time::sleep(Duration::from_millis(CROWDED_PAUSE_MS + pause)).await;
         // No seed is used twice.
-        getrandom::fill(&mut seed).map_err(std::io::Error::other)?;
+        getrandom::fill(&mut seed).map_err(io::Error::other)?;
     }
 }
 
@@ -394,22 +411,41 @@ async fn removed(key: KeyId, mut keyring: watch::Receiver<Keyring>) {
 
 #[cfg(test)]
 mod tests {
-    use tokio::net::TcpSocket;
-
     use super::*;
     use crate::Key;
+
+    fn session(source: Option<IpAddr>, ring: &Keyring) -> (Session, mpsc::Receiver<StreamNews>) {
+        let (news, heard) = mpsc::channel(1024);
+        let session = Session {
+            keyring: watch::channel(ring.clone()).1,
+            cluster: ClusterName::parse("test").unwrap(),
+            news,
+            stopped: watch::channel(false).1,
+            dials: Arc::new(Semaphore::new(1)),
+            source,
+        };
+        (session, heard)
+    }
+
+    #[tokio::test]
+    async fn a_node_dials_from_the_address_it_listens_on() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let to = listener.local_addr().unwrap();
+        for source in ["127.0.0.3", "127.0.0.4"] {
+            let source = source.parse().unwrap();
+            let (session, _heard) = session(Some(source), &Keyring::new(Key::from_bytes([7; 32])));
+            let (dialled, accepted) = tokio::join!(session.connect(to), listener.accept());
+            assert_eq!(dialled.unwrap().local_addr().unwrap().ip(), source);
+            assert_eq!(accepted.unwrap().1.ip(), source);
+        }
+    }
 
     #[tokio::test]
     async fn one_address_that_says_nothing_does_not_keep_another_out() {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let to = listener.local_addr().unwrap();
-        let (news, mut heard) = mpsc::channel(1024);
-        let (_stop, stopped) = watch::channel(false);
         let ring = Keyring::new(Key::from_bytes([7; 32]));
-        let (_keys, keyring) = watch::channel(ring.clone());
-        let cluster = ClusterName::parse("test").unwrap();
-        let dials = Arc::new(Semaphore::new(1));
-        let session = Session { keyring, cluster, news, stopped, dials };
+        let (session, mut heard) = session(None, &ring);
         let listening = tokio::spawn(listen(listener, session.clone()));
 
         let mut silent = Vec::new();
