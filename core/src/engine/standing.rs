@@ -35,7 +35,8 @@ impl Standing {
                 let Applied::Fresh(changes) = state.apply(record, now.wall_ms) else { continue };
                 for change in changes {
                     if let What::Node(id) = change.what {
-                        let _none = memberships.update_name(&state, id);
+                        // There are no tribes yet that a node could come into.
+                        let _ = memberships.update_name(&state, id);
                     }
                 }
             }
