@@ -193,11 +193,8 @@ impl Said {
         if !guarded {
             return Ok(());
         }
-        if *enabled {
-            guard::replacing(view, name.as_str(), policy, tribe.as_str())
-        } else {
-            guard::removing(view, name.as_str(), "switching off")
-        }
+        let options = PolicyOptions { replace: true, enabled: Some(*enabled) };
+        guard::putting(view, name.as_str(), policy, tribe.as_str(), options)
     }
 
     /// Says it, as if someone had typed it.

@@ -1,6 +1,20 @@
-//! The control API of a real daemon without tribe mode, over its socket.
+//! The control API of a real daemon that knows no other, over its socket.
 
 use crate::support::Daemon;
+
+/// One in tribe mode.
+fn in_tribe_mode() -> Daemon {
+    Daemon::start_with(tempfile::tempdir().unwrap(), |command| {
+        command.args([
+            "--tribe",
+            "--tribe-plaintext",
+            "--tribe-addr",
+            "127.0.0.1",
+            "--tribe-port",
+            "0",
+        ])
+    })
+}
 
 #[test]
 fn a_daemon_without_tribe_mode_says_what_it_is() {
@@ -54,16 +68,7 @@ fn every_documented_route_answers() {
 
 #[test]
 fn metrics_are_in_the_text_format_of_prometheus() {
-    let daemon = Daemon::start_with(tempfile::tempdir().unwrap(), |command| {
-        command.args([
-            "--tribe",
-            "--tribe-plaintext",
-            "--tribe-addr",
-            "127.0.0.1",
-            "--tribe-port",
-            "0",
-        ])
-    });
+    let daemon = in_tribe_mode();
     let reply = daemon.get("/metrics");
     assert_eq!(reply.status, 200);
     assert_eq!(reply.content_type, "text/plain; version=0.0.4; charset=utf-8");
@@ -105,6 +110,25 @@ fn example(schema: &str) -> &'static str {
         "ChangeKey" | "RotateKey" => "{}",
         other => panic!("no example of {other}"),
     }
+}
+
+#[test]
+fn a_policy_is_off_from_the_start_if_it_is_said_with_its_text() {
+    let daemon = in_tribe_mode();
+    let check = |body: &str, enabled: bool, members: usize| {
+        let reply = daemon.json("POST", "/v3/policies", body);
+        assert_eq!(reply.status, 200, "{body} {reply:?}");
+        assert_eq!(daemon.get("/v3/policies/p").body["enabled"], enabled, "{body}");
+        let tribe = daemon.get("/v3/tribes/core").body;
+        assert_eq!(tribe["members"].as_array().unwrap().len(), members, "{body}");
+    };
+    check(r#"{"name":"p","text":"true","tribe":"core","enabled":false}"#, false, 0);
+    check(r#"{"name":"p","text":"true","tribe":"core"}"#, false, 0);
+    check(r#"{"name":"p","text":"exists({{node_name}})","tribe":"core","replace":true}"#, false, 0);
+    check(r#"{"name":"p","text":"exists({{node_name}})","tribe":"core","enabled":true}"#, true, 1);
+    check(r#"{"name":"p","text":"true","tribe":"core","replace":true}"#, true, 1);
+    let body = r#"{"name":"p","text":"true","tribe":"core","replace":true,"enabled":false}"#;
+    check(body, false, 0);
 }
 
 #[test]

@@ -52,6 +52,18 @@ fn a_write_says_what_was_done_on_stderr() {
         "gave `i2` back to the policies of tribe `core`",
     );
     check(
+        "tribe policy create p true --tribe core --disabled",
+        "POST /v3/policies",
+        r#"{"name":"p","text":"true","tribe":"core","enabled":false}"#,
+        "created disabled policy `p` in tribe `core`",
+    );
+    check(
+        "tribe policy create p true --tribe core --replace --disabled --force",
+        "POST /v3/policies",
+        r#"{"name":"p","text":"true","tribe":"core","replace":true,"enabled":false,"force":true}"#,
+        "wrote disabled policy `p` in tribe `core`",
+    );
+    check(
         "tribe policy disable p",
         "PATCH /v3/policies/p",
         r#"{"enabled":false}"#,
