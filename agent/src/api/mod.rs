@@ -211,7 +211,7 @@ fn described() -> OpenApiRouter<App> {
         .routes(routes!(keys::remove))
         .routes(routes!(keys::rotate))
         .routes(routes!(tribes::list, tribes::create))
-        .routes(routes!(tribes::one, tribes::delete))
+        .routes(routes!(tribes::one, tribes::describe, tribes::delete))
         .routes(routes!(tribes::place))
         .routes(routes!(tribes::status))
         .routes(routes!(policies::list, policies::create))

@@ -63,7 +63,7 @@ fn every_documented_route_answers() {
             assert_eq!(reply.help(), "start snapd with --tribe and --tribe-key-file");
         }
     }
-    assert_eq!(asked, 53);
+    assert_eq!(asked, 54);
 }
 
 #[test]
@@ -99,6 +99,7 @@ fn example(schema: &str) -> &'static str {
     match schema {
         "FactChange" => r#"{"set": {"storage_tier": "True"}}"#,
         "CreateTribe" => r#"{"name": "core"}"#,
+        "DescribeTribe" => r#"{"description": "all"}"#,
         "Place" => r#"{"placement": "joined"}"#,
         "CreatePolicy" => r#"{"name": "p", "text": "{{a}} == 1", "tribe": "core"}"#,
         "PolicyChange" => r#"{"enabled": true}"#,
@@ -129,6 +130,20 @@ fn a_policy_is_off_from_the_start_if_it_is_said_with_its_text() {
     check(r#"{"name":"p","text":"true","tribe":"core","replace":true}"#, true, 1);
     let body = r#"{"name":"p","text":"true","tribe":"core","replace":true,"enabled":false}"#;
     check(body, false, 0);
+}
+
+#[test]
+fn a_tribe_is_described_anew() {
+    let daemon = in_tribe_mode();
+    let description = || daemon.get("/v3/tribes/core").body["description"].clone();
+    assert_eq!(daemon.json("POST", "/v3/tribes", r#"{"name":"core"}"#).status, 200);
+    for text in ["all", "some", ""] {
+        let body = format!(r#"{{"description":"{text}"}}"#);
+        assert_eq!(daemon.json("PATCH", "/v3/tribes/core", &body).status, 200);
+        assert_eq!(description(), text);
+    }
+    let unknown = daemon.json("PATCH", "/v3/tribes/corr", r#"{"description":"all"}"#);
+    assert_eq!(unknown.refusal(), (404, "unknown-tribe"));
 }
 
 #[test]

@@ -38,12 +38,12 @@ use serde::{Serialize, de::DeserializeOwned};
 use serde_json::Value;
 
 use crate::{
-    ChangeKey, Changed, CollectOnce, CreatePolicy, CreateTaskQuery, CreateTribe, Explanation,
-    FactChange, FactEntry, Flow, InstallKey, KeyChanged, KeyStep, Keys, LoadNamed, LoadQuery,
-    Measured, Member, MetricDetail, MetricShowQuery, MetricType, NodeInfo, Offer, OfferQuery,
-    Place, Placement, Plugin, PluginDetail, PluginLoaded, Policy, PolicyChange, PolicyCreated,
-    PolicyTest, Restore, Restored, RotateKey, Task, TaskChanged, TestPolicy, Tribe, TribePlugin,
-    TribeStatus, TribeSummary, TribeTask, Version, WatchQuery,
+    ChangeKey, Changed, CollectOnce, CreatePolicy, CreateTaskQuery, CreateTribe, DescribeTribe,
+    Explanation, FactChange, FactEntry, Flow, InstallKey, KeyChanged, KeyStep, Keys, LoadNamed,
+    LoadQuery, Measured, Member, MetricDetail, MetricShowQuery, MetricType, NodeInfo, Offer,
+    OfferQuery, Place, Placement, Plugin, PluginDetail, PluginLoaded, Policy, PolicyChange,
+    PolicyCreated, PolicyTest, Restore, Restored, RotateKey, Task, TaskChanged, TestPolicy, Tribe,
+    TribePlugin, TribeStatus, TribeSummary, TribeTask, Version, WatchQuery,
     client::{
         http::{Request, Target},
         url::{path, query},
@@ -202,6 +202,16 @@ impl Client {
         wait: Option<Duration>,
     ) -> Result<Changed, ClientError> {
         self.write(Method::POST, path(&["tribes"]), Some(tribe), wait).await
+    }
+
+    /// Says anew what a tribe is for.
+    pub async fn describe_tribe(
+        &self,
+        tribe: &str,
+        description: &DescribeTribe,
+        wait: Option<Duration>,
+    ) -> Result<Changed, ClientError> {
+        self.write(Method::PATCH, path(&["tribes", tribe]), Some(description), wait).await
     }
 
     /// Deletes a tribe with its placements, policies, plugins and tasks.

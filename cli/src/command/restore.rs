@@ -30,7 +30,7 @@ pub(crate) struct Restore {
     /// The file
     #[arg(value_name = "FILE")]
     file: PathBuf,
-    /// Replace what differs; the description of a tribe stays
+    /// Replace what differs
     #[arg(long)]
     replace: bool,
     /// Do it even if a policy moves more than 3 members, and a fifth of all, out of its tribe, or

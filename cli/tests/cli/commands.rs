@@ -25,6 +25,12 @@ fn a_write_says_what_was_done_on_stderr() {
         r#"{"name":"core","description":"everyone"}"#,
         "created tribe `core`",
     );
+    check(
+        "tribe describe core everyone",
+        "PATCH /v3/tribes/core",
+        r#"{"description":"everyone"}"#,
+        "described tribe `core`",
+    );
     check("member forget i2", "DELETE /v3/members/i2", "", "forgot node `i2`");
     check("tribe delete core", "DELETE /v3/tribes/core", "", "deleted tribe `core`");
     check(
