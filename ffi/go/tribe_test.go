@@ -426,6 +426,7 @@ func TestWhatIsWrongIsRefusedAndSaysWhy(t *testing.T) {
 		{dial(other, OnNode("g1"), "no name"), ErrName},
 		{one.CreateTribe("core", ""), ErrTribeExists},
 		{one.Join("corr", ""), ErrUnknownTribe},
+		{one.DescribeTribe("corr", ""), ErrUnknownTribe},
 		{func() error { _, err := one.Serve("few", ServeOptions{}); return err }(), ErrServiceExists},
 		{func() error { _, err := one.Offers(OfferQuery{Plugin: "a:b:c"}); return err }(), ErrPattern},
 		{func() error { _, err := Open(Config{Name: "no name"}); return err }(), ErrName},
@@ -435,6 +436,9 @@ func TestWhatIsWrongIsRefusedAndSaysWhy(t *testing.T) {
 		}
 	}
 	err = one.Join("corr", "")
+	if err := one.DescribeTribe("core", "all"); err != nil {
+		t.Error(err)
+	}
 	if err.Error() != "tribe: join: there is no tribe `corr`, did you mean `core`?" {
 		t.Error(err)
 	}

@@ -1061,6 +1061,17 @@ tribe_status tribe_tribe_create(tribe_node *node,
                                 tribe_error **err);
 
 /**
+ * Says anew what a tribe is for. `description` may be empty.
+ */
+TRIBE_API
+TRIBE_NODISCARD
+tribe_status tribe_tribe_describe(tribe_node *node,
+                                  tribe_str tribe,
+                                  tribe_str description,
+                                  tribe_written **written,
+                                  tribe_error **err);
+
+/**
  * Deletes a tribe with its placements, policies and items.
  */
 TRIBE_API

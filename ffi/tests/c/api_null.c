@@ -123,6 +123,7 @@ static void nodes(void) {
   IS_NULL("out", tribe_member_tribes(NULL, NONE, NULL, err));
   IS_NULL("member", tribe_member_tribes(NULL, NOTHING, &names, err));
   IS_NULL("node", tribe_tribe_create(NULL, TRIBE_S("a"), NONE, &written, err));
+  IS_NULL("node", tribe_tribe_describe(NULL, TRIBE_S("a"), NONE, &written, err));
   IS_NULL("node", tribe_member_forget(NULL, TRIBE_S("a"), &written, err));
   IS_NULL("node", tribe_keys(NULL, &text, err));
   IS_NULL("out", tribe_keys(NULL, NULL, err));

@@ -41,6 +41,9 @@ static void tribes_by_hand(tribe_node *a, tribe_node *b, tribe_events *heard) {
   expect(heard, TRIBE_EVENT_KIND_TRIBE_CREATED, "core", "the middle");
   FAILS(TRIBE_STATUS_TRIBE_EXISTS, tribe_tribe_create(b, TRIBE_S("core"), NONE, NULL, err));
   FAILS(TRIBE_STATUS_UNKNOWN_TRIBE, tribe_tribe_join(a, TRIBE_S("corr"), NONE, NULL, err));
+  OK(tribe_tribe_describe(b, TRIBE_S("core"), TRIBE_S("the heart"), &written, &err));
+  held(b, written);
+  expect(heard, TRIBE_EVENT_KIND_TRIBE_CREATED, "core", "the heart");
 
   OK(tribe_tribe_join(a, TRIBE_S("core"), TRIBE_S("i2"), &written, &err));
   held(a, written);

@@ -22,6 +22,8 @@ int main(void) {
   IS_NULL("member", tribe_member_tribes(node, NOTHING, &names, err));
   IS_NULL("tribe", tribe_tribe_create(node, NOTHING, NONE, &written, err));
   IS_NULL("description", tribe_tribe_create(node, TRIBE_S("a"), NOTHING, &written, err));
+  IS_NULL("tribe", tribe_tribe_describe(node, NOTHING, NONE, &written, err));
+  IS_NULL("description", tribe_tribe_describe(node, TRIBE_S("a"), NOTHING, &written, err));
   IS_NULL("member", tribe_member_forget(node, NOTHING, &written, err));
   IS_NULL("tribe", tribe_tribe_delete(node, NOTHING, &written, err));
   IS_NULL("tribe", tribe_tribe_join(node, NOTHING, NONE, &written, err));
