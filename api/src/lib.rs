@@ -23,6 +23,7 @@
 //! | `GET /v3/tribes` | | list of [`TribeSummary`] |
 //! | `POST /v3/tribes` | [`CreateTribe`] | [`Changed`] |
 //! | `GET /v3/tribes/{tribe}` | | [`Tribe`] |
+//! | `PATCH /v3/tribes/{tribe}` | [`DescribeTribe`] | [`Changed`] |
 //! | `DELETE /v3/tribes/{tribe}` | [`ForceQuery`] | [`Changed`] |
 //! | `PUT /v3/tribes/{tribe}/placements/{node}` | [`Place`] | [`Changed`] |
 //! | `GET /v3/tribes/{tribe}/status` | | [`TribeStatus`] |
@@ -114,8 +115,8 @@ pub use task::{
     TaskState, TaskStep, TribeQuery, WatchQuery,
 };
 pub use tribe::{
-    CreateTribe, Place, PlacedNode, Placement, Reason, StatusMember, Tribe, TribeMember,
-    TribeStatus, TribeSummary,
+    CreateTribe, DescribeTribe, Place, PlacedNode, Placement, Reason, StatusMember, Tribe,
+    TribeMember, TribeStatus, TribeSummary,
 };
 
 /// The version of this API, the number in its paths.

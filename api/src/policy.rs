@@ -40,6 +40,9 @@ pub struct CreatePolicy {
     /// It may replace a policy of this name that has another text or tribe.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub replace: bool,
+    /// Is it enabled from the start? Absent: one that is there stays as it is, a new one is.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub enabled: Option<bool>,
     /// What may be a mistake in its text refuses it.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub strict: bool,

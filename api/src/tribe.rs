@@ -30,6 +30,13 @@ pub struct CreateTribe {
     pub description: String,
 }
 
+/// Say anew what a tribe is for.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct DescribeTribe {
+    /// What it is for.
+    pub description: String,
+}
+
 /// One tribe in full.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct Tribe {

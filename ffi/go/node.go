@@ -176,6 +176,15 @@ func (n *Node) CreateTribe(tribe, description string) error {
 	})
 }
 
+// DescribeTribe says anew what a tribe is for.
+func (n *Node) DescribeTribe(tribe, description string) error {
+	var t texts
+	defer t.free()
+	return n.call("describe tribe", func(node *C.tribe_node, e **C.tribe_error) C.tribe_status {
+		return C.tribe_tribe_describe(node, t.str(tribe), t.str(description), nil, e)
+	})
+}
+
 // Join places this node in a tribe by hand, or another one that is named, even one that does not exist yet.
 func (n *Node) Join(tribe, member string) error {
 	var t texts

@@ -287,6 +287,57 @@ func TestFactsKeepTheirTypes(t *testing.T) {
 	}
 }
 
+func TestAPolicyIsOffFromTheStart(t *testing.T) {
+	one := open(t, "g1")
+	put := func(condition string, options PolicyOptions, enabled bool, members int) {
+		t.Helper()
+		if _, err := one.CreatePolicy("gold", condition, "vault", options); err != nil {
+			t.Fatal(err)
+		}
+		policies, err := one.Policies()
+		if err != nil || len(policies) != 1 || policies[0].Enabled != enabled || !policies[0].Understood {
+			t.Fatalf("%+v %v", policies, err)
+		}
+		if found, err := one.Members("vault"); err != nil || len(found) != members {
+			t.Fatalf("%+v %v", found, err)
+		}
+	}
+	on, off := true, false
+	put("{{tier}} == gold", PolicyOptions{Enabled: &off}, false, 0)
+	put("{{tier}} == gold", PolicyOptions{}, false, 0)
+	put("{{tier}} == gold", PolicyOptions{Enabled: &on}, true, 1)
+	put("{{rack}} == 7", PolicyOptions{Replace: true}, true, 1)
+	put("{{rack}} == 7", PolicyOptions{Replace: true, Enabled: &off}, false, 0)
+	if err := one.EnablePolicy("gold", true); err != nil {
+		t.Fatal(err)
+	}
+	put("{{rack}} == 7", PolicyOptions{}, true, 1)
+	created, err := one.CreatePolicy("odd", "{{tire}} == gold", "odd", PolicyOptions{})
+	if err != nil || !created.TribeCreated || len(created.Warnings) == 0 {
+		t.Fatalf("%+v %v", created, err)
+	}
+	if err := one.DeletePolicy("odd"); err != nil {
+		t.Fatal(err)
+	}
+	create := func(condition string) error {
+		_, err := one.CreatePolicy("gold", condition, "vault", PolicyOptions{})
+		return err
+	}
+	for _, check := range []struct {
+		err  error
+		want *Error
+	}{
+		{create("true"), ErrPolicyExists},
+		{create("{{rack}} = 7"), ErrPolicy},
+		{one.DeletePolicy("odd"), ErrUnknownPolicy},
+		{one.EnablePolicy("odd", true), ErrUnknownPolicy},
+	} {
+		if !errors.Is(check.err, check.want) {
+			t.Errorf("%v, not %v", check.err, check.want)
+		}
+	}
+}
+
 func TestTheKeyIsExchanged(t *testing.T) {
 	one, other := pair(t)
 	before, err := one.Keys()
@@ -375,6 +426,7 @@ func TestWhatIsWrongIsRefusedAndSaysWhy(t *testing.T) {
 		{dial(other, OnNode("g1"), "no name"), ErrName},
 		{one.CreateTribe("core", ""), ErrTribeExists},
 		{one.Join("corr", ""), ErrUnknownTribe},
+		{one.DescribeTribe("corr", ""), ErrUnknownTribe},
 		{func() error { _, err := one.Serve("few", ServeOptions{}); return err }(), ErrServiceExists},
 		{func() error { _, err := one.Offers(OfferQuery{Plugin: "a:b:c"}); return err }(), ErrPattern},
 		{func() error { _, err := Open(Config{Name: "no name"}); return err }(), ErrName},
@@ -384,6 +436,9 @@ func TestWhatIsWrongIsRefusedAndSaysWhy(t *testing.T) {
 		}
 	}
 	err = one.Join("corr", "")
+	if err := one.DescribeTribe("core", "all"); err != nil {
+		t.Error(err)
+	}
 	if err.Error() != "tribe: join: there is no tribe `corr`, did you mean `core`?" {
 		t.Error(err)
 	}

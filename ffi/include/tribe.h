@@ -518,6 +518,11 @@ typedef struct tribe_node tribe_node;
 typedef struct tribe_policy tribe_policy;
 
 /**
+ * How tribe_policy_put() puts a policy.
+ */
+typedef struct tribe_policy_options tribe_policy_options;
+
+/**
  * How a service is served.
  */
 typedef struct tribe_serve_options tribe_serve_options;
@@ -1056,6 +1061,17 @@ tribe_status tribe_tribe_create(tribe_node *node,
                                 tribe_error **err);
 
 /**
+ * Says anew what a tribe is for. `description` may be empty.
+ */
+TRIBE_API
+TRIBE_NODISCARD
+tribe_status tribe_tribe_describe(tribe_node *node,
+                                  tribe_str tribe,
+                                  tribe_str description,
+                                  tribe_written **written,
+                                  tribe_error **err);
+
+/**
  * Deletes a tribe with its placements, policies and items.
  */
 TRIBE_API
@@ -1185,6 +1201,54 @@ tribe_status tribe_policy_create(tribe_node *node,
                                  tribe_str tribe,
                                  tribe_written **written,
                                  tribe_error **err);
+
+/**
+ * Begins options for tribe_policy_put(): there must be no other policy of that name, and it is enabled. Free
+ * them with tribe_policy_options_free().
+ */
+TRIBE_API
+TRIBE_NODISCARD
+tribe_status tribe_policy_options_new(tribe_policy_options **out,
+                                      tribe_error **err);
+
+/**
+ * May there be one of that name with another text or tribe? It is replaced in one step: nodes that match
+ * before and after stay where they are.
+ */
+TRIBE_API
+TRIBE_NODISCARD
+tribe_status tribe_policy_options_set_replace(tribe_policy_options *options,
+                                              bool replace,
+                                              tribe_error **err);
+
+/**
+ * Is it enabled? In one step with the text, so that no node enters for a moment by a policy that should be
+ * off. If this is not called, one that is there stays as it is, and a new one is enabled.
+ */
+TRIBE_API
+TRIBE_NODISCARD
+tribe_status tribe_policy_options_set_enabled(tribe_policy_options *options,
+                                              bool enabled,
+                                              tribe_error **err);
+
+/**
+ * Frees options. Policies put with them are not touched. NULL is allowed.
+ */
+TRIBE_API void tribe_policy_options_free(tribe_policy_options *options);
+
+/**
+ * Creates a policy as tribe_policy_create() does, and as these options say: in place of another, or switched
+ * off from the start. `options` may be NULL: then it is the same.
+ */
+TRIBE_API
+TRIBE_NODISCARD
+tribe_status tribe_policy_put(tribe_node *node,
+                              tribe_str policy,
+                              tribe_str text,
+                              tribe_str tribe,
+                              const tribe_policy_options *options,
+                              tribe_written **written,
+                              tribe_error **err);
 
 /**
  * Deletes a policy. Nodes that were in its tribe by it alone fall out.

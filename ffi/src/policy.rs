@@ -180,6 +180,85 @@ pub unsafe extern "C" fn tribe_policy_create(
     })
 }
 
+/// How tribe_policy_put() puts a policy.
+#[derive(Debug)]
+pub struct PolicyOptions(tribe::PolicyOptions);
+
+/// Begins options for tribe_policy_put(): there must be no other policy of that name, and it is enabled. Free
+/// them with tribe_policy_options_free().
+#[unsafe(no_mangle)]
+#[must_use]
+pub extern "C" fn tribe_policy_options_new(
+    out: Option<&mut MaybeUninit<Box<PolicyOptions>>>,
+    err: Option<&mut MaybeUninit<Box<Error>>>,
+) -> Status {
+    call(err, || {
+        out.required("out")?.write(Box::new(PolicyOptions(tribe::PolicyOptions::default())));
+        Ok(())
+    })
+}
+
+/// May there be one of that name with another text or tribe? It is replaced in one step: nodes that match
+/// before and after stay where they are.
+#[unsafe(no_mangle)]
+#[must_use]
+pub extern "C" fn tribe_policy_options_set_replace(
+    options: Option<&mut PolicyOptions>,
+    replace: bool,
+    err: Option<&mut MaybeUninit<Box<Error>>>,
+) -> Status {
+    call(err, || {
+        options.required("options")?.0.replace = replace;
+        Ok(())
+    })
+}
+
+/// Is it enabled? In one step with the text, so that no node enters for a moment by a policy that should be
+/// off. If this is not called, one that is there stays as it is, and a new one is enabled.
+#[unsafe(no_mangle)]
+#[must_use]
+pub extern "C" fn tribe_policy_options_set_enabled(
+    options: Option<&mut PolicyOptions>,
+    enabled: bool,
+    err: Option<&mut MaybeUninit<Box<Error>>>,
+) -> Status {
+    call(err, || {
+        options.required("options")?.0.enabled = Some(enabled);
+        Ok(())
+    })
+}
+
+/// Frees options. Policies put with them are not touched. NULL is allowed.
+#[unsafe(no_mangle)]
+pub extern "C" fn tribe_policy_options_free(options: Option<Box<PolicyOptions>>) {
+    call_or((), || drop(options));
+}
+
+/// Creates a policy as tribe_policy_create() does, and as these options say: in place of another, or switched
+/// off from the start. `options` may be NULL: then it is the same.
+#[unsafe(no_mangle)]
+#[must_use]
+pub unsafe extern "C" fn tribe_policy_put(
+    node: Option<NonNull<Node>>,
+    policy: Str,
+    text: Str,
+    tribe: Str,
+    options: Option<&PolicyOptions>,
+    written: Option<&mut MaybeUninit<Box<Written>>>,
+    err: Option<&mut MaybeUninit<Box<Error>>>,
+) -> Status {
+    call(err, || {
+        // SAFETY: all callers promise a live handle or NULL.
+        let node = unsafe { live(node, "node") }?;
+        let (policy, text) = (policy.read("policy")?, text.read("text")?);
+        let tribe = tribe.read("tribe")?;
+        let options = options.map(|options| options.0).unwrap_or_default();
+        let done = node.wait(None, |node| node.put_policy(policy, text, tribe, options))?;
+        offer(written, done.into());
+        Ok(())
+    })
+}
+
 /// Deletes a policy. Nodes that were in its tribe by it alone fall out.
 #[unsafe(no_mangle)]
 #[must_use]

@@ -37,6 +37,26 @@ pub unsafe extern "C" fn tribe_tribe_create(
     })
 }
 
+/// Says anew what a tribe is for. `description` may be empty.
+#[unsafe(no_mangle)]
+#[must_use]
+pub unsafe extern "C" fn tribe_tribe_describe(
+    node: Option<NonNull<Node>>,
+    tribe: Str,
+    description: Str,
+    written: Option<&mut MaybeUninit<Box<Written>>>,
+    err: Option<&mut MaybeUninit<Box<Error>>>,
+) -> Status {
+    call(err, || {
+        // SAFETY: all callers promise a live handle or NULL.
+        let node = unsafe { live(node, "node") }?;
+        let (tribe, description) = (tribe.read("tribe")?, description.read("description")?);
+        let done = node.wait(None, |node| node.describe_tribe(tribe, description))?;
+        offer(written, done.into());
+        Ok(())
+    })
+}
+
 /// Deletes a tribe with its placements, policies and items.
 #[unsafe(no_mangle)]
 #[must_use]

@@ -6,8 +6,8 @@ use std::{
 
 use pyo3::{prelude::*, pybacked::PyBackedStr, types::PyDict};
 use tribe::{
-    ClusterName, CommandError, Config, KeyId, Member, OfferQuery, PluginPattern, ServicePattern,
-    Tribe, View,
+    ClusterName, CommandError, Config, KeyId, Member, OfferQuery, PluginPattern, PolicyOptions,
+    ServicePattern, Tribe, View,
 };
 
 use crate::{
@@ -218,8 +218,11 @@ impl Node {
         policy: &str,
         text: &str,
         tribe: &str,
+        replace: bool,
+        enabled: Option<bool>,
     ) -> PyResult<(Written, bool, Vec<String>)> {
-        let created = self.call(py, |node| node.create_policy(policy, text, tribe))?;
+        let options = PolicyOptions { replace, enabled };
+        let created = self.call(py, |node| node.put_policy(policy, text, tribe, options))?;
         let warnings = created.warnings.iter().map(ToString::to_string).collect();
         Ok((Written { written: created.written }, created.tribe_created, warnings))
     }

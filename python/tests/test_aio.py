@@ -169,3 +169,21 @@ def test_facts_and_errors_are_as_elsewhere() -> None:
             await first.create_tribe("late")
 
     run(test)
+
+
+def test_a_policy_is_off_from_the_start() -> None:
+    async def test(first: tribe.aio.Node, second: tribe.aio.Node) -> None:
+        created = await first.create_policy("here", "true", "vault", enabled=False)
+        assert created.tribe_created
+        assert await first.wait(created, 30) == []
+        assert [info.enabled for info in second.policies()] == [False]
+        assert [found.name for found in second.tribes("p1")] == ["core"]
+        text = "{{node_name}} == p1"
+        await first.create_policy("here", text, "vault", replace=True, enabled=True)
+        assert [member.name for member in first.members("vault")] == ["p1"]
+        await first.enable_policy("here", False)
+        assert first.members("vault") == []
+        await first.delete_policy("here")
+        assert first.policies() == []
+
+    run(test)

@@ -94,6 +94,21 @@ def test_a_policy_places_nodes_by_their_facts(pair: tuple[tribe.Node, tribe.Node
     until(second, lambda: second.policies() == [])
 
 
+def test_a_policy_is_off_from_the_start(start: StartNode) -> None:
+    node = start("p1")
+
+    def check(text: str, on: bool, replace: bool = False, enabled: bool | None = None) -> None:
+        node.create_policy("here", text, "vault", replace=replace, enabled=enabled)
+        assert [info.enabled for info in node.policies()] == [on]
+        assert names(node, "vault") == ({"p1"} if on else set())
+
+    check("{{node_name}} == p1", False, enabled=False)
+    check("{{node_name}} == p1", False)
+    check("{{node_name}} == p1", True, enabled=True)
+    check("true", True, replace=True)
+    check("{{node_name}} == p1", False, replace=True, enabled=False)
+
+
 def test_people_place_nodes_by_hand(pair: tuple[tribe.Node, tribe.Node]) -> None:
     first, second = pair
     first.create_tribe("core", "everything that matters")

@@ -32,7 +32,17 @@ import tribe
 from tribe import _tribe
 from tribe.errors import ClosedError, TimeoutError
 from tribe.services import Stream as _Socket
-from tribe.types import Caller, Event, EventKind, FactValue, Member, Offer, PolicyCreated, Tribe
+from tribe.types import (
+    Caller,
+    Event,
+    EventKind,
+    FactValue,
+    Member,
+    Offer,
+    PolicyCreated,
+    PolicyInfo,
+    Tribe,
+)
 
 __all__ = ["Events", "Node", "Service", "Stream", "open"]
 
@@ -106,6 +116,10 @@ class Node:
         """All tribes, or those a node is in."""
         return self._node.tribes(node)
 
+    def policies(self) -> list[PolicyInfo]:
+        """All policies."""
+        return self._node.policies()
+
     def offers(
         self,
         *,
@@ -140,6 +154,29 @@ class Node:
     async def leave(self, tribe: str, node: str | None = None) -> _tribe.Written:
         """Places a node out of a tribe by hand, whatever the policies say."""
         return await asyncio.to_thread(self._node.leave_tribe, tribe, node)
+
+    async def create_policy(
+        self,
+        policy: str,
+        text: str,
+        tribe: str,
+        *,
+        replace: bool = False,
+        enabled: bool | None = None,
+    ) -> PolicyCreated:
+        """Creates a policy for a tribe; see `tribe.Node.create_policy`."""
+        create = self._node.create_policy
+        return await asyncio.to_thread(
+            create, policy, text, tribe, replace=replace, enabled=enabled
+        )
+
+    async def delete_policy(self, policy: str) -> _tribe.Written:
+        """Deletes a policy."""
+        return await asyncio.to_thread(self._node.delete_policy, policy)
+
+    async def enable_policy(self, policy: str, enabled: bool = True) -> _tribe.Written:
+        """Switches a policy on or off."""
+        return await asyncio.to_thread(self._node.enable_policy, policy, enabled)
 
     # What it waits for.
 

@@ -259,9 +259,25 @@ class Node:
         """Gives a node back to the policies of a tribe."""
         return self._node.auto_tribe(tribe, node)
 
-    def create_policy(self, policy: str, text: str, tribe: str) -> PolicyCreated:
-        """Creates a policy for a tribe, and the tribe if there is none of that name."""
-        written, tribe_created, warnings = self._node.create_policy(policy, text, tribe)
+    def create_policy(
+        self,
+        policy: str,
+        text: str,
+        tribe: str,
+        *,
+        replace: bool = False,
+        enabled: bool | None = None,
+    ) -> PolicyCreated:
+        """Creates a policy for a tribe, and the tribe if there is none of that name.
+
+        There must be no other of its name, unless it may `replace` that: in one step, so that nodes
+        that match before and after stay where they are. Whether it is `enabled` is written in the
+        same step: no node enters for a moment by a policy that should be off. `None`: one that is
+        there stays as it is, a new one is enabled.
+        """
+        written, tribe_created, warnings = self._node.create_policy(
+            policy, text, tribe, replace, enabled
+        )
         return PolicyCreated(written, tribe_created, tuple(warnings))
 
     def delete_policy(self, policy: str) -> Written:

@@ -10,9 +10,10 @@ use serde_json::Value;
 
 use crate::wait::LONG;
 
-/// Asks for this path on a connection of its own. Status and body of the answer.
+/// Asks for this path on a connection of its own. Status and body of the answer, which in HTTP/1.0 is
+/// not in chunks.
 pub(crate) fn get(socket: &Path, path: &str) -> io::Result<(u16, Value)> {
-    send(socket, &format!("GET {path} HTTP/1.1\r\nhost: snapd\r\nconnection: close"))
+    send(socket, &format!("GET {path} HTTP/1.0\r\nhost: snapd\r\nconnection: close"))
 }
 
 /// Sends a request, which has nothing but this head, on a connection of its own that ends with the

@@ -181,6 +181,18 @@ impl Node {
         self.tries(line).done()
     }
 
+    /// Types a line on it, for a `snapctl` that gets no more memory than this.
+    #[must_use]
+    pub fn tries_within(&self, line: &str, kib: usize) -> Ran {
+        snapctl::run_within(&self.socket(), line, kib)
+    }
+
+    /// Types a line on it, and does not wait for its end.
+    #[must_use]
+    pub fn starts(&self, line: &str) -> Process {
+        snapctl::start(&self.socket(), line)
+    }
+
     /// Asks its control API. Status and body of the answer.
     ///
     /// # Panics

@@ -1,7 +1,16 @@
 //! What people said, to be kept and said again ([`restore`](super::restore)).
 
-use axum::{Json, extract::State};
+use std::{io, mem, sync::Arc};
+
+use axum::{
+    body::Body,
+    extract::State,
+    http::header::CONTENT_TYPE,
+    response::{IntoResponse, Response},
+};
 use base64::{Engine as _, engine::general_purpose::STANDARD};
+use futures_util::stream;
+use tokio::sync::mpsc;
 use tribe::{Item, View};
 use tribe_api::{
     BACKUP_FORMAT, BACKUP_VERSION, Backup, BackupDocument, BackupEntry, BackupQuery, ErrorReply,
@@ -9,7 +18,13 @@ use tribe_api::{
 
 use super::{App, convert, error::ApiError, extract::Query};
 
+/// How much is told at a time, in bytes, beside what is begun.
+const PART_BYTES: usize = 64 * 1024;
+
 /// All that people said, as this node knows it.
+///
+/// It is told entry by entry, of whatever size it is. One that ends without an end of its JSON, and of
+/// its chunks, is a part: snapd stopped meanwhile.
 ///
 /// Refused with 503 and `not-synced` by a node that has not met its cluster since it was started.
 #[utoipa::path(
@@ -21,18 +36,67 @@ use super::{App, convert, error::ApiError, extract::Query};
 pub(super) async fn backup(
     State(app): State<App>,
     Query(BackupQuery { force }): Query<BackupQuery>,
-) -> Result<Json<Backup>, ApiError> {
+) -> Result<Response, ApiError> {
     let node = app.knowing_node(force)?;
-    Ok(Json(Backup {
-        format: BACKUP_FORMAT.to_owned(),
-        version: BACKUP_VERSION,
-        node: node.name().to_string(),
-        entries: entries(&node.view()),
-    }))
+    let (name, view, stopped) = (node.name().to_string(), node.view(), app.stopped());
+    let (parts, told) = mpsc::channel(1);
+    tokio::spawn(async move {
+        tokio::select! {
+            _ = tell(&name, &view, &parts) => {}
+            () = stopped => {}
+        }
+    });
+    Ok(([(CONTENT_TYPE, "application/json")], body(told)).into_response())
+}
+
+/// A piece of a backup.
+enum Part {
+    Text(Vec<u8>),
+    /// That was all.
+    End,
+}
+
+/// A body that fails if the parts end without their end.
+fn body(told: mpsc::Receiver<Part>) -> Body {
+    let parts = stream::unfold(Some(told), |told| async {
+        let mut told = told?;
+        match told.recv().await {
+            Some(Part::Text(text)) => Some((Ok(text), Some(told))),
+            Some(Part::End) => None,
+            None => Some((Err(io::Error::other("the backup broke off")), None)),
+        }
+    });
+    Body::from_stream(parts)
+}
+
+/// Tells a [`Backup`] an entry at a time, a line each. An error: nobody listens any more.
+async fn tell(
+    node: &str,
+    view: &Arc<View>,
+    parts: &mpsc::Sender<Part>,
+) -> Result<(), mpsc::error::SendError<Part>> {
+    let (format, version) = (BACKUP_FORMAT, BACKUP_VERSION);
+    let mut text =
+        format!(r#"{{"format":"{format}","version":{version},"node":"{node}","entries":["#)
+            .into_bytes();
+    let mut separator = "\n";
+    for entry in entries(view) {
+        text.extend_from_slice(separator.as_bytes());
+        separator = ",\n";
+        // It does not fail. If it did, the rest must not look like a whole.
+        let Ok(line) = serde_json::to_vec(&entry) else { return Ok(()) };
+        text.extend(line);
+        if text.len() >= PART_BYTES {
+            parts.send(Part::Text(mem::take(&mut text))).await?;
+        }
+    }
+    text.extend_from_slice(b"\n]}\n");
+    parts.send(Part::Text(text)).await?;
+    parts.send(Part::End).await
 }
 
 /// Tribes, then what they have, and only then who is in them: nobody acts on half of it.
-fn entries(view: &View) -> Vec<BackupEntry> {
+fn entries(view: &View) -> impl Iterator<Item = BackupEntry> {
     let tribes = view.tribes.values().map(|tribe| BackupEntry::Tribe {
         name: tribe.name.to_string(),
         description: tribe.description.clone(),
@@ -54,7 +118,7 @@ fn entries(view: &View) -> Vec<BackupEntry> {
         })
     });
     let own = view.local_items.values().map(|item| to_entry(item, None));
-    tribes.chain(items).chain(policies).chain(placements).chain(own).collect()
+    tribes.chain(items).chain(policies).chain(placements).chain(own)
 }
 
 fn to_entry(item: &Item, tribe: Option<String>) -> BackupEntry {

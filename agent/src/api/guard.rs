@@ -1,7 +1,7 @@
 //! Refuses what would move many members out of a tribe at once, unless it is forced.
 
 use axum::http::StatusCode;
-use tribe::{Policy, PolicyInfo, Reason, Tribe, View};
+use tribe::{Policy, PolicyInfo, PolicyOptions, Reason, Tribe, View};
 
 use super::{convert, error::ApiError, trial};
 use crate::reconcile::Kind;
@@ -29,20 +29,28 @@ pub(super) fn removing(view: &View, name: &str, what: &str) -> Result<(), ApiErr
     refuse(view, info, what, &[])
 }
 
-/// Refuses to give a policy another text or tribe.
-pub(super) fn replacing(
+/// Refuses to give a policy another text or tribe, or to switch it off with that.
+pub(super) fn putting(
     view: &View,
     name: &str,
     policy: &Policy,
     tribe: &str,
+    PolicyOptions { replace, enabled }: PolicyOptions,
 ) -> Result<(), ApiError> {
     let Some(info) = view.policies.get(name) else { return Ok(()) };
+    let stays_there = info.tribe.as_str() == tribe;
+    let what = match stays_there && info.text == policy.as_str() {
+        true => "switching off",
+        false if replace => "replacing",
+        // One that may not be replaced is refused by whoever is asked next.
+        false => return Ok(()),
+    };
     let stays = |member: &&tribe::Member| policy.evaluate(&member.facts).is_satisfied();
-    let staying: Vec<_> = match info.tribe.as_str() == tribe {
+    let staying: Vec<_> = match stays_there && enabled != Some(false) {
         true => trial::nodes(view).filter(stays).map(|member| member.id).collect(),
         false => Vec::new(),
     };
-    refuse(view, info, "replacing", &staying)
+    refuse(view, info, what, &staying)
 }
 
 /// Refuses to delete a tribe: all its members move out, and what it asks of them goes with it.
@@ -186,11 +194,27 @@ mod tests {
     #[test]
     fn who_matches_the_new_text_stays() {
         let replace = |text: &str, tribe: &str| {
-            replacing(&view(20, 0), "p", &Policy::parse(text).unwrap(), tribe)
+            let options = PolicyOptions { replace: true, enabled: None };
+            putting(&view(20, 0), "p", &Policy::parse(text).unwrap(), tribe, options)
         };
         check(replace("{{x}} > 4", "core"), false);
         check(replace("{{x}} > 5", "core"), true);
         check(replace("{{x}} >= 1", "other"), true);
+    }
+
+    #[test]
+    fn nobody_stays_by_a_policy_that_is_put_off() {
+        let put = |name: &str, text: &str, replace: bool, enabled: bool| {
+            let options = PolicyOptions { replace, enabled: Some(enabled) };
+            putting(&view(20, 0), name, &Policy::parse(text).unwrap(), "core", options)
+        };
+        check(put("p", "{{x}} >= 1", false, false), true);
+        check(put("p", "{{x}} >= 1", true, false), true);
+        check(put("p", "true", true, false), true);
+        check(put("p", "{{x}} >= 1", false, true), false);
+        check(put("new", "true", false, false), false);
+        // It exists with another text, which is what its user is to hear.
+        check(put("p", "true", false, false), false);
     }
 
     #[test]

@@ -1,7 +1,7 @@
 //! Policies: which nodes a tribe takes by itself.
 
 use axum::{Json, extract::State, http::StatusCode};
-use tribe::{CommandError, Verdict};
+use tribe::{CommandError, PolicyOptions, Verdict};
 use tribe_api::{
     Changed, CreatePolicy, ErrorReply, Explanation, ForceQuery, Policy, PolicyChange,
     PolicyCreated, PolicyQuery, PolicyTest, TestPolicy, WaitQuery,
@@ -33,8 +33,12 @@ pub(super) async fn list(
 
 /// Create or replace a policy, and create its tribe if there is none of that name.
 ///
-/// Refused with 409 if it replaces one and would move many members out of a tribe, and with 503 and
-/// `not-synced` by a node that does not meet its cluster in time, unless it is forced.
+/// Whether it is enabled is written in one step with its text: no node enters for a moment by one
+/// that should be off.
+///
+/// Refused with 409 if it replaces one, or switches it off, and would move many members out of a
+/// tribe, and with 503 and `not-synced` by a node that does not meet its cluster in time, unless it
+/// is forced.
 #[utoipa::path(
     post,
     path = "/v3/policies",
@@ -48,24 +52,21 @@ pub(super) async fn create(
     Body(policy): Body<CreatePolicy>,
 ) -> Result<Json<PolicyCreated>, ApiError> {
     let node = app.node()?;
-    let CreatePolicy { name, text, tribe, replace, strict, force } = policy;
+    let CreatePolicy { name, text, tribe, replace, enabled, strict, force } = policy;
     let parsed = tribe::Policy::parse(&text).map_err(CommandError::from)?;
-    let replaces = replace && !force;
-    let view = match strict || replaces {
+    let options = PolicyOptions { replace, enabled };
+    let guarded = (replace || enabled == Some(false)) && !force;
+    let view = match strict || guarded {
         true => app.informed_view(force).await?,
         false => node.view(),
     };
     if strict {
         guard::strict(&view, &parsed)?;
     }
-    if replaces {
-        guard::replacing(&view, &name, &parsed, &tribe)?;
+    if guarded {
+        guard::putting(&view, &name, &parsed, &tribe, options)?;
     }
-    let created = if replace {
-        node.replace_policy(&name, &text, &tribe).await?
-    } else {
-        node.create_policy(&name, &text, &tribe).await?
-    };
+    let created = node.put_policy(&name, &text, &tribe, options).await?;
     let tribe_near = match view.known_tribe(&tribe) {
         Err(CommandError::UnknownTribe { near, .. }) => near,
         _ => None,

@@ -15,8 +15,7 @@ use crate::reconcile::{PLUGIN, PluginDocument, PluginFile};
 
 /// Say one thing of a backup again.
 ///
-/// What is missing is created. What is there and differs stays, unless `replace` is set; the
-/// description of a tribe stays in any case.
+/// What is missing is created. What is there and differs stays, unless `replace` is set.
 ///
 /// Refused with 409 if it replaces a policy and would move many members out of a tribe, and with
 /// 503 and `not-synced` by a node that has not met its cluster since it was started.
@@ -35,13 +34,13 @@ pub(super) async fn restore(
     let node = app.node_for(&said, force)?;
     let view = node.view();
     let mut found = said.find(&view);
-    let mut outcome = said.outcome(&found, replace);
+    let mut outcome = Said::outcome(&found, replace);
     if matches!(outcome, Outcome::Created | Outcome::Replaced) {
         let replaces = outcome == Outcome::Replaced;
         said.check(&view, replaces && !force)?;
         if !dry_run && said.say(node, replaces).await? == Done::Exists {
             found = said.find(&node.view());
-            outcome = said.outcome(&found, false);
+            outcome = Said::outcome(&found, false);
         }
     }
     let note = match found {
@@ -177,11 +176,11 @@ impl Said {
     }
 
     /// What is to be done about it.
-    fn outcome(&self, found: &Found, replace: bool) -> Outcome {
+    fn outcome(found: &Found, replace: bool) -> Outcome {
         match found {
             Found::Missing => Outcome::Created,
             Found::Same => Outcome::Same,
-            Found::Other(_) if replace && !matches!(self, Self::Tribe { .. }) => Outcome::Replaced,
+            Found::Other(_) if replace => Outcome::Replaced,
             Found::Other(_) => Outcome::Differs,
         }
     }
@@ -193,16 +192,16 @@ impl Said {
         if !guarded {
             return Ok(());
         }
-        if *enabled {
-            guard::replacing(view, name.as_str(), policy, tribe.as_str())
-        } else {
-            guard::removing(view, name.as_str(), "switching off")
-        }
+        let options = PolicyOptions { replace: true, enabled: Some(*enabled) };
+        guard::putting(view, name.as_str(), policy, tribe.as_str(), options)
     }
 
     /// Says it, as if someone had typed it.
     async fn say(&self, node: &Node, replace: bool) -> Result<Done, CommandError> {
         let done = match self {
+            Self::Tribe { name, description } if replace => {
+                node.describe_tribe(name.as_str(), description).await.map(drop)
+            }
             Self::Tribe { name, description } => {
                 node.create_tribe(name.as_str(), description).await.map(drop)
             }

@@ -32,7 +32,10 @@ pub(super) fn routes() -> Router<App> {
         .route("/v3/keys/{key}/remove", post(keys::remove))
         .route("/v3/keys/rotate", post(keys::rotate))
         .route("/v3/tribes", get(tribes::list).post(tribes::create))
-        .route("/v3/tribes/{tribe}", get(tribes::one).delete(tribes::delete))
+        .route(
+            "/v3/tribes/{tribe}",
+            get(tribes::one).patch(tribes::describe).delete(tribes::delete),
+        )
         .route("/v3/tribes/{tribe}/placements/{node}", put(tribes::place))
         .route("/v3/tribes/{tribe}/status", get(tribes::status))
         .route("/v3/policies", get(policies::list).post(policies::create))
@@ -96,6 +99,7 @@ pub(super) fn routes() -> Router<App> {
         tribes::list,
         tribes::create,
         tribes::one,
+        tribes::describe,
         tribes::delete,
         tribes::place,
         tribes::status,

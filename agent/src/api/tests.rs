@@ -22,6 +22,7 @@ const ROUTES: &str = "
     GET /v3/tribes
     POST /v3/tribes
     GET /v3/tribes/{tribe}
+    PATCH /v3/tribes/{tribe}
     DELETE /v3/tribes/{tribe}
     PUT /v3/tribes/{tribe}/placements/{node}
     GET /v3/tribes/{tribe}/status

@@ -6,8 +6,8 @@ use axum::{Json, extract::State};
 use futures_util::future::join_all;
 use tribe::{CommandError, MemberState, Node, NodeId, NodeName, View, Written};
 use tribe_api::{
-    Changed, CreateTribe, ErrorReply, ForceQuery, ItemStatus, Place, PlacedNode, Placement,
-    StatusMember, Tribe, TribeMember, TribeStatus, TribeSummary, WaitQuery,
+    Changed, CreateTribe, DescribeTribe, ErrorReply, ForceQuery, ItemStatus, Place, PlacedNode,
+    Placement, StatusMember, Tribe, TribeMember, TribeStatus, TribeSummary, WaitQuery,
 };
 
 use super::{
@@ -93,6 +93,26 @@ fn in_full(view: &View, tribe: &tribe::Tribe) -> Tribe {
         placements: placements.collect(),
         policies: policies.map(convert::policy).collect(),
     }
+}
+
+/// Say anew what a tribe is for.
+#[utoipa::path(
+    patch,
+    path = "/v3/tribes/{tribe}",
+    params(("tribe" = String, Path, description = "Name of the tribe"), WaitQuery),
+    request_body = DescribeTribe,
+    responses((status = 200, body = Changed), (status = "default", body = ErrorReply))
+)]
+pub(super) async fn describe(
+    State(app): State<App>,
+    Path(name): Path<String>,
+    Wait(wait): Wait,
+    Body(DescribeTribe { description }): Body<DescribeTribe>,
+) -> Result<Json<Changed>, ApiError> {
+    let node = app.node()?;
+    let written = node.describe_tribe(&name, &description).await?;
+    let missing = convert::missing(node, &written, wait).await?;
+    Ok(Json(Changed { missing, note: None }))
 }
 
 /// Delete a tribe with its placements, policies, plugins and tasks: its members unload and stop

@@ -1,6 +1,20 @@
-//! The control API of a real daemon without tribe mode, over its socket.
+//! The control API of a real daemon that knows no other, over its socket.
 
 use crate::support::Daemon;
+
+/// One in tribe mode.
+fn in_tribe_mode() -> Daemon {
+    Daemon::start_with(tempfile::tempdir().unwrap(), |command| {
+        command.args([
+            "--tribe",
+            "--tribe-plaintext",
+            "--tribe-addr",
+            "127.0.0.1",
+            "--tribe-port",
+            "0",
+        ])
+    })
+}
 
 #[test]
 fn a_daemon_without_tribe_mode_says_what_it_is() {
@@ -56,21 +70,12 @@ fn every_documented_route_answers_and_no_other() {
             assert_eq!(reply.help(), "start snapd with --tribe and --tribe-key-file");
         }
     }
-    assert_eq!(asked, 53);
+    assert_eq!(asked, 54);
 }
 
 #[test]
 fn metrics_are_in_the_text_format_of_prometheus() {
-    let daemon = Daemon::start_with(tempfile::tempdir().unwrap(), |command| {
-        command.args([
-            "--tribe",
-            "--tribe-plaintext",
-            "--tribe-addr",
-            "127.0.0.1",
-            "--tribe-port",
-            "0",
-        ])
-    });
+    let daemon = in_tribe_mode();
     let reply = daemon.get("/metrics");
     assert_eq!(reply.status, 200);
     assert_eq!(reply.content_type, "text/plain; version=0.0.4; charset=utf-8");
@@ -101,6 +106,7 @@ fn example(schema: &str) -> &'static str {
     match schema {
         "FactChange" => r#"{"set": {"storage_tier": "True"}}"#,
         "CreateTribe" => r#"{"name": "core"}"#,
+        "DescribeTribe" => r#"{"description": "all"}"#,
         "Place" => r#"{"placement": "joined"}"#,
         "CreatePolicy" => r#"{"name": "p", "text": "{{a}} == 1", "tribe": "core"}"#,
         "PolicyChange" => r#"{"enabled": true}"#,
@@ -112,6 +118,39 @@ fn example(schema: &str) -> &'static str {
         "ChangeKey" | "RotateKey" => "{}",
         other => panic!("no example of {other}"),
     }
+}
+
+#[test]
+fn a_policy_is_off_from_the_start_if_it_is_said_with_its_text() {
+    let daemon = in_tribe_mode();
+    let check = |body: &str, enabled: bool, members: usize| {
+        let reply = daemon.json("POST", "/v3/policies", body);
+        assert_eq!(reply.status, 200, "{body} {reply:?}");
+        assert_eq!(daemon.get("/v3/policies/p").body["enabled"], enabled, "{body}");
+        let tribe = daemon.get("/v3/tribes/core").body;
+        assert_eq!(tribe["members"].as_array().unwrap().len(), members, "{body}");
+    };
+    check(r#"{"name":"p","text":"true","tribe":"core","enabled":false}"#, false, 0);
+    check(r#"{"name":"p","text":"true","tribe":"core"}"#, false, 0);
+    check(r#"{"name":"p","text":"exists({{node_name}})","tribe":"core","replace":true}"#, false, 0);
+    check(r#"{"name":"p","text":"exists({{node_name}})","tribe":"core","enabled":true}"#, true, 1);
+    check(r#"{"name":"p","text":"true","tribe":"core","replace":true}"#, true, 1);
+    let body = r#"{"name":"p","text":"true","tribe":"core","replace":true,"enabled":false}"#;
+    check(body, false, 0);
+}
+
+#[test]
+fn a_tribe_is_described_anew() {
+    let daemon = in_tribe_mode();
+    let description = || daemon.get("/v3/tribes/core").body["description"].clone();
+    assert_eq!(daemon.json("POST", "/v3/tribes", r#"{"name":"core"}"#).status, 200);
+    for text in ["all", "some", ""] {
+        let body = format!(r#"{{"description":"{text}"}}"#);
+        assert_eq!(daemon.json("PATCH", "/v3/tribes/core", &body).status, 200);
+        assert_eq!(description(), text);
+    }
+    let unknown = daemon.json("PATCH", "/v3/tribes/corr", r#"{"description":"all"}"#);
+    assert_eq!(unknown.refusal(), (404, "unknown-tribe"));
 }
 
 #[test]

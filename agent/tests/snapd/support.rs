@@ -116,7 +116,7 @@ impl Daemon {
     pub(crate) fn send(&self, method: &str, path: &str, headers: &str, body: &str) -> Reply {
         let length = body.len();
         let head = format!(
-            "{method} {path} HTTP/1.1\r\nhost: snapd\r\nconnection: close\r\n\
+            "{method} {path} HTTP/1.0\r\nhost: snapd\r\nconnection: close\r\n\
              content-length: {length}\r\n{headers}\r\n"
         );
         request(&self.socket(), &format!("{head}{body}"))
@@ -174,19 +174,23 @@ fn request(socket: &Path, text: &str) -> Reply {
     let mut line = String::new();
     reader.read_line(&mut line).unwrap();
     let status = line.split(' ').nth(1).unwrap().parse().unwrap();
-    let (mut content_type, mut length) = (String::new(), 0);
+    let (mut content_type, mut length) = (String::new(), None);
     loop {
         line.clear();
         reader.read_line(&mut line).unwrap();
         let Some((name, value)) = line.trim_end().split_once(": ") else { break };
         match name {
             "content-type" => content_type = value.to_owned(),
-            "content-length" => length = value.parse().unwrap(),
+            "content-length" => length = Some(value.parse().unwrap()),
             _ => {}
         }
     }
-    let mut body = vec![0; length];
-    reader.read_exact(&mut body).unwrap();
+    let mut body = Vec::new();
+    match length {
+        Some(length) => reader.take(length).read_to_end(&mut body),
+        None => reader.read_to_end(&mut body),
+    }
+    .unwrap();
     let body = serde_json::from_slice(&body)
         .unwrap_or_else(|_| Value::String(String::from_utf8_lossy(&body).into_owned()));
     Reply { status, content_type, body }

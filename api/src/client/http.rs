@@ -39,7 +39,6 @@ pub(crate) struct Request {
     path: String,
     body: Option<(&'static str, Body)>,
     signature: Option<String>,
-    reply_bytes: usize,
 }
 
 /// A body that is at hand, or is read while it is sent.
@@ -48,13 +47,7 @@ type Body = Either<Full<Bytes>, Upload>;
 impl Request {
     /// A request without a body. The path is encoded already.
     pub(crate) fn new(method: Method, path: String) -> Self {
-        Self { method, path, body: None, signature: None, reply_bytes: REPLY_BYTES }
-    }
-
-    /// The request with another bound of its reply.
-    pub(crate) fn reply_within(mut self, bytes: usize) -> Self {
-        self.reply_bytes = bytes;
-        self
+        Self { method, path, body: None, signature: None }
     }
 
     /// The request with a JSON body.
@@ -125,9 +118,9 @@ pub(crate) async fn within<T>(
 
 /// Asks, and reads the whole reply.
 pub(crate) async fn exchange(target: &Target, request: Request) -> Result<Bytes, ClientError> {
-    let (name, bytes) = (request.name(), request.reply_bytes);
+    let name = request.name();
     let body = open(target, request).await?;
-    whole(body, &name, bytes).await
+    whole(body, &name).await
 }
 
 /// Asks, and returns the body of the reply, yet to be read. A refusal is an error.
@@ -188,12 +181,12 @@ where
     if status.is_success() {
         return Ok(reply.into_body());
     }
-    let body = whole(reply.into_body(), &name, REPLY_BYTES).await?;
+    let body = whole(reply.into_body(), &name).await?;
     Err(refused(status, &body, name))
 }
 
-async fn whole(body: Incoming, request: &str, bytes: usize) -> Result<Bytes, ClientError> {
-    match Limited::new(body, bytes).collect().await {
+async fn whole(body: Incoming, request: &str) -> Result<Bytes, ClientError> {
+    match Limited::new(body, REPLY_BYTES).collect().await {
         Ok(body) => Ok(body.to_bytes()),
         Err(error) => Err(lost(request, error.as_ref())),
     }

@@ -16,6 +16,7 @@
 //! # }
 //! ```
 
+mod download;
 mod error;
 mod events;
 mod http;
@@ -24,6 +25,7 @@ mod sse;
 mod upload;
 mod url;
 
+pub use download::Download;
 pub use error::ClientError;
 pub use events::Events;
 pub use remote::{Remote, RemoteError};
@@ -36,7 +38,7 @@ use serde::{Serialize, de::DeserializeOwned};
 use serde_json::Value;
 
 use crate::{
-    Backup, ChangeKey, Changed, CollectOnce, CreatePolicy, CreateTaskQuery, CreateTribe,
+    ChangeKey, Changed, CollectOnce, CreatePolicy, CreateTaskQuery, CreateTribe, DescribeTribe,
     Explanation, FactChange, FactEntry, Flow, InstallKey, KeyChanged, KeyStep, Keys, LoadNamed,
     LoadQuery, Measured, Member, MetricDetail, MetricShowQuery, MetricType, NodeInfo, Offer,
     OfferQuery, Place, Placement, Plugin, PluginDetail, PluginLoaded, Policy, PolicyChange,
@@ -51,12 +53,9 @@ use crate::{
 /// How long snapd may take to answer, beside what it was asked to wait.
 pub const REPLY_TIME: Duration = Duration::from_secs(60);
 
-/// How long snapd may take for what may be large: to load a plugin, which is to take its file, to
-/// start it, and to hand it to other nodes, or to tell a whole backup.
+/// How long snapd may take to load a plugin: to take its file, to start it, and to hand it to other
+/// nodes.
 pub const LOAD_TIME: Duration = Duration::from_secs(15 * 60);
-
-/// Largest backup we read, in bytes. 100,000 records, the most a cluster has, of 10 kB each.
-const BACKUP_BYTES: usize = 1024 * 1024 * 1024;
 
 /// A client of one snapd.
 ///
@@ -128,11 +127,13 @@ impl Client {
         self.write(Method::PATCH, path(&["members", node, "facts"]), Some(change), wait).await
     }
 
-    /// All that people said, as the node knows it.
-    pub async fn backup(&self, force: bool) -> Result<Backup, ClientError> {
-        let path = path(&["backup"]) + &query(forced(force));
-        let request = Request::new(Method::GET, path).reply_within(BACKUP_BYTES);
-        self.call_within(request, LOAD_TIME).await
+    /// All that people said, as the node knows it: the JSON of a [`Backup`](crate::Backup), of any
+    /// size.
+    pub async fn backup(&self, force: bool) -> Result<Download, ClientError> {
+        let request = Request::new(Method::GET, path(&["backup"]) + &query(forced(force)));
+        let name = request.name();
+        let body = http::within(REPLY_TIME, &name, http::open(&self.target, request)).await?;
+        Ok(Download::new(body, name))
     }
 
     /// Says one thing of a backup again.
@@ -201,6 +202,16 @@ impl Client {
         wait: Option<Duration>,
     ) -> Result<Changed, ClientError> {
         self.write(Method::POST, path(&["tribes"]), Some(tribe), wait).await
+    }
+
+    /// Says anew what a tribe is for.
+    pub async fn describe_tribe(
+        &self,
+        tribe: &str,
+        description: &DescribeTribe,
+        wait: Option<Duration>,
+    ) -> Result<Changed, ClientError> {
+        self.write(Method::PATCH, path(&["tribes", tribe]), Some(description), wait).await
     }
 
     /// Deletes a tribe with its placements, policies, plugins and tasks.

@@ -1,14 +1,17 @@
 //! `snapctl backup`: what people said, in a file.
 
 use std::{
+    fmt::Display,
     fs::File,
-    io::{self, Write},
+    io::{self, Seek, Write},
     path::{Path, PathBuf},
 };
 
 use clap::Args;
+use tempfile::NamedTempFile;
+use tribe_api::client::Download;
 
-use crate::{exit::Exit, failure::Failure, output, session::Session};
+use crate::{command::kept, exit::Exit, failure::Failure, output, sanitize, session::Session};
 
 /// Keep what people said in a file
 ///
@@ -29,24 +32,65 @@ pub(crate) struct Backup {
 }
 
 pub(crate) async fn run(asked: Backup, session: &Session) -> Result<Exit, Failure> {
-    let backup = session.snapd.backup(asked.force).await?;
-    let text = output::json(serde_json::to_string_pretty(&backup))?;
     let file = &asked.file;
-    write(file, &text)
-        .map_err(|error| Failure::new(format!("cannot write `{}`: {error}", file.display())))?;
-    output::tell(&format!("kept {} things in `{}`", backup.entries.len(), file.display()));
+    let failed =
+        |error: io::Error| Failure::new(format!("cannot write `{}`: {error}", file.display()));
+    let mut told = Told { download: session.snapd.backup(asked.force).await?, rest: Vec::new() };
+    let (mut whole, directory) = begin(file).map_err(failed)?;
+    while let Some(text) = told.next().await? {
+        whole.as_file_mut().write_all(text.as_bytes()).map_err(failed)?;
+    }
+    let mut count = 0;
+    whole.as_file_mut().rewind().map_err(failed)?;
+    let counted = kept::entries(whole.as_file(), |_| {
+        count += 1;
+        true
+    });
+    counted.map_err(no_backup)?;
+    end(whole, file, &directory).map_err(failed)?;
+    output::tell(&format!("kept {count} things in `{}`", file.display()));
     Ok(Exit::Success)
 }
 
-/// Writes a new file, all of it or none: it has no name before it is on the disk.
-fn write(file: &Path, text: &str) -> io::Result<()> {
+/// What snapd tells, harmless for a terminal.
+struct Told {
+    download: Download,
+    /// The begin of a character whose end is yet to come.
+    rest: Vec<u8>,
+}
+
+impl Told {
+    async fn next(&mut self) -> Result<Option<String>, Failure> {
+        let Some(bytes) = self.download.next().await? else { return Ok(None) };
+        self.rest.extend_from_slice(&bytes);
+        let whole = match std::str::from_utf8(&self.rest) {
+            Err(error) if error.error_len().is_some() => return Err(no_backup(error)),
+            Err(error) => error.valid_up_to(),
+            Ok(text) => text.len(),
+        };
+        let text = self.rest.drain(..whole).collect();
+        let text = String::from_utf8(text).map_err(no_backup)?;
+        Ok(Some(sanitize::json(&text)))
+    }
+}
+
+fn no_backup(error: impl Display) -> Failure {
+    let help = "compare the versions of client and daemon with `snapctl version`";
+    Failure::new(format!("what snapd tells is no backup: {error}")).with_help(help)
+}
+
+/// A new file beside the one to be: it has no name of its own before all of it is on the disk.
+fn begin(file: &Path) -> io::Result<(NamedTempFile, File)> {
     let parent = file.parent().filter(|parent| !parent.as_os_str().is_empty());
     let directory = parent.unwrap_or(Path::new("."));
     let entries = File::open(directory)?;
     // It is for its owner alone from the beginning.
-    let mut whole = tempfile::Builder::new().prefix(".tribe-backup-").tempfile_in(directory)?;
-    writeln!(whole.as_file_mut(), "{text}")?;
+    let whole = tempfile::Builder::new().prefix(".tribe-backup-").tempfile_in(directory)?;
+    Ok((whole, entries))
+}
+
+fn end(whole: NamedTempFile, file: &Path, directory: &File) -> io::Result<()> {
     whole.as_file().sync_all()?;
     whole.persist_noclobber(file).map_err(|error| error.error)?;
-    entries.sync_all()
+    directory.sync_all()
 }

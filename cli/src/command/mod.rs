@@ -4,6 +4,7 @@ mod agreement;
 mod backup;
 mod events;
 mod fact;
+mod kept;
 mod key;
 mod member;
 mod metric;

@@ -1,19 +1,14 @@
 //! `snapctl restore`: what people said, said again.
 
-use std::{
-    fs,
-    path::{Path, PathBuf},
-};
+use std::path::PathBuf;
 
 use clap::Args;
 use serde::Serialize;
-use tribe_api::{
-    BACKUP_FORMAT, BACKUP_VERSION, Backup, BackupEntry, Restore as Request, RestoreOutcome,
-    Restored, client::ClientError,
-};
+use tokio::{sync::mpsc, task::spawn_blocking};
+use tribe_api::{BackupEntry, Restore as Request, RestoreOutcome, Restored, client::ClientError};
 
 use crate::{
-    command::forceable,
+    command::{forceable, kept},
     exit::Exit,
     failure::Failure,
     output::{blocks, remark, table},
@@ -35,7 +30,7 @@ pub(crate) struct Restore {
     /// The file
     #[arg(value_name = "FILE")]
     file: PathBuf,
-    /// Replace what differs; the description of a tribe stays
+    /// Replace what differs
     #[arg(long)]
     replace: bool,
     /// Do it even if a policy moves more than 3 members, and a fifth of all, out of its tribe, or
@@ -102,10 +97,13 @@ impl From<&BackupEntry> for What {
 }
 
 pub(crate) async fn run(restore: Restore, session: &Session) -> Result<Exit, Failure> {
-    let backup = read(&restore.file)?;
+    let file = kept::open(&restore.file)?;
+    let (sender, mut entries) = mpsc::channel(1);
+    let reading =
+        spawn_blocking(move || kept::entries(file, |entry| sender.blocking_send(entry).is_ok()));
     let mut rows = Vec::new();
     let mut end = None;
-    for entry in backup.entries {
+    while let Some(entry) = entries.recv().await {
         let what = What::from(&entry);
         let Restore { replace, force, dry_run, .. } = restore;
         let request = Request { entry, replace, force, dry_run };
@@ -117,6 +115,12 @@ pub(crate) async fn run(restore: Restore, session: &Session) -> Result<Exit, Fai
                 break;
             }
         }
+    }
+    drop(entries);
+    let read = reading.await.map_err(|error| Failure::new(error.to_string()))?;
+    if let (None, Err(error)) = (&end, read) {
+        let file = restore.file.display();
+        end = Some(Failure::new(format!("`{file}` changed while it was read: {error}")));
     }
     if rows.is_empty()
         && let Some(end) = end
@@ -201,27 +205,6 @@ impl What {
             Self::Item { kind, name, tribe: None } => format!("{kind} `{name}` of this node"),
         }
     }
-}
-
-fn read(file: &Path) -> Result<Backup, Failure> {
-    let failed = |what: String| Failure::new(format!("`{}` {what}", file.display()));
-    let text =
-        fs::read_to_string(file).map_err(|error| failed(format!("cannot be read: {error}")))?;
-    let header: serde_json::Value =
-        serde_json::from_str(&text).map_err(|error| failed(format!("is no backup: {error}")))?;
-    if header.get("format").and_then(|format| format.as_str()) != Some(BACKUP_FORMAT) {
-        return Err(failed("is no backup".to_owned()).with_help("`snapctl backup FILE` makes one"));
-    }
-    match header.get("version").and_then(serde_json::Value::as_u64) {
-        Some(version) if version <= u64::from(BACKUP_VERSION) => {}
-        version => {
-            let version = version.map_or("none".to_owned(), |version| version.to_string());
-            let what =
-                format!("is of version {version}, this snapctl reads up to {BACKUP_VERSION}");
-            return Err(failed(what).with_help("use the snapctl that made it"));
-        }
-    }
-    serde_json::from_str(&text).map_err(|error| failed(format!("is no backup: {error}")))
 }
 
 /// What there is to know line by line, and how much of the rest.

@@ -1,7 +1,7 @@
 //! `snapctl tribe`: tribes and who is in them.
 
 use clap::Subcommand;
-use tribe_api::{CreateTribe, Placement, Reason, Tribe, TribeSummary};
+use tribe_api::{CreateTribe, DescribeTribe, Placement, Reason, Tribe, TribeSummary};
 
 use crate::{
     command::{name, policy, status, unless_forced},
@@ -22,6 +22,14 @@ pub(crate) enum Verb {
         /// What it is for
         #[arg(long, value_name = "TEXT", default_value = "", hide_default_value = true)]
         description: String,
+    },
+    /// Say anew what a tribe is for
+    Describe {
+        /// Name of the tribe
+        #[arg(value_parser = name())]
+        name: String,
+        /// What it is for, one word for the shell; an empty one says nothing
+        text: String,
     },
     /// Delete a tribe with its placements, policies, plugins and tasks
     ///
@@ -93,6 +101,11 @@ pub(crate) async fn run(verb: Verb, session: &Session) -> Result<Exit, Failure> 
             let tribe = CreateTribe { name, description };
             let reply = snapd.create_tribe(&tribe, session.wait).await?;
             session.written(&reply, &reply.missing, &format!("created tribe `{}`", tribe.name))
+        }
+        Verb::Describe { name, text } => {
+            let description = DescribeTribe { description: text };
+            let reply = snapd.describe_tribe(&name, &description, session.wait).await?;
+            session.written(&reply, &reply.missing, &format!("described tribe `{name}`"))
         }
         Verb::Delete { name, force } => {
             let reply = snapd.delete_tribe(&name, force, session.wait).await;

@@ -116,6 +116,38 @@ fn a_file_that_is_there_is_not_overwritten() {
 }
 
 #[test]
+fn what_is_no_whole_backup_is_not_kept() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("kept");
+    let check = |text: &'static str, reason: &str| {
+        let snapd = Snapd::new([("GET /v3/backup", 200, text)]);
+        let stderr = format!(
+            "error: what snapd tells is no backup: {reason}\n\
+             help: compare the versions of client and daemon with `snapctl version`"
+        );
+        snapd.test(["backup", path.to_str().unwrap()]).stderr(&stderr).status(1).run();
+        assert!(names(directory.path()).is_empty());
+    };
+    let part = BACKUP.split_once("},\n    {\"what\":\"policy\"").unwrap().0;
+    check(part, "EOF while parsing an object at line 5 column 86");
+    check("{}", "missing field `entries` at line 1 column 2");
+    check("", "EOF while parsing a value at line 1 column 0");
+}
+
+#[test]
+fn what_a_terminal_would_obey_is_kept_as_json_has_it() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("kept");
+    let name = path.to_str().unwrap();
+    let told = BACKUP.replace("all", "\u{202e}äöü\u{9b}").leak();
+    Snapd::new([("GET /v3/backup", 200, &*told)])
+        .test(["backup", name])
+        .stderr(&format!("kept 5 things in `{name}`"))
+        .run();
+    assert_eq!(fs::read_to_string(&path).unwrap(), BACKUP.replace("all", r"\u202eäöü\u009b"));
+}
+
+#[test]
 fn an_interrupted_write_leaves_no_file() {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("kept");

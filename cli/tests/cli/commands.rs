@@ -25,6 +25,12 @@ fn a_write_says_what_was_done_on_stderr() {
         r#"{"name":"core","description":"everyone"}"#,
         "created tribe `core`",
     );
+    check(
+        "tribe describe core everyone",
+        "PATCH /v3/tribes/core",
+        r#"{"description":"everyone"}"#,
+        "described tribe `core`",
+    );
     check("member forget i2", "DELETE /v3/members/i2", "", "forgot node `i2`");
     check("tribe delete core", "DELETE /v3/tribes/core", "", "deleted tribe `core`");
     check(
@@ -50,6 +56,18 @@ fn a_write_says_what_was_done_on_stderr() {
         "PUT /v3/tribes/core/placements/i2",
         r#"{"placement":"automatic"}"#,
         "gave `i2` back to the policies of tribe `core`",
+    );
+    check(
+        "tribe policy create p true --tribe core --disabled",
+        "POST /v3/policies",
+        r#"{"name":"p","text":"true","tribe":"core","enabled":false}"#,
+        "created disabled policy `p` in tribe `core`",
+    );
+    check(
+        "tribe policy create p true --tribe core --replace --disabled --force",
+        "POST /v3/policies",
+        r#"{"name":"p","text":"true","tribe":"core","replace":true,"enabled":false,"force":true}"#,
+        "wrote disabled policy `p` in tribe `core`",
     );
     check(
         "tribe policy disable p",

@@ -21,6 +21,13 @@ pub enum Command {
         /// What it is for.
         description: String,
     },
+    /// Say anew what a tribe is for.
+    DescribeTribe {
+        /// Its name.
+        tribe: TribeName,
+        /// What it is for.
+        description: String,
+    },
     /// Delete a tribe with its placements, policies and items.
     DeleteTribe {
         /// Its name.

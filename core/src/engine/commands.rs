@@ -35,6 +35,12 @@ impl Engine {
             Command::CreateTribe { tribe, description } => {
                 self.create_tribe(ticket, &tribe, description, now)
             }
+            Command::DescribeTribe { tribe, description } => {
+                self.known_tribe(&tribe)?;
+                let version = self.write_description(&tribe, description, now)?;
+                self.reply_written(ticket, version);
+                Ok(())
+            }
             Command::DeleteTribe { tribe } => self.delete_tribe(ticket, &tribe, now),
             Command::Place { tribe, node, placement } => {
                 self.place(ticket, &tribe, &node, placement, now)
@@ -105,6 +111,11 @@ impl Engine {
         if self.state.reading().tribes.contains_key(tribe) {
             return Err(CommandError::TribeExists(tribe.clone()));
         }
+        // Whoever creates it as well, and says nothing, must not take it back.
+        if !description.is_empty() {
+            let version = self.write_description(tribe, description.clone(), now)?;
+            self.persist(Pending { versions: vec![version], ..Pending::default() });
+        }
         let version = self.write_tribe(tribe, description, now)?;
         self.reply_written(ticket, version);
         Ok(())
@@ -116,12 +127,22 @@ impl Engine {
         description: String,
         now: Now,
     ) -> Result<Version, CommandError> {
+        let body = TribeBody { description }.to_body();
+        self.write(Key::new(Kind::TRIBE, tribe.as_str()), Some(body), now)
+    }
+
+    fn write_description(
+        &mut self,
+        tribe: &TribeName,
+        description: String,
+        now: Now,
+    ) -> Result<Version, CommandError> {
         let (found, max) = (description.len(), limits::DESCRIPTION_BYTES);
         if found > max {
             return Err(CommandError::TooLong { what: "the description", found, max });
         }
         let body = TribeBody { description }.to_body();
-        self.write(Key::new(Kind::TRIBE, tribe.as_str()), Some(body), now)
+        self.write(Key::new(Kind::DESCRIPTION, tribe.as_str()), Some(body), now)
     }
 
     /// Raises the floor: the tribe and all that hangs on it is dead from here on.
@@ -376,6 +397,7 @@ impl Command {
             | Self::Keys
             | Self::Leave => false,
             Self::CreateTribe { .. }
+            | Self::DescribeTribe { .. }
             | Self::DeleteTribe { .. }
             | Self::Place { .. }
             | Self::CreatePolicy { .. }

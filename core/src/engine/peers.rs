@@ -335,9 +335,17 @@ impl Engine {
     }
 
     pub(super) fn tell_conflict(&mut self, key: &Key, lost: &Lost) {
+        let reading = self.state.reading();
         let text = match key.kind {
             Kind::POLICY => PolicyBody::from_body(&lost.body).map(|body| body.text),
-            Kind::TRIBE => TribeBody::from_body(&lost.body).map(|body| body.description),
+            Kind::TRIBE | Kind::DESCRIPTION => {
+                let text = TribeBody::from_body(&lost.body).map(|body| body.description);
+                // Both created it, and nothing that was said is gone.
+                if text.is_none() || text.as_deref() == reading.description(&key.name) {
+                    return;
+                }
+                text
+            }
             Kind::ITEM => ItemBody::from_body(&lost.body)
                 .and_then(|body| String::from_utf8(body.document.to_vec()).ok()),
             _ => None,
@@ -351,11 +359,12 @@ impl Engine {
         let reading = self.state.reading();
         let name = &*key.name;
         let (kind, subject, body) = match key.kind {
-            Kind::TRIBE => match reading.tribes.get(name) {
-                Some(tribe) => {
-                    (EventKind::TribeCreated, name, json!({"description": tribe.description}))
+            Kind::TRIBE | Kind::DESCRIPTION => match reading.description(name) {
+                Some(description) => {
+                    (EventKind::TribeCreated, name, json!({"description": description}))
                 }
-                None => (EventKind::TribeDeleted, name, json!({})),
+                None if key.kind == Kind::TRIBE => (EventKind::TribeDeleted, name, json!({})),
+                None => return,
             },
             Kind::POLICY | Kind::POLICY_ENABLED => match reading.policies.get(name) {
                 Some(policy) => {

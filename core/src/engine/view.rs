@@ -262,9 +262,9 @@ impl Engine {
 
     fn view_tribes(&self, members: &BTreeMap<NodeId, Member>) -> BTreeMap<TribeName, Tribe> {
         let reading = self.state.reading();
-        let tribe = |name: &TribeName, description: &str| Tribe {
+        let tribe = |name: &TribeName| Tribe {
             name: name.clone(),
-            description: description.to_owned(),
+            description: reading.description(name.as_str()).unwrap_or_default().to_owned(),
             members: self.view_tribe_members(name, members),
             placements: reading.placements.get(name).cloned().unwrap_or_default(),
             policies: reading
@@ -281,11 +281,7 @@ impl Engine {
                 .filter_map(|key| Some((key.clone(), view_item(reading, name, key)?)))
                 .collect(),
         };
-        reading
-            .tribes
-            .iter()
-            .map(|(name, body)| (name.clone(), tribe(name, &body.description)))
-            .collect()
+        reading.tribes.keys().map(|name| (name.clone(), tribe(name))).collect()
     }
 
     fn view_tribe_members(

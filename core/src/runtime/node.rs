@@ -142,6 +142,19 @@ impl Node {
         self.write(Command::CreateTribe { tribe, description: description.to_owned() }).await
     }
 
+    /// Says anew what a tribe is for.
+    ///
+    /// # Errors
+    /// [`CommandError`].
+    pub async fn describe_tribe(
+        &self,
+        tribe: &str,
+        description: &str,
+    ) -> Result<Written, CommandError> {
+        let tribe = TribeName::parse(tribe)?;
+        self.write(Command::DescribeTribe { tribe, description: description.to_owned() }).await
+    }
+
     /// Deletes a tribe with its placements, policies and items.
     ///
     /// # Errors

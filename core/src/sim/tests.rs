@@ -592,6 +592,34 @@ fn a_node_whose_clock_is_far_off_says_so_and_writes_nothing_shared() {
 }
 
 #[test]
+fn a_tribe_that_comes_with_a_policy_takes_no_description_back() {
+    for described in [0, 2] {
+        let mut sim = settled(35, 3);
+        sim.partition([0]);
+        let silent = 2 - described;
+        let create =
+            Command::CreateTribe { tribe: tribe("fresh"), description: "the best".to_owned() };
+        sim.command(described, create).unwrap();
+        sim.run_for(MINUTE);
+        set_policy(&mut sim, silent, "p", "true", "fresh");
+        sim.heal();
+        converge(&mut sim, 2 * MINUTE, "healed");
+        assert_eq!(sim.view(1).tribes["fresh"].description, "the best");
+        let conflict = |event: &Event| event.kind == EventKind::Conflict;
+        assert!(!sim.events(described).iter().any(conflict), "nothing was lost");
+        let describe =
+            Command::DescribeTribe { tribe: tribe("fresh"), description: "another".to_owned() };
+        sim.command(1, describe).unwrap();
+        converge(&mut sim, MINUTE, "described");
+        assert_eq!(sim.view(silent).tribes["fresh"].description, "another");
+        sim.command(1, Command::DeleteTribe { tribe: tribe("fresh") }).unwrap();
+        set_policy(&mut sim, 1, "p", "true", "fresh");
+        converge(&mut sim, MINUTE, "created anew");
+        assert_eq!(sim.view(silent).tribes["fresh"].description, "");
+    }
+}
+
+#[test]
 fn a_policy_made_anew_after_its_tribe_was_deleted_is_enabled() {
     let mut sim = settled(31, 3);
     let policy = PolicyName::parse("again").unwrap();

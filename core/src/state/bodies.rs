@@ -32,7 +32,7 @@ pub(crate) trait Form: Serialize + DeserializeOwned {
     }
 }
 
-/// A tribe.
+/// A tribe, or what was said of it apart.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub(crate) struct TribeBody {
     pub(crate) description: String,

@@ -82,7 +82,9 @@ struct Slot {
 /// The shared records this build understands, read.
 #[derive(Debug, Default, Clone)]
 pub(crate) struct Reading {
-    pub(crate) tribes: BTreeMap<TribeName, TribeBody>,
+    pub(crate) tribes: BTreeMap<TribeName, DescriptionRead>,
+    /// What was said of tribes apart.
+    descriptions: BTreeMap<TribeName, DescriptionRead>,
     pub(crate) floors: BTreeMap<TribeName, Stamp>,
     pub(crate) placements: BTreeMap<TribeName, BTreeMap<NodeName, Placement>>,
     pub(crate) policies: BTreeMap<PolicyName, PolicyRead>,
@@ -93,6 +95,13 @@ pub(crate) struct Reading {
     pub(crate) keys: BTreeMap<KeyId, KeyRead>,
     /// Nodes that are forgotten, up to these epochs.
     forgotten: BTreeMap<NodeId, BTreeSet<u64>>,
+}
+
+/// What a record says that a tribe is for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct DescriptionRead {
+    stamp: Stamp,
+    description: String,
 }
 
 /// A policy record, read.
@@ -673,7 +682,7 @@ impl Generation {
 /// The tribe a shared record hangs on.
 fn tribe_of(key: &Key, body: &Body) -> Option<TribeName> {
     match key.kind {
-        Kind::TRIBE => TribeName::parse(&key.name).ok(),
+        Kind::TRIBE | Kind::DESCRIPTION => TribeName::parse(&key.name).ok(),
         Kind::PLACEMENT | Kind::ITEM | Kind::ITEM_RUNNING => {
             TribeName::parse(key.name.split_once('/')?.0).ok()
         }
@@ -688,8 +697,14 @@ impl Reading {
         let name = &*record.key.name;
         let body = record.body.as_ref();
         match record.key.kind {
-            Kind::TRIBE => {
-                read_into(&mut self.tribes, TribeName::parse(name), body, TribeBody::from_body)
+            Kind::TRIBE | Kind::DESCRIPTION => {
+                let read = |body: &Body| {
+                    let TribeBody { description } = TribeBody::from_body(body)?;
+                    Some(DescriptionRead { stamp: record.stamp, description })
+                };
+                let is_apart = record.key.kind == Kind::DESCRIPTION;
+                let map = if is_apart { &mut self.descriptions } else { &mut self.tribes };
+                read_into(map, TribeName::parse(name), body, read)
             }
             Kind::FLOOR => {
                 read_into(&mut self.floors, TribeName::parse(name), body, |_| Some(record.stamp));
@@ -775,6 +790,17 @@ impl Reading {
 
     fn is_forgotten(&self, id: NodeId, epoch: u64) -> bool {
         self.forgotten(id).is_some_and(|forgotten| epoch <= forgotten)
+    }
+
+    /// What a tribe is for; `None` if there is none of that name.
+    ///
+    /// Whoever creates one may say it in its record, and says it apart as well: one that comes into
+    /// being with a policy says nothing, and takes nothing back by being written later.
+    pub(crate) fn description(&self, tribe: &str) -> Option<&str> {
+        let own = self.tribes.get(tribe)?;
+        let apart = self.descriptions.get(tribe);
+        let says = |apart: &&DescriptionRead| own.description.is_empty() || own.stamp < apart.stamp;
+        Some(&apart.filter(says).unwrap_or(own).description)
     }
 
     /// Does a policy place nodes? One that was put switched off says so itself, against any earlier

@@ -36,6 +36,8 @@ impl Kind {
     pub(crate) const FORGOTTEN: Self = Self(8);
     /// Shared: how far a key of the cluster is. Key: its fingerprint. Never its bytes.
     pub(crate) const KEY_PHASE: Self = Self(9);
+    /// Shared: what a tribe is for, said apart from its creation. Key: the tribe's name. Body: as of the tribe.
+    pub(crate) const DESCRIPTION: Self = Self(10);
     /// Owned: name, address, versions.
     pub(crate) const NODE: Self = Self(64);
     /// Owned: facts.
@@ -49,7 +51,7 @@ impl Kind {
 
     /// Does this build understand it? What it does not is kept and passed on all the same.
     pub(crate) fn is_known(self) -> bool {
-        let (shared, owned) = (Self::TRIBE..=Self::KEY_PHASE, Self::NODE..=Self::KEYS);
+        let (shared, owned) = (Self::TRIBE..=Self::DESCRIPTION, Self::NODE..=Self::KEYS);
         shared.contains(&self) || owned.contains(&self)
     }
 }

@@ -21,6 +21,11 @@ fn tribe(name: &str, at: u64) -> Record {
     shared(Kind::TRIBE, name, stamp(at, 1), Some(body))
 }
 
+fn description(tribe: &str, at: u64, text: &str) -> Record {
+    let body = TribeBody { description: text.to_owned() }.to_body();
+    shared(Kind::DESCRIPTION, tribe, stamp(at, 1), Some(body))
+}
+
 fn floor(name: &str, at: u64) -> Record {
     shared(Kind::FLOOR, name, stamp(at, 1), Some(FloorBody {}.to_body()))
 }
@@ -138,6 +143,11 @@ fn kinds() -> impl Strategy<Value = Record> {
     let place = prop::option::of(prop_oneof![Just(Placement::Joined), Just(Placement::Left)]);
     prop_oneof![
         (name.clone(), at.clone()).prop_map(|(name, at)| tribe(name, at)),
+        (name.clone(), at.clone()).prop_map(|(name, at)| description(
+            name,
+            at,
+            &format!("said at {at}")
+        )),
         (name.clone(), at.clone()).prop_map(|(name, at)| floor(name, at)),
         (name.clone(), at.clone(), place)
             .prop_map(|(name, at, body)| { placement(name, "n1", at, body) }),
@@ -224,6 +234,31 @@ fn shuffle(records: &mut [Record], seed: u64) {
 
 fn reads(state: &State, tribe: &str) -> bool {
     state.reading().tribes.contains_key(tribe)
+}
+
+#[test]
+fn a_tribe_is_for_what_was_said_last_and_saying_nothing_takes_nothing_back() {
+    let silent = |at| {
+        let body = TribeBody { description: String::new() }.to_body();
+        shared(Kind::TRIBE, "a", stamp(at, 2), Some(body))
+    };
+    let check = |records: &[Record], expected: Option<&str>| {
+        assert_eq!(apply_all(records).reading().description("a"), expected, "{records:?}");
+        let mut other = records.to_vec();
+        other.reverse();
+        assert_eq!(apply_all(&other).reading().description("a"), expected, "{other:?}");
+    };
+    check(&[], None);
+    check(&[description("a", 1, "x")], None);
+    check(&[silent(1)], Some(""));
+    check(&[tribe("a", 1)], Some("at 1"));
+    check(&[tribe("a", 1), description("a", 2, "x")], Some("x"));
+    check(&[tribe("a", 1), description("a", 2, "")], Some(""));
+    // It was created anew, by a build that does not say it apart.
+    check(&[description("a", 1, "x"), tribe("a", 2)], Some("at 2"));
+    check(&[description("a", 1, "x"), tribe("a", 2), silent(3)], Some("x"));
+    check(&[description("a", 1, "x"), floor("a", 2), silent(3)], Some(""));
+    check(&[silent(1), description("a", 2, "x"), floor("a", 3)], None);
 }
 
 #[test]

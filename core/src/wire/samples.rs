@@ -297,7 +297,8 @@ pub(crate) fn records() -> Samples {
     let item = Key::item(Kind::ITEM, &tribe, &item).name;
     let description = "all of them".to_owned();
     let text = "memtotal >= 16g".to_owned();
-    samples.shared("Record.1", Kind::TRIBE, "core", TribeBody { description });
+    samples.shared("Record.1", Kind::TRIBE, "core", TribeBody { description: description.clone() });
+    samples.shared("Record.10", Kind::DESCRIPTION, "core", TribeBody { description });
     samples.shared("Record.2", Kind::FLOOR, "core", FloorBody {});
     let placements = [Placement::Joined, Placement::Left, Placement::Automatic];
     samples.all("Record.3", placements, |samples, name, placement| {

@@ -123,6 +123,7 @@ static void nodes(void) {
   IS_NULL("out", tribe_member_tribes(NULL, NONE, NULL, err));
   IS_NULL("member", tribe_member_tribes(NULL, NOTHING, &names, err));
   IS_NULL("node", tribe_tribe_create(NULL, TRIBE_S("a"), NONE, &written, err));
+  IS_NULL("node", tribe_tribe_describe(NULL, TRIBE_S("a"), NONE, &written, err));
   IS_NULL("node", tribe_member_forget(NULL, TRIBE_S("a"), &written, err));
   IS_NULL("node", tribe_keys(NULL, &text, err));
   IS_NULL("out", tribe_keys(NULL, NULL, err));
@@ -139,6 +140,11 @@ static void nodes(void) {
   IS_NULL("out", tribe_tribe_list(NULL, NULL, err));
   IS_NULL("node", tribe_policy_create(NULL, TRIBE_S("a"), TRIBE_S("b"), TRIBE_S("c"),
                                       &written, err));
+  IS_NULL("node", tribe_policy_put(NULL, TRIBE_S("a"), TRIBE_S("b"), TRIBE_S("c"), NULL,
+                                   &written, err));
+  IS_NULL("out", tribe_policy_options_new(NULL, err));
+  IS_NULL("options", tribe_policy_options_set_replace(NULL, true, err));
+  IS_NULL("options", tribe_policy_options_set_enabled(NULL, false, err));
   IS_NULL("node", tribe_policy_delete(NULL, TRIBE_S("a"), &written, err));
   IS_NULL("node", tribe_policy_enable(NULL, TRIBE_S("a"), true, &written, err));
   IS_NULL("node", tribe_policy_list(NULL, &text, err));
@@ -250,6 +256,7 @@ static void frees(void) {
   tribe_members_free(NULL);
   tribe_events_free(NULL);
   tribe_event_free(NULL);
+  tribe_policy_options_free(NULL);
   tribe_serve_options_free(NULL);
   tribe_service_free(NULL);
   tribe_caller_free(NULL);

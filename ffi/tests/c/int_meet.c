@@ -41,6 +41,9 @@ static void tribes_by_hand(tribe_node *a, tribe_node *b, tribe_events *heard) {
   expect(heard, TRIBE_EVENT_KIND_TRIBE_CREATED, "core", "the middle");
   FAILS(TRIBE_STATUS_TRIBE_EXISTS, tribe_tribe_create(b, TRIBE_S("core"), NONE, NULL, err));
   FAILS(TRIBE_STATUS_UNKNOWN_TRIBE, tribe_tribe_join(a, TRIBE_S("corr"), NONE, NULL, err));
+  OK(tribe_tribe_describe(b, TRIBE_S("core"), TRIBE_S("the heart"), &written, &err));
+  held(b, written);
+  expect(heard, TRIBE_EVENT_KIND_TRIBE_CREATED, "core", "the heart");
 
   OK(tribe_tribe_join(a, TRIBE_S("core"), TRIBE_S("i2"), &written, &err));
   held(a, written);
@@ -131,6 +134,33 @@ static void policies_are_explained(tribe_node *a) {
   OK(tribe_tribe_delete(a, TRIBE_S("storage"), NULL, &err));
 }
 
+static void policies_are_put(tribe_node *a, tribe_node *b) {
+  tribe_str text = TRIBE_S("exists({{node_name}})"), put = TRIBE_S("put"), off = TRIBE_S("off");
+  tribe_policy_options *options = NULL;
+  tribe_written *written = NULL;
+  tribe_text *list = NULL;
+  OK(tribe_policy_options_new(&options, &err));
+  OK(tribe_policy_options_set_enabled(options, false, &err));
+  OK(tribe_policy_put(a, put, text, off, options, &written, &err));
+  CHECK(tribe_written_tribe_created(written));
+  held(a, written);
+  check_tribes(a, "", "");
+  check_tribes(b, "", "");
+  OK(tribe_policy_list(b, &list, &err));
+  CHECK(strstr(tribe_text_str(list).ptr, "\"enabled\":false") != NULL);
+  tribe_text_free(list);
+
+  FAILS(TRIBE_STATUS_POLICY_EXISTS, tribe_policy_put(b, put, TRIBE_S("true"), off, NULL, NULL, err));
+  OK(tribe_policy_options_set_replace(options, true, &err));
+  OK(tribe_policy_options_set_enabled(options, true, &err));
+  OK(tribe_policy_put(b, put, TRIBE_S("true"), off, options, &written, &err));
+  CHECK(!tribe_written_tribe_created(written));
+  held(b, written);
+  check_tribes(b, "i1", " off");
+  tribe_policy_options_free(options);
+  OK(tribe_tribe_delete(a, off, NULL, &err));
+}
+
 static void facts_of_all_types(tribe_node *a) {
   tribe_members *members = NULL;
   OK(tribe_fact_set_str(a, NONE, TRIBE_S("f1"), TRIBE_S("True"), NULL, &err));
@@ -164,6 +194,7 @@ int main(void) {
   tribes_by_hand(a, b, heard);
   tribes_by_policy(a, b, heard);
   policies_are_explained(a);
+  policies_are_put(a, b);
   facts_of_all_types(a);
 
   OK(tribe_node_leave(b, PATIENCE_MS, &err));

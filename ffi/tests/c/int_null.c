@@ -22,6 +22,8 @@ int main(void) {
   IS_NULL("member", tribe_member_tribes(node, NOTHING, &names, err));
   IS_NULL("tribe", tribe_tribe_create(node, NOTHING, NONE, &written, err));
   IS_NULL("description", tribe_tribe_create(node, TRIBE_S("a"), NOTHING, &written, err));
+  IS_NULL("tribe", tribe_tribe_describe(node, NOTHING, NONE, &written, err));
+  IS_NULL("description", tribe_tribe_describe(node, TRIBE_S("a"), NOTHING, &written, err));
   IS_NULL("member", tribe_member_forget(node, NOTHING, &written, err));
   IS_NULL("tribe", tribe_tribe_delete(node, NOTHING, &written, err));
   IS_NULL("tribe", tribe_tribe_join(node, NOTHING, NONE, &written, err));
@@ -34,6 +36,9 @@ int main(void) {
   IS_NULL("policy", tribe_policy_create(node, NOTHING, NONE, NONE, &written, err));
   IS_NULL("text", tribe_policy_create(node, TRIBE_S("a"), NOTHING, NONE, &written, err));
   IS_NULL("tribe", tribe_policy_create(node, TRIBE_S("a"), NONE, NOTHING, &written, err));
+  IS_NULL("policy", tribe_policy_put(node, NOTHING, NONE, NONE, NULL, &written, err));
+  IS_NULL("text", tribe_policy_put(node, TRIBE_S("a"), NOTHING, NONE, NULL, &written, err));
+  IS_NULL("tribe", tribe_policy_put(node, TRIBE_S("a"), NONE, NOTHING, NULL, &written, err));
   IS_NULL("policy", tribe_policy_delete(node, NOTHING, &written, err));
   IS_NULL("policy", tribe_policy_enable(node, NOTHING, true, &written, err));
   IS_NULL("out", tribe_policy_list(node, NULL, err));

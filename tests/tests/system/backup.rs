@@ -1,7 +1,13 @@
 //! What people said, kept in a file and said again.
 
-use std::{fs, os::unix::fs::PermissionsExt};
+use std::{
+    fmt::Write,
+    fs,
+    os::unix::fs::PermissionsExt,
+    path::{Path, PathBuf},
+};
 
+use rustix::process::Signal;
 use tribe_tests::{Cluster, Listener, Node, wait_until};
 
 const MANIFEST: &str = r#"{"version": 1, "schedule": {"type": "simple", "interval": "1h"},
@@ -25,6 +31,31 @@ fn entries(cluster: &Cluster, node: &str, file: &str) -> serde_json::Value {
     cluster[node].types(&format!("backup {}", path.display()));
     let text = fs::read_to_string(&path).unwrap();
     serde_json::from_str::<serde_json::Value>(&text).unwrap()["entries"].clone()
+}
+
+/// Writes a backup of so many items of 256 KiB, word for word as snapctl does.
+fn large(directory: &Path, items: usize) -> PathBuf {
+    let document = "x".repeat(256 * 1024);
+    let mut text = r#"{"format":"tribe-backup","version":1,"node":"i1","entries":["#.to_owned();
+    text += "\n{\"what\":\"tribe\",\"name\":\"core\",\"description\":\"\"}";
+    for item in 0..items {
+        write!(
+            text,
+            ",\n{{\"what\":\"item\",\"tribe\":\"core\",\"kind\":\"own\",\"name\":\"x{item:03}\",\
+             \"running\":true,\"document\":{{\"text\":\"{document}\"}}}}"
+        )
+        .unwrap();
+    }
+    let path = directory.join("large");
+    fs::write(&path, text + "\n]}\n").unwrap();
+    path
+}
+
+/// A figure of the memory of a process, in KiB.
+fn memory(pid: u32, figure: &str) -> usize {
+    let status = fs::read_to_string(format!("/proc/{pid}/status")).unwrap();
+    let line = status.lines().find_map(|line| line.strip_prefix(figure)).unwrap();
+    line.trim_matches([':', '\t', ' ', 'k', 'B']).parse().unwrap()
 }
 
 #[test]
@@ -66,11 +97,12 @@ fn what_differs_is_told_and_stays_unless_it_is_to_be_replaced() {
     let file = cluster.dir().join("kept").display().to_string();
     node.types(r#"tribe policy create on "{{rack}} == r9" --tribe racks --replace"#);
     node.types("tribe policy enable off");
+    node.types("tribe describe core some");
     node.types("tribe join core i1");
     node.types("task start hourly --tribe core");
     let kept = node.tries(&format!("restore {file}"));
     assert_eq!(kept.code, Some(4), "{kept:?}");
-    assert_eq!(kept.stdout.matches("differs").count(), 4, "{}", kept.stdout);
+    assert_eq!(kept.stdout.matches("differs").count(), 5, "{}", kept.stdout);
     assert!(kept.stdout.contains("it is `{{rack}} == r9` for tribe `racks`"), "{}", kept.stdout);
     assert_ne!(entries(&cluster, "i1", "stays"), before);
     node.types(&format!("restore {file} --replace"));
@@ -89,7 +121,7 @@ fn a_policy_that_was_off_lets_nobody_in_while_it_is_restored() {
     let file = cluster.dir().join("kept").display().to_string();
     i1.types("tribe delete core");
     i1.types("tribe delete racks");
-    wait_until("the tribes are gone", || i2.tribes().is_empty());
+    wait_until("the tribes are gone", || i2.get("/v3/tribes") == serde_json::json!([]));
 
     let listeners = [Listener::on(i1), Listener::on(i2)];
     i1.types(&format!("restore {file}"));
@@ -229,4 +261,43 @@ fn a_file_that_is_no_backup_is_refused_by_name() {
         r#"{"format": "tribe-backup", "version": 1, "node": "x", "entries": [{"what": "else"}]}"#,
         "else",
     );
+}
+
+#[test]
+fn a_backup_may_be_larger_than_what_is_in_memory() {
+    const KIB: usize = 32 * 1024;
+    let cluster = Cluster::start(&[("i1", &[])]);
+    let i1 = &cluster["i1"];
+    // 64 MiB.
+    let large = large(cluster.dir(), 256);
+    let done = i1.tries_within(&format!("restore {}", large.display()), KIB).done();
+    assert!(done.ends_with("0 of 257 are there already\n"), "{done}");
+    let (before, kept) = (memory(i1.pid(), "VmRSS"), cluster.dir().join("kept"));
+    // The peak is forgotten.
+    fs::write(format!("/proc/{}/clear_refs", i1.pid()), "5").unwrap();
+    let ran = i1.tries_within(&format!("backup {}", kept.display()), KIB);
+    assert_eq!(ran.code, Some(0), "{ran:?}");
+    let peak = memory(i1.pid(), "VmHWM");
+    assert!(peak < before + KIB / 2, "{before} KiB before, {peak} KiB at most");
+    assert!(fs::read(large).unwrap() == fs::read(kept).unwrap(), "it is kept word for word");
+}
+
+#[test]
+fn a_backup_that_breaks_off_leaves_no_file() {
+    let mut cluster = Cluster::start(&[("i1", &[])]);
+    let large = large(cluster.dir(), 128);
+    cluster["i1"].types(&format!("restore {}", large.display()));
+    let directory = cluster.dir().join("kept");
+    fs::create_dir(&directory).unwrap();
+    let files = || fs::read_dir(&directory).unwrap().map(|file| file.unwrap().path());
+    let mut snapctl = cluster["i1"].starts(&format!("backup {}/whole", directory.display()));
+    wait_until("a part is written", || {
+        files().any(|file| fs::metadata(file).is_ok_and(|file| file.len() > 0))
+    });
+    snapctl.signal(Signal::STOP);
+    assert!(!directory.join("whole").exists(), "it was too fast to be stopped");
+    cluster.kill_all();
+    snapctl.signal(Signal::CONT);
+    assert_eq!(snapctl.ended().code(), Some(5));
+    assert_eq!(files().count(), 0);
 }

@@ -8,7 +8,7 @@ use std::{
     path::PathBuf,
 };
 
-use clap::Subcommand;
+use clap::{ArgGroup, Subcommand};
 use serde_json::{Map, Value};
 use tribe_api::{CreatePolicy, Policy, PolicyChange, PolicyTest, TestPolicy};
 
@@ -47,6 +47,7 @@ pub(crate) enum Verb {
     ///
     /// Every node for whose facts the text is true is in the tribe, unless it was put out by hand. Quote
     /// the text for the shell: '{{os_dist}} == Ubuntu && {{storage_tier}} == True'
+    #[command(group = ArgGroup::new("moving").args(["replace", "disabled"]).multiple(true))]
     Create {
         /// Name of the policy, unique in the cluster
         #[arg(value_parser = name())]
@@ -59,11 +60,14 @@ pub(crate) enum Verb {
         /// Give a policy of this name another text or tribe, if there is one
         #[arg(long)]
         replace: bool,
+        /// Switched off from the start: it puts nobody in before `enable`
+        #[arg(long)]
+        disabled: bool,
         /// Refuse a text that may be a mistake, instead of warning
         #[arg(long)]
         strict: bool,
-        /// Replace it even if that moves many members out of a tribe
-        #[arg(long, requires = "replace")]
+        /// Do it even if that moves more than 3 members, and a fifth of all, out of a tribe
+        #[arg(long, requires = "moving")]
         force: bool,
     },
     /// Delete a policy: nodes that are in by it alone fall out
@@ -141,8 +145,10 @@ pub(crate) enum Verb {
 pub(crate) async fn run(verb: Verb, session: &Session) -> Result<Exit, Failure> {
     let snapd = &session.snapd;
     match verb {
-        Verb::Create { name, text, tribe, replace, strict, force } => {
-            create(session, CreatePolicy { name, text, tribe, replace, strict, force }).await
+        Verb::Create { name, text, tribe, replace, disabled, strict, force } => {
+            let enabled = disabled.then_some(false);
+            let policy = CreatePolicy { name, text, tribe, replace, enabled, strict, force };
+            create(session, policy).await
         }
         Verb::Delete { name, force } => {
             let reply = snapd.delete_policy(&name, force, session.wait).await;
@@ -213,12 +219,13 @@ async fn create(session: &Session, policy: CreatePolicy) -> Result<Exit, Failure
     if let Some(near) = &reply.tribe_near {
         warn(&[format!("there was no tribe `{tribe}`, did you mean `{near}`?")]);
     }
+    let what = if policy.enabled == Some(false) { "disabled policy" } else { "policy" };
     let done = if policy.replace {
-        format!("wrote policy `{name}` in tribe `{tribe}`")
+        format!("wrote {what} `{name}` in tribe `{tribe}`")
     } else if reply.tribe_created {
-        format!("created policy `{name}` and tribe `{tribe}`, which did not exist")
+        format!("created {what} `{name}` and tribe `{tribe}`, which did not exist")
     } else {
-        format!("created policy `{name}` in tribe `{tribe}`")
+        format!("created {what} `{name}` in tribe `{tribe}`")
     };
     session.written(&reply, &reply.missing, &done)
 }
