@@ -109,7 +109,11 @@ impl App {
             [] => "none".to_owned(),
             seeds => seeds.join(", "),
         };
-        Some(format!("it has not met another member yet; seeds: {seeds}"))
+        let mut why = format!("it has not met another member yet; seeds: {seeds}");
+        if let Some(obstacle) = &view.obstacle {
+            why = format!("{why}\n{}", convert::obstacle(obstacle, &self.0.name, view.sealing));
+        }
+        Some(why)
     }
 
     /// The node, in tribe mode or alone.

@@ -55,6 +55,12 @@ fn a_node_with_another_key_never_becomes_a_member_and_both_sides_say_why() {
         let line = tells(name).unwrap();
         assert!(line.contains(" WARN ") && line.contains("key"), "{line}");
     }
+    let status = || cluster["stranger"].types("tribe status");
+    wait_until("its status says so", || status().contains(&keys[0]));
+    let status = status();
+    for part in ["it has not met another member yet", &keys[1], "snapctl key status"] {
+        assert!(status.contains(part), "{status}");
+    }
     // Once more, after another round of every timer that matters.
     wait_until("the seeds say it again", || tells("i2").is_some());
     for name in ["i1", "i2"] {

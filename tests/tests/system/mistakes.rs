@@ -2,7 +2,7 @@
 
 use std::{fs, os::unix::fs::PermissionsExt, process::Command};
 
-use tribe_tests::{Cluster, Ran, binary, workspace};
+use tribe_tests::{Cluster, Ran, binary, wait_until, workspace};
 
 fn snapd(args: &[&str]) -> Ran {
     let mut command = Command::new(binary("snapd"));
@@ -64,6 +64,21 @@ fn a_key_file_that_is_not_there_or_open_to_others_is_refused() {
     fs::remove_file(&key).unwrap();
     fs::create_dir(&key).unwrap();
     assert_eq!(start(), refused(&format!("key file `{file}` is not a file")));
+}
+
+#[test]
+fn a_node_whose_name_is_taken_says_so_and_what_to_do() {
+    let cluster = Cluster::start(&[("i1", &[])]);
+    let seed = cluster["i1"].address().to_string();
+    let mut other = Cluster::new();
+    other.add_with_key("i1", cluster.key(), &["--tribe-seed", &seed]);
+    other.run(&["i1"]);
+    let status = || other["i1"].types("tribe status");
+    wait_until("it is told", || status().contains("is held by a live node"));
+    let (status, holder) = (status(), cluster["i1"].info().id.unwrap());
+    for part in ["synced  no", "its name `i1`", &holder, "--tribe-node-name"] {
+        assert!(status.contains(part), "{part} in {status}");
+    }
 }
 
 #[test]
