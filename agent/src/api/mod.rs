@@ -129,7 +129,9 @@ impl App {
     /// The node, if it knows all that was said: alone, once it has met its cluster, or if forced.
     fn knowing_node(&self, force: bool) -> Result<&Node, ApiError> {
         match &self.0.node {
-            Some(node) if !force && !node.view().synced => Err(ApiError::not_synced()),
+            Some(node) if !force && !node.view().synced => {
+                Err(ApiError::not_synced_unless_forced())
+            }
             _ => Ok(self.any_node()),
         }
     }

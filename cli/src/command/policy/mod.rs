@@ -149,8 +149,10 @@ pub(crate) async fn run(verb: Verb, session: &Session) -> Result<Exit, Failure> 
             let reply = reply.map_err(unless_forced)?;
             session.written(&reply, &reply.missing, &format!("deleted policy `{name}`"))
         }
-        Verb::List { tribe } => session
-            .show(&snapd.policies(tribe.as_deref()).await?, |policies| table_of_all(policies)),
+        Verb::List { tribe } => {
+            let policies = snapd.policies(tribe.as_deref()).await?;
+            session.show_known(&policies, |policies| table_of_all(policies)).await
+        }
         Verb::Show { name } => session.show(&snapd.policy(&name).await?, policy_text),
         Verb::Fmt { text } => {
             let text = if text == "-" { read(&"-".into())? } else { text };

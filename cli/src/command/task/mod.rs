@@ -80,7 +80,8 @@ pub(crate) async fn run(verb: Verb, session: &Session) -> Result<Exit, Failure> 
             session.show(&snapd.tasks().await?, |tasks| text::of_node(tasks))
         }
         Verb::List { tribe: Some(tribe) } => {
-            session.show(&snapd.tribe_tasks(&tribe).await?, |tasks| text::of_tribe(tasks))
+            let tasks = snapd.tribe_tasks(&tribe).await?;
+            session.show_known(&tasks, |tasks| text::of_tribe(tasks)).await
         }
         Verb::Show(Which { task, tribe }) => {
             session.show(&snapd.task(&task, tribe.as_deref()).await?, text::in_full)
