@@ -2,7 +2,9 @@
 
 use std::{ffi::OsString, path::PathBuf, str::FromStr, time::Duration};
 
-use clap::{Args, CommandFactory, FromArgMatches, Parser, ValueEnum, parser::ValueSource};
+use clap::{
+    Args, CommandFactory, FromArgMatches, Parser, ValueEnum, error::ErrorKind, parser::ValueSource,
+};
 
 use crate::command::Command;
 
@@ -49,8 +51,13 @@ pub(crate) fn parse(words: impl IntoIterator<Item = OsString>) -> Result<Cli, cl
     let matches = Cli::command().try_get_matches_from(words)?;
     let mut cli = Cli::from_arg_matches(&matches)?;
     let typed = |name| matches.value_source(name) == Some(ValueSource::CommandLine);
-    if typed("socket") && !typed("url") {
-        cli.global.url = None;
+    match (typed("socket"), typed("url")) {
+        (true, true) => {
+            let message = "snapd is reached by `--socket` or by `--url`, not by both";
+            return Err(Cli::command().error(ErrorKind::ArgumentConflict, message));
+        }
+        (true, false) => cli.global.url = None,
+        (false, _) => {}
     }
     Ok(cli)
 }

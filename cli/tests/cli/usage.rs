@@ -362,6 +362,21 @@ fn what_is_no_fact_is_not_sent() {
 }
 
 #[test]
+fn snapd_is_at_one_place() {
+    Test::line("--socket /run/s --url http://127.0.0.1:1 tribe list")
+        .stderr(
+            "\
+error: snapd is reached by `--socket` or by `--url`, not by both
+
+Usage: snapctl [OPTIONS] <COMMAND>
+
+For more information, try '--help'.",
+        )
+        .status(2)
+        .run();
+}
+
+#[test]
 fn a_time_is_a_number() {
     Test::line("--wait=soon tribe list")
         .stderr(
