@@ -95,7 +95,7 @@ pub(crate) async fn run(verb: Verb, session: &Session) -> Result<Exit, Failure> 
         Verb::List => session.show(&session.snapd.keys().await?, keys_text),
         Verb::Status => session.show(&session.snapd.keys().await?, members_text),
         Verb::Install { file } => {
-            let key = InstallKey { key: read_key(&file)? };
+            let key = InstallKey { key: read_key(&file)?.to_base64().to_string() };
             let reply = session.snapd.install_key(&key, session.wait).await?;
             session.written(&reply, &reply.missing, &format!("installed key `{}`", reply.id))
         }
@@ -109,11 +109,9 @@ pub(crate) async fn run(verb: Verb, session: &Session) -> Result<Exit, Failure> 
         }
         Verb::Rotate { key_file, force, within } => {
             if let Some(file) = &key_file {
-                let key = InstallKey { key: read_key(file)? };
-                // What is no key is refused by snapd.
-                if let Ok(new) = Key::parse(&key.key) {
-                    check_new(&session.snapd.keys().await?, &new.id().to_string(), file)?;
-                }
+                let new = read_key(file)?;
+                check_new(&session.snapd.keys().await?, &new.id().to_string(), file)?;
+                let key = InstallKey { key: new.to_base64().to_string() };
                 let reply = session.snapd.install_key(&key, session.wait).await?;
                 output::tell(&format!("installed key `{}`", sanitize::line(&reply.id)));
             }
@@ -213,7 +211,7 @@ fn names(nodes: &[String]) -> String {
 }
 
 /// The one key of a file. It goes to snapd and nowhere else.
-fn read_key(file: &Path) -> Result<String, Failure> {
+fn read_key(file: &Path) -> Result<Key, Failure> {
     let fail = |error: io::Error| {
         Failure::new(format!("cannot read key file `{}`: {error}", file.display()))
     };
@@ -233,15 +231,18 @@ fn read_key(file: &Path) -> Result<String, Failure> {
     }
     let lines = text.lines().map(|line| line.split('#').next().unwrap_or_default().trim());
     let mut keys = lines.filter(|line| !line.is_empty());
-    match (keys.next(), keys.next()) {
-        (Some(key), None) => Ok(key.to_owned()),
-        (None, _) => Err(Failure::new(format!("there is no key in `{}`", file.display()))
-            .or_help("`snapd keygen` makes one")),
-        (Some(_), Some(_)) => {
-            let message = format!("there is more than one key in `{}`", file.display());
-            Err(Failure::new(message).or_help("install them one by one"))
-        }
+    let Some(first) = keys.next() else {
+        return Err(Failure::new(format!("there is no key in `{}`", file.display()))
+            .or_help("`snapd keygen` makes one"));
+    };
+    let key = Key::parse(first).map_err(|error| {
+        Failure::new(error.to_string()).in_file(file).or_help("`snapd keygen --out FILE` makes one")
+    })?;
+    if keys.next().is_some() {
+        let message = format!("there is more than one key in `{}`", file.display());
+        return Err(Failure::new(message).or_help("install them one by one"));
     }
+    Ok(key)
 }
 
 fn keys_text(keys: &Keys) -> String {
@@ -292,20 +293,34 @@ mod tests {
     fn a_key_file_that_others_can_use_is_refused() {
         let dir = tempfile::tempdir().unwrap();
         let file = dir.path().join("key");
-        std::fs::write(&file, "# the key\nabc\n").unwrap();
-        let check = |mode, expected: Result<&str, String>| {
+        let key = Key::from_bytes([7; 32]);
+        std::fs::write(&file, format!("# the key\n{}\n", *key.to_base64())).unwrap();
+        let check = |mode, expected: Result<(), String>| {
             std::fs::set_permissions(&file, std::fs::Permissions::from_mode(mode)).unwrap();
-            let expected = expected.map(ToOwned::to_owned).map_err(|what| {
+            let expected = expected.map(|()| key.id()).map_err(|what| {
                 Failure::new(what).or_help(format!("run `chmod 600 {}`", file.display()))
             });
-            assert_eq!(read_key(&file), expected, "{mode:o}");
+            assert_eq!(read_key(&file).map(|read| read.id()), expected, "{mode:o}");
         };
         let others =
             |mode| format!("key file `{}` has mode {mode}, so others can use it", file.display());
-        check(0o600, Ok("abc"));
-        check(0o400, Ok("abc"));
+        check(0o600, Ok(()));
+        check(0o400, Ok(()));
         check(0o644, Err(others("0644")));
         check(0o640, Err(others("0640")));
+    }
+
+    #[test]
+    fn what_is_no_key_is_told_with_its_file_and_not_repeated() {
+        let dir = tempfile::tempdir().unwrap();
+        let file = dir.path().join("key");
+        std::fs::write(&file, "secret\nand more\n").unwrap();
+        std::fs::set_permissions(&file, std::fs::Permissions::from_mode(0o600)).unwrap();
+        let what =
+            "not a key: expected 32 bytes in base64, one line of 44 characters ending in `=`";
+        let expected = Failure::new(format!("in `{}`: {what}", file.display()))
+            .or_help("`snapd keygen --out FILE` makes one");
+        assert_eq!(read_key(&file).err(), Some(expected));
     }
 
     #[test]
