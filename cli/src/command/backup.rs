@@ -32,10 +32,20 @@ pub(crate) async fn run(asked: Backup, session: &Session) -> Result<Exit, Failur
     let backup = session.snapd.backup(asked.force).await?;
     let text = output::json(serde_json::to_string_pretty(&backup))?;
     let file = &asked.file;
-    write(file, &text)
-        .map_err(|error| Failure::new(format!("cannot write `{}`: {error}", file.display())))?;
+    write(file, &text).map_err(|error| unwritten(file, &error))?;
     output::tell(&format!("kept {} things in `{}`", backup.entries.len(), file.display()));
     Ok(Exit::Success)
+}
+
+fn unwritten(file: &Path, error: &io::Error) -> Failure {
+    let file = file.display();
+    match error.kind() {
+        io::ErrorKind::AlreadyExists => {
+            Failure::new(format!("`{file}` exists and is not overwritten"))
+                .or_help("name another file, or remove this one first")
+        }
+        _ => Failure::new(format!("cannot write `{file}`: {error}")),
+    }
 }
 
 /// Writes a new file, all of it or none: it has no name before it is on the disk.

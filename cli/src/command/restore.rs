@@ -207,8 +207,10 @@ fn read(file: &Path) -> Result<Backup, Failure> {
     let failed = |what: String| Failure::new(format!("`{}` {what}", file.display()));
     let text =
         fs::read_to_string(file).map_err(|error| failed(format!("cannot be read: {error}")))?;
-    let header: serde_json::Value =
-        serde_json::from_str(&text).map_err(|error| failed(format!("is no backup: {error}")))?;
+    let no_backup = |error: serde_json::Error| {
+        failed(format!("is no backup: {error}")).with_help("`snapctl backup FILE` makes one")
+    };
+    let header: serde_json::Value = serde_json::from_str(&text).map_err(no_backup)?;
     if header.get("format").and_then(|format| format.as_str()) != Some(BACKUP_FORMAT) {
         return Err(failed("is no backup".to_owned()).with_help("`snapctl backup FILE` makes one"));
     }
@@ -221,7 +223,7 @@ fn read(file: &Path) -> Result<Backup, Failure> {
             return Err(failed(what).with_help("use the snapctl that made it"));
         }
     }
-    serde_json::from_str(&text).map_err(|error| failed(format!("is no backup: {error}")))
+    serde_json::from_str(&text).map_err(no_backup)
 }
 
 /// What there is to know line by line, and how much of the rest.
