@@ -66,8 +66,8 @@ pub(crate) enum Verb {
     /// is removed. It may be broken off at any point: run again, on any node, it goes on from there.
     ///
     /// Make the new key with `snapd keygen --out FILE`, and put that file in the place of the old
-    /// one on every host afterwards. Without --key-file the new key is in no file: nodes that are
-    /// added later cannot join, until it is exchanged again.
+    /// one on every host afterwards. Without --key-file the new key is in no file: a node that is added
+    /// gets in with the old key file for 7 days, and then not until the key is exchanged again.
     Rotate {
         /// File with the new key, as `snapd keygen` makes it; `-` reads stdin
         #[arg(long, value_name = "FILE")]
@@ -83,9 +83,11 @@ pub(crate) enum Verb {
 
 /// Between looks at how far it is.
 const LOOK: Duration = Duration::from_millis(200);
+/// How long members may take to hear that the old key is removed, and to say that they did.
+const DROP_TIME: Duration = Duration::from_secs(15);
 /// Said of a key that snapd made.
 const IN_NO_FILE: &str = "\
-warning: the new key is in no file, so nodes that are added later cannot join
+warning: the new key is in no file: a node can be added with the old one for 7 days, then none
 help: `snapd keygen --out FILE` and `snapctl key rotate --key-file FILE` exchange it for one that is";
 /// What a mode says of others than the owner.
 const OTHERS: u32 = 0o077;
@@ -163,6 +165,8 @@ async fn rotate(
         }
         match step.step.as_str() {
             "done" => {
+                let key = step.key.as_deref().unwrap_or_default();
+                output::tell(&sanitize::block(&end_text(&dropped(session, key).await?, key)));
                 if made {
                     output::tell(IN_NO_FILE);
                 }
@@ -182,6 +186,60 @@ async fn rotate(
     }
 }
 
+/// What the members hold once the living have dropped all keys but this one, or it takes too long.
+async fn dropped(session: &Session, key: &str) -> Result<Keys, Failure> {
+    let since = Instant::now();
+    loop {
+        let keys = session.snapd.keys().await?;
+        if holding_more(&keys, key).is_empty() || since.elapsed() >= DROP_TIME {
+            return Ok(keys);
+        }
+        sleep(LOOK).await;
+    }
+}
+
+/// The living members that are not known to hold this key and no other.
+fn holding_more(keys: &Keys, key: &str) -> Vec<String> {
+    let only = |held: &Vec<String>| held.iter().all(|held| held == key) && !held.is_empty();
+    let more = |of: &&KeyMember| of.alive && !of.keys.as_ref().is_some_and(only);
+    keys.members.iter().filter(more).map(|of| of.node.clone()).collect()
+}
+
+/// How far the members are at the end, and who was down.
+fn end_text(keys: &Keys, key: &str) -> String {
+    let more = holding_more(keys, key);
+    let end = match more.is_empty() {
+        true => format!("done: key `{key}` is the only one"),
+        false => format!(
+            "done: key `{key}` seals, and the others are removed; {} not known to have \
+             dropped them: {}",
+            are(&more),
+            names(&more)
+        ),
+    };
+    let lacks = |of: &&KeyMember| {
+        !of.alive && !of.keys.as_ref().is_some_and(|held| held.iter().any(|held| held == key))
+    };
+    let down: Vec<String> = keys.members.iter().filter(lacks).map(|of| of.node.clone()).collect();
+    if down.is_empty() {
+        return end;
+    }
+    format!(
+        "{end}\nwarning: {} down and without it: {}\n\
+         help: who is back within 7 days is handed it, who is later needs it in the key file",
+        are(&down),
+        names(&down)
+    )
+}
+
+/// As in `1 node is`.
+fn are(nodes: &[String]) -> String {
+    match nodes.len() {
+        1 => "1 node is".to_owned(),
+        count => format!("{count} nodes are"),
+    }
+}
+
 fn step_text(step: &KeyStep) -> String {
     let key = step.key.as_deref().unwrap_or_default();
     let count = match step.nodes.len() {
@@ -196,7 +254,7 @@ fn step_text(step: &KeyStep) -> String {
         "sealing" => format!("waiting for {count} to seal with key `{key}`: {who}"),
         "removed" => format!("removed key `{key}`"),
         "down" => format!("{count} down and without key `{key}`: {who}"),
-        "done" => format!("done: key `{key}` is the only one"),
+        "done" => format!("waiting for all to drop the others than key `{key}`"),
         other => format!("{other} {key}"),
     }
 }
@@ -321,6 +379,32 @@ mod tests {
         let expected = Failure::new(format!("in `{}`: {what}", file.display()))
             .or_help("`snapd keygen --out FILE` makes one");
         assert_eq!(read_key(&file).err(), Some(expected));
+    }
+
+    #[test]
+    fn at_the_end_it_is_told_who_has_only_the_new_key_and_who_was_down() {
+        let check = |members: &[(&str, bool, Option<&[&str]>)], expected: &str| {
+            let member = |&(node, alive, keys): &(&str, bool, Option<&[&str]>)| KeyMember {
+                node: node.into(),
+                alive,
+                keys: keys.map(|keys| keys.iter().map(ToString::to_string).collect()),
+            };
+            let members = members.iter().map(member).collect();
+            assert_eq!(end_text(&Keys { keys: Vec::new(), members }, "0a"), expected);
+        };
+        let only: Option<&[&str]> = Some(&["0a"]);
+        check(&[("i1", true, only), ("i2", false, only)], "done: key `0a` is the only one");
+        check(
+            &[("i1", true, only), ("i2", true, Some(&["0a", "0b"])), ("i3", true, None)],
+            "done: key `0a` seals, and the others are removed; 2 nodes are not known to have \
+             dropped them: i2, i3",
+        );
+        check(
+            &[("i1", true, only), ("i2", false, Some(&["0b"]))],
+            "done: key `0a` is the only one\n\
+             warning: 1 node is down and without it: i2\n\
+             help: who is back within 7 days is handed it, who is later needs it in the key file",
+        );
     }
 
     #[test]
