@@ -25,9 +25,9 @@ pub(crate) enum Verb {
     Load(load::Load),
     /// List plugins
     ///
-    ///   snapctl plugin list                         # what runs on this node
-    ///   snapctl plugin list --tribe core            # what the tribe asks its members to run
-    ///   snapctl plugin list --remote --tribe core   # what its members offer to the tasks of others
+    ///   snapctl plugin list                        # what runs on this node
+    ///   snapctl plugin list --tribe core           # what the tribe asks for
+    ///   snapctl plugin list --remote --tribe core  # what its members offer to others
     #[command(verbatim_doc_comment)]
     List {
         /// Those that this tribe asks for; with --remote, those its members offer
