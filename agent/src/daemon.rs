@@ -191,16 +191,19 @@ fn discover(settings: &Settings, plugins: Host, tasks: Scheduler) -> JoinHandle<
 async fn start_node(settings: &Settings) -> Result<Node, Failure> {
     let config = node_config(&settings.tribe, settings).context("cannot configure the node")?;
     let node = Node::start(config).await.map_err(|error| {
-        let bind = matches!(error, StartError::Bind { .. });
-        let failure = Failure::from(anyhow::Error::from(error).context("cannot start the node"));
-        if bind {
-            failure.help(
+        let help = match error {
+            StartError::Bind { .. } => Some(
                 "is it an address of this host, and does no other snapd or agent listen there? \
                  choose another address or port with `--tribe-addr` and `--tribe-port`",
-            )
-        } else {
-            failure
-        }
+            ),
+            StartError::DataDir { .. } => Some(
+                "is it this user's, and does no other snapd run with it? \
+                 choose another one with `--data-dir`",
+            ),
+            _ => None,
+        };
+        let failure = Failure::from(anyhow::Error::from(error).context("cannot start the node"));
+        help.into_iter().fold(failure, Failure::help)
     })?;
     info!(name = %node.name(), id = %node.id(), address = %node.address(), "node is up");
     Ok(node)

@@ -2,7 +2,9 @@
 
 use std::{ffi::OsString, path::PathBuf, str::FromStr, time::Duration};
 
-use clap::{Args, CommandFactory, FromArgMatches, Parser, ValueEnum, parser::ValueSource};
+use clap::{
+    Args, CommandFactory, FromArgMatches, Parser, ValueEnum, error::ErrorKind, parser::ValueSource,
+};
 
 use crate::command::Command;
 
@@ -11,7 +13,7 @@ Examples:
   snapctl tribe create storage --description 'nodes that watch disks'
   snapctl tribe join storage i1
   snapctl tribe policy test '{{os_dist}} == Ubuntu' --tribe core
-  snapctl --wait tribe policy create ubuntu_policy '{{os_dist}} == Ubuntu' --tribe core
+  snapctl --wait tribe policy create ubuntu '{{os_dist}} == Ubuntu' --tribe core
   snapctl fact set i2 storage_tier=True
   snapctl plugin load ./snap-plugin-collector-psutil
   snapctl plugin load influxdb --tribe core
@@ -25,8 +27,9 @@ Exit status:
   0  done
   1  failed, or snapd refused
   2  the command line is wrong, snapd was not asked
-  3  no tribe, policy, node, plugin, task or metric of that name, or nothing that matches
-  4  done, but not everyone said within --wait that they hold it; not all that a tribe asks is done
+  3  no tribe, policy, node, plugin, task or metric of that name, or no match
+  4  done, but not everyone said within --wait that they hold it, or not all
+     that a tribe asks is done
   5  snapd cannot be reached, or went away
   6  not allowed";
 
@@ -49,8 +52,13 @@ pub(crate) fn parse(words: impl IntoIterator<Item = OsString>) -> Result<Cli, cl
     let matches = Cli::command().try_get_matches_from(words)?;
     let mut cli = Cli::from_arg_matches(&matches)?;
     let typed = |name| matches.value_source(name) == Some(ValueSource::CommandLine);
-    if typed("socket") && !typed("url") {
-        cli.global.url = None;
+    match (typed("socket"), typed("url")) {
+        (true, true) => {
+            let message = "snapd is reached by `--socket` or by `--url`, not by both";
+            return Err(Cli::command().error(ErrorKind::ArgumentConflict, message));
+        }
+        (true, false) => cli.global.url = None,
+        (false, _) => {}
     }
     Ok(cli)
 }
@@ -136,6 +144,22 @@ mod tests {
     #[test]
     fn the_command_line_is_sound() {
         Cli::command().debug_assert();
+    }
+
+    /// What is laid out in lines is not laid out anew by clap, but cut.
+    #[test]
+    fn help_in_lines_fits_a_terminal() {
+        fn check(command: &clap::Command) {
+            let texts = [command.get_long_about(), command.get_after_long_help()];
+            for text in texts.into_iter().flatten().map(ToString::to_string) {
+                let blocks = text.split("\n\n").filter(|block| block.contains('\n'));
+                for line in blocks.flat_map(str::lines) {
+                    assert!(line.chars().count() <= 80, "{}: {line}", command.get_name());
+                }
+            }
+            command.get_subcommands().for_each(check);
+        }
+        check(&Cli::command());
     }
 
     #[test]

@@ -1,8 +1,9 @@
 //! What every command has at hand: snapd, the format of the output, and the time to wait.
 
-use std::time::Duration;
+use std::{pin::pin, time::Duration};
 
 use serde::Serialize;
+use tokio::time::sleep;
 use tribe_api::client::{Client, Remote};
 
 use crate::{
@@ -11,6 +12,15 @@ use crate::{
     failure::Failure,
     output, sanitize,
 };
+
+/// A command that takes longer than this may be waiting for the cluster.
+const AT_ONCE: Duration = Duration::from_millis(500);
+const WAITS: &str = "\
+note: this node has not met its cluster yet, for which snapd waits up to 10 s
+help: `snapctl tribe status` says what keeps it";
+const PART_ONLY: &str = "\
+note: this node has not met its cluster yet, so there may be more than it knows
+help: `snapctl tribe status` says what keeps it";
 
 /// One run of the program.
 #[derive(Debug)]
@@ -61,6 +71,50 @@ impl Session {
         text: impl FnOnce(&T) -> String,
     ) -> Result<Exit, Failure> {
         output::show(self.format, reply, text).map(|()| Exit::Success)
+    }
+
+    /// Writes what the cluster has to stdout, and tells on stderr if the node may know a part of it only.
+    ///
+    /// # Errors
+    /// stdout is full or closed.
+    pub(crate) async fn show_known<T: Serialize>(
+        &self,
+        reply: &T,
+        text: impl FnOnce(&T) -> String,
+    ) -> Result<Exit, Failure> {
+        let exit = self.show(reply, text)?;
+        if self.is_unsynced().await {
+            output::tell(PART_ONLY);
+        }
+        Ok(exit)
+    }
+
+    /// Carries out a command. If snapd makes it wait for the cluster, that is told on stderr.
+    ///
+    /// # Errors
+    /// Those of the command.
+    pub(crate) async fn attend(
+        &self,
+        command: impl Future<Output = Result<Exit, Failure>>,
+    ) -> Result<Exit, Failure> {
+        let mut command = pin!(command);
+        let unsynced = async {
+            sleep(AT_ONCE).await;
+            self.is_unsynced().await
+        };
+        tokio::select! {
+            biased;
+            done = &mut command => return done,
+            unsynced = unsynced => if unsynced {
+                output::tell(WAITS);
+            }
+        }
+        command.await
+    }
+
+    /// Has the node not met its cluster yet? A snapd that cannot say is asked no more.
+    async fn is_unsynced(&self) -> bool {
+        self.snapd.node().await.is_ok_and(|node| node.tribe && !node.synced)
     }
 
     /// Tells on stderr what snapd wants the writer to know.

@@ -21,7 +21,7 @@ mod wire;
 
 pub use engine::{
     Acting, Caller, CommandError, DialError, Event, EventKind, Item, KeyInfo, KeyMember, KeyStatus,
-    Member, MemberState, Offer, OfferQuery, OfferedPlugin, PatternError, PluginPattern,
+    Member, MemberState, Obstacle, Offer, OfferQuery, OfferedPlugin, PatternError, PluginPattern,
     PolicyCreated, PolicyInfo, PolicyOptions, PutOptions, Rotation, ServeOptions, ServicePattern,
     Target, Tribe, TribeMember, View, Written,
 };

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use tribe::{Node, Written};
+use tribe::{KeyId, Node, Obstacle, Written};
 use tribe_api as api;
 
 use super::error::ApiError;
@@ -15,6 +15,28 @@ pub(super) async fn missing(
 ) -> Result<Vec<String>, ApiError> {
     let Some(timeout) = wait else { return Ok(Vec::new()) };
     Ok(node.wait(written, timeout).await?.into_iter().map(String::from).collect())
+}
+
+/// What keeps a node of this name and key from its cluster, and what to do about it.
+pub(super) fn obstacle(obstacle: &Obstacle, name: &str, sealing: Option<KeyId>) -> String {
+    match obstacle {
+        Obstacle::NameTaken(holder) => format!(
+            "its name `{name}` is held by a live node, of id {holder}: give one of the two another \
+             (`tribe: {{name}}`, --tribe-node-name), or stop that one"
+        ),
+        Obstacle::OtherKey { from, key } => {
+            let theirs = match *key {
+                KeyId::PLAINTEXT => "no key".to_owned(),
+                key => format!("key `{key}`, which this node does not hold"),
+            };
+            let own = sealing.map_or_else(|| "none".to_owned(), |key| format!("`{key}`"));
+            format!(
+                "a node at {from} seems to use {theirs} (its own is {own}): if the two belong \
+                 together, give them one key file; `snapctl key status` shows what each node holds"
+            )
+        }
+        _ => "something else keeps it from them, its log says what".to_owned(),
+    }
 }
 
 /// What may be a mistake in a policy, with the place and what was meant.
@@ -65,5 +87,41 @@ pub(super) fn policy(policy: &tribe::PolicyInfo) -> api::Policy {
         text: policy.text.clone(),
         enabled: policy.enabled,
         understood: policy.policy.is_some(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tribe::NodeId;
+
+    use super::*;
+
+    #[test]
+    fn what_keeps_a_node_from_its_cluster_is_told_with_what_to_do() {
+        let check = |found: Obstacle, sealing: Option<KeyId>, expected: &str| {
+            assert_eq!(obstacle(&found, "i1", sealing), expected);
+        };
+        let (theirs, ours) = (KeyId::from_bytes([10; 4]), KeyId::from_bytes([11; 4]));
+        let other = |key| Obstacle::OtherKey { from: ([10, 0, 0, 1], 6000).into(), key };
+        check(
+            Obstacle::NameTaken(NodeId(1)),
+            Some(ours),
+            "its name `i1` is held by a live node, of id 0000000000000001: give one of the two \
+             another (`tribe: {name}`, --tribe-node-name), or stop that one",
+        );
+        check(
+            other(theirs),
+            Some(ours),
+            "a node at 10.0.0.1:6000 seems to use key `0a0a0a0a`, which this node does not hold \
+             (its own is `0b0b0b0b`): if the two belong together, give them one key file; \
+             `snapctl key status` shows what each node holds",
+        );
+        check(
+            other(KeyId::PLAINTEXT),
+            Some(ours),
+            "a node at 10.0.0.1:6000 seems to use no key (its own is `0b0b0b0b`): if the two \
+             belong together, give them one key file; `snapctl key status` shows what each node \
+             holds",
+        );
     }
 }

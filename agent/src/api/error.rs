@@ -15,6 +15,8 @@ use crate::{
     task::{ManifestError, TaskError},
 };
 
+const NOT_SYNCED_HELP: &str = "wait until it has; `snapctl tribe status` says what it waits for";
+
 /// A refusal with its status.
 #[derive(Debug)]
 pub(crate) struct ApiError {
@@ -51,13 +53,10 @@ impl ApiError {
             .help("start snapd with --tribe and --tribe-key-file")
     }
 
-    pub(crate) fn not_synced() -> Self {
-        let message = "this node has not met its cluster since it was started, and may know a part \
-                       of it only";
-        Self::new(StatusCode::SERVICE_UNAVAILABLE, "not-synced", message).help(
-            "wait until `snapctl tribe status` says that it is synced; if nobody else is left, \
-             add --force",
-        )
+    /// The same as for what cannot be forced, with what to do if it must be.
+    pub(crate) fn not_synced_unless_forced() -> Self {
+        let help = format!("{NOT_SYNCED_HELP}; if nobody else is left, add --force");
+        Self::from(CommandError::NotSynced).help(help)
     }
 
     pub(crate) fn no_route(path: &str) -> Self {
@@ -123,9 +122,7 @@ impl From<CommandError> for ApiError {
                 (Status::SERVICE_UNAVAILABLE, "unreachable", Some("try again when it is back"))
             }
             CommandError::NotSynced => {
-                let help = "see that a seed of `snapd.yaml` is up and holds the same key; the log of snapd \
-                            says what it heard";
-                (Status::SERVICE_UNAVAILABLE, "not-synced", Some(help))
+                (Status::SERVICE_UNAVAILABLE, "not-synced", Some(NOT_SYNCED_HELP))
             }
             CommandError::Full(_) => {
                 let help = "delete tribes or policies that nobody needs";

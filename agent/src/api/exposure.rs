@@ -12,8 +12,10 @@ use tokio::net::TcpListener;
 use tokio_rustls::{
     TlsAcceptor,
     rustls::{
-        self, ServerConfig,
-        pki_types::{self, CertificateDer, PrivateKeyDer, pem::PemObject},
+        self, CertificateError, RootCertStore, ServerConfig,
+        client::{WebPkiServerVerifier, danger::ServerCertVerifier},
+        crypto::CryptoProvider,
+        pki_types::{self, CertificateDer, PrivateKeyDer, ServerName, UnixTime, pem::PemObject},
     },
 };
 use tracing::warn;
@@ -146,6 +148,14 @@ fn acceptor(files: &ApiTls) -> Result<TlsAcceptor, ExposeError> {
     let secret = PrivateKeyDer::from_pem_file(key).map_err(pem("key", key))?;
     let tls = |source| ExposeError::Tls { path: cert.clone(), source };
     let provider = Arc::new(rustls::crypto::ring::default_provider());
+    if chain.first().is_some_and(|cert| is_of_authority(cert, Arc::clone(&provider))) {
+        warn!(
+            cert = %cert.display(),
+            "this certificate is that of an authority (CA:TRUE), which snapctl and others refuse as \
+             that of a server: make one with `-addext basicConstraints=critical,CA:FALSE`, as \
+             docs/OPERATING.md has it"
+        );
+    }
     let mut config = ServerConfig::builder_with_provider(provider)
         .with_safe_default_protocol_versions()
         .map_err(tls)?
@@ -154,4 +164,20 @@ fn acceptor(files: &ApiTls) -> Result<TlsAcceptor, ExposeError> {
         .map_err(tls)?;
     config.alpn_protocols = vec![b"http/1.1".to_vec()];
     Ok(TlsAcceptor::from(Arc::new(config)))
+}
+
+/// Would a client refuse it as that of a server, although it trusts it? A client of ours is asked.
+fn is_of_authority(cert: &CertificateDer<'_>, provider: Arc<CryptoProvider>) -> bool {
+    let mut roots = RootCertStore::empty();
+    let added = roots.add(cert.clone().into_owned());
+    let client = WebPkiServerVerifier::builder_with_provider(Arc::new(roots), provider).build();
+    let (Ok(()), Ok(client), Ok(name)) = (added, client, ServerName::try_from("localhost")) else {
+        return false;
+    };
+    match client.verify_server_cert(cert, &[], &name, &[], UnixTime::now()) {
+        Err(rustls::Error::InvalidCertificate(CertificateError::Other(reason))) => {
+            reason.to_string().contains("CaUsedAsEndEntity")
+        }
+        _ => false,
+    }
 }

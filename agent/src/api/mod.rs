@@ -108,7 +108,11 @@ impl App {
             [] => "none".to_owned(),
             seeds => seeds.join(", "),
         };
-        Some(format!("it has not met another member yet; seeds: {seeds}"))
+        let mut why = format!("it has not met another member yet; seeds: {seeds}");
+        if let Some(obstacle) = &view.obstacle {
+            why = format!("{why}\n{}", convert::obstacle(obstacle, &self.0.name, view.sealing));
+        }
+        Some(why)
     }
 
     /// The node, in tribe mode or alone.
@@ -124,7 +128,9 @@ impl App {
     /// The node, if it knows all that was said: alone, once it has met its cluster, or if forced.
     fn knowing_node(&self, force: bool) -> Result<&Node, ApiError> {
         match &self.0.node {
-            Some(node) if !force && !node.view().synced => Err(ApiError::not_synced()),
+            Some(node) if !force && !node.view().synced => {
+                Err(ApiError::not_synced_unless_forced())
+            }
             _ => Ok(self.any_node()),
         }
     }

@@ -324,11 +324,15 @@ fn mistake(path: &Path, text: &str, error: &serde_saphyr::Error) -> Problem {
         }
         other => {
             let message = plain(&other.to_string());
-            let entry = error.location().filter(|_| message == NOT_BOOL);
-            let entry = entry.and_then(|at| switch_at(text, at.line(), at.column()));
-            match entry {
-                Some((key, value)) => (format!("`{key}` is true or false, not `{value}`"), None),
-                None => (message, None),
+            let entry = error.location().and_then(|at| entry_at(text, at.line(), at.column()));
+            match (entry, wanted(&message)) {
+                (Some((key, value)), _) if message == NOT_BOOL => {
+                    (format!("`{key}` is true or false, not `{value}`"), None)
+                }
+                // What stands there instead may be a key of the cluster.
+                (Some((key, _)), Some(wanted)) => (format!("`{key}` must be {wanted}"), None),
+                (None, Some(wanted)) => (format!("this must be {wanted}"), None),
+                (_, None) => (message, None),
             }
         }
     };
@@ -338,8 +342,18 @@ fn mistake(path: &Path, text: &str, error: &serde_saphyr::Error) -> Problem {
 /// The parser's words for a switch that is neither true nor false.
 const NOT_BOOL: &str = "invalid boolean";
 
-/// Key and value of a switch whose value stands at this place, counted from 1.
-fn switch_at(text: &str, line: u64, column: u64) -> Option<(&str, &str)> {
+/// What the parser wants, in our words.
+fn wanted(message: &str) -> Option<&'static str> {
+    match message {
+        "expected sequence start" => Some("a list, such as `[a, b]`"),
+        "expected mapping start" => Some("a map, such as `{a: b}`"),
+        "expected string scalar" => Some("one value, not a list or a map"),
+        _ => message.starts_with("invalid u").then_some("a whole number from 0"),
+    }
+}
+
+/// Key and value of an entry whose value stands at this place, counted from 1.
+fn entry_at(text: &str, line: u64, column: u64) -> Option<(&str, &str)> {
     let line = text.lines().nth(usize::try_from(line).ok()?.checked_sub(1)?)?;
     let column = usize::try_from(column).ok()?.checked_sub(1)?;
     let start = line.char_indices().nth(column)?.0;

@@ -172,6 +172,9 @@ enum RawFact {
     Named(String, Value),
 }
 
+const NO_FILE: &str =
+    "write it, or leave out `--config` and SNAPD_CONFIG: flags and environment do as well";
+
 /// One mistake in the configuration.
 #[derive(Debug, PartialEq, Eq)]
 struct Problem {
@@ -203,7 +206,12 @@ fn read_file(path: Option<&Path>) -> Result<(Option<PathBuf>, Layer), Failure> {
             Ok((None, Layer::default()))
         }
         Err(file::ReadError::Io(error)) => {
-            Err(Failure::new(Exit::Config, format_args!("cannot read {}: {error}", path.display())))
+            let message = format_args!("cannot read {}: {error}", path.display());
+            let failure = Failure::new(Exit::Config, message);
+            Err(match error.kind() {
+                io::ErrorKind::NotFound => failure.help(NO_FILE),
+                _ => failure,
+            })
         }
         Err(file::ReadError::Mistakes(problems)) => Err(problems.into_failure()),
     }

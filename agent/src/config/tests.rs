@@ -72,6 +72,20 @@ fn tribes_may_do_here_what_the_file_says_and_nothing_else() {
 }
 
 #[test]
+fn a_value_of_another_shape_is_told_with_its_key_and_not_repeated() {
+    let check = |text: &str, expected: &str| {
+        check_error(text, &format!("error: /etc/snap/snapd.yaml:{expected}"));
+    };
+    let list = "must be a list, such as `[a, b]`";
+    check("capabilities: {load_from_tribes: core}\n", &format!("1:34: `load_from_tribes` {list}"));
+    check("capabilities:\n  plugins: '*'  # all\n", &format!("2:12: `plugins` {list}"));
+    check("capabilities:\n  plugins:\n    psutil\n", "3:5: this must be a list, such as `[a, b]`");
+    check("tribe: x\n", "1:8: `tribe` must be a map, such as `{a: b}`");
+    check("log_level: [a]\n", "1:12: `log_level` must be one value, not a list or a map");
+    check("plugins:\n  max_running: x\n", "2:16: `max_running` must be a whole number from 0");
+}
+
+#[test]
 fn what_plugins_are_told_keeps_its_types_and_is_not_shown() {
     let text = "plugins:\n  config:\n    InfluxDB:\n      host: i1\n      port: 8086\n      \
                 ratio: 0.5\n      skip-verify: true\n      password: '7'\n";

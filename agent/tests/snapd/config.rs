@@ -78,7 +78,9 @@ fn a_file_that_was_named_must_be_there() {
     assert_eq!(found.code, Some(78));
     assert_eq!(
         found.stderr,
-        "error: cannot read /nowhere/snapd.yaml: No such file or directory (os error 2)\n"
+        "error: cannot read /nowhere/snapd.yaml: No such file or directory (os error 2)\n\
+         help: write it, or leave out `--config` and SNAPD_CONFIG: flags and environment do as \
+         well\n"
     );
 }
 

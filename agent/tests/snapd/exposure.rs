@@ -225,6 +225,9 @@ fn a_client_tells_why_it_does_not_trust_a_certificate() {
         let client = Client::remote(remote);
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
         let said = runtime.block_on(client.version()).map(|version| version.api);
+        let warned =
+            daemon.log().lines().any(|line| line.contains("WARN") && line.contains("CA:TRUE"));
+        assert_eq!(warned, is_authority, "{}", daemon.log());
         Some((said.map_err(|error| error.to_string()), url))
     };
     let check = |is_authority, is_trusted, expected: Result<u32, &str>| {

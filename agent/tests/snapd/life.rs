@@ -53,6 +53,23 @@ fn a_second_daemon_leaves_the_socket_of_the_first_alone() {
 }
 
 #[test]
+fn a_second_daemon_leaves_the_data_of_the_first_alone() {
+    let first = Daemon::start();
+    let path = |name: &str| first.dir.path().join(name).to_str().unwrap().to_owned();
+    let (socket, data) = (path("other.sock"), path("data"));
+    let second = run(&["--config=/dev/null", "--socket", &socket, "--data-dir", &data]);
+    assert_eq!(second.code, Some(1));
+    let expected = format!(
+        "error: cannot start the node: cannot use data directory {data}: another process has it \
+         open\n\
+         help: is it this user's, and does no other snapd run with it? choose another one with \
+         `--data-dir`\n"
+    );
+    assert!(second.stderr.ends_with(&expected), "{}", second.stderr);
+    assert_eq!(first.get("/v3/version").status, 200);
+}
+
+#[test]
 fn the_socket_of_a_dead_daemon_is_replaced() {
     let dir = TempDir::new().unwrap();
     drop(UnixListener::bind(dir.path().join("snapd.sock")).unwrap());

@@ -33,8 +33,7 @@ pub(crate) struct Backup {
 
 pub(crate) async fn run(asked: Backup, session: &Session) -> Result<Exit, Failure> {
     let file = &asked.file;
-    let failed =
-        |error: io::Error| Failure::new(format!("cannot write `{}`: {error}", file.display()));
+    let failed = |error| unwritten(file, &error);
     let mut told = Told { download: session.snapd.backup(asked.force).await?, rest: Vec::new() };
     let (mut whole, directory) = begin(file).map_err(failed)?;
     while let Some(text) = told.next().await? {
@@ -50,6 +49,17 @@ pub(crate) async fn run(asked: Backup, session: &Session) -> Result<Exit, Failur
     end(whole, file, &directory).map_err(failed)?;
     output::tell(&format!("kept {count} things in `{}`", file.display()));
     Ok(Exit::Success)
+}
+
+fn unwritten(file: &Path, error: &io::Error) -> Failure {
+    let file = file.display();
+    match error.kind() {
+        io::ErrorKind::AlreadyExists => {
+            Failure::new(format!("`{file}` exists and is not overwritten"))
+                .or_help("name another file, or remove this one first")
+        }
+        _ => Failure::new(format!("cannot write `{file}`: {error}")),
+    }
 }
 
 /// What snapd tells, harmless for a terminal.

@@ -48,18 +48,20 @@ const MOST_FACTS: usize = 8;
 
 /// Print what happens in the cluster from now on
 ///
-/// One line for each event: when the node behind the socket told it, revision, kind, subject and
-/// body, in which all the facts of a node, as of one that joined, are only counted. With `-o json`
-/// each line is a JSON object with all of it.
-/// Without `--follow` it prints the next event, or as many as `--count` says, and ends:
+/// One line for each event: when the node behind the socket told it, revision,
+/// kind, subject and body, in which all the facts of a node, as of one that
+/// joined, are only counted. With `-o json` each line is a JSON object with all of
+/// it. Without `--follow` it prints the next event, or as many as `--count` says,
+/// and ends:
 ///
 ///   snapctl events --follow
 ///   snapctl events --kind tribe-entered --kind tribe-exited --timeout 30
 ///
-/// Kinds: member-joined, member-left, fact-changed, membership-changed, tribe-created, tribe-deleted,
-/// placement-changed, policy-changed, policy-deleted, item-changed, item-removed, offers-changed,
-/// tribe-entered, tribe-exited, conflict, name-conflict, key-installed, key-used, key-removed, synced,
-/// missed.
+/// Kinds: member-joined, member-left, fact-changed, membership-changed,
+/// tribe-created, tribe-deleted, placement-changed, policy-changed,
+/// policy-deleted, item-changed, item-removed, offers-changed, tribe-entered,
+/// tribe-exited, conflict, name-conflict, key-installed, key-used, key-removed,
+/// synced, missed.
 ///
 /// The exit status is 5 if snapd goes away.
 #[derive(Debug, Args)]

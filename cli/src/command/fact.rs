@@ -17,14 +17,15 @@ pub(crate) enum Verb {
     },
     /// Set facts of a node while it runs
     ///
-    /// The first word is the node if it has no `=`; without a node it is the one behind the socket:
+    /// The first word is the node if it has no `=`; without a node it is the one
+    /// behind the socket:
     ///
     ///   snapctl fact set storage_tier=True
     ///   snapctl fact set i2 storage_tier=True rack=7
     ///
-    /// `True` and `False` become a yes or no, `7` a whole number, all else is text. The facts outlive a
-    /// restart of the node and cover those given at its start. All are set or none. The node itself sets
-    /// them, so it must be alive.
+    /// `True` and `False` become a yes or no, `7` a whole number, all else is text.
+    /// The facts outlive a restart of the node and cover those given at its start. All
+    /// are set or none. The node itself sets them, so it must be alive.
     #[command(
         verbatim_doc_comment,
         override_usage = "snapctl fact set [OPTIONS] [NODE] <KEY=VALUE>..."
@@ -36,13 +37,15 @@ pub(crate) enum Verb {
     },
     /// Unset facts that were set while the node ran
     ///
-    /// Of several words the first is the node. A single word is a fact of the node behind the socket:
+    /// Of several words the first is the node. A single word is a fact of the node
+    /// behind the socket:
     ///
     ///   snapctl fact unset storage_tier
     ///   snapctl fact unset i2 storage_tier rack
     ///
-    /// To unset several facts of the node behind the socket, name it too. What was given at its start, or
-    /// collected from the host, shows again. The node itself does it, so it must be alive.
+    /// To unset several facts of the node behind the socket, name it too. What was
+    /// given at its start, or collected from the host, shows again. The node itself
+    /// does it, so it must be alive.
     #[command(
         verbatim_doc_comment,
         override_usage = "snapctl fact unset [OPTIONS] [NODE] <KEY>..."

@@ -25,7 +25,9 @@ pub(crate) fn open(path: &Path) -> Result<File, Failure> {
     let unread = |error: io::Error| failed(format!("cannot be read: {error}"));
     let no_backup = |error: serde_json::Error| match error.is_io() {
         true => failed(format!("cannot be read: {error}")),
-        false => failed(format!("is no backup: {error}")),
+        false => {
+            failed(format!("is no backup: {error}")).with_help("`snapctl backup FILE` makes one")
+        }
     };
     let mut file = seekable(File::open(path).map_err(unread)?).map_err(unread)?;
     let Header { format, version } = Header::read(&file).map_err(no_backup)?;

@@ -66,8 +66,8 @@ pub(crate) enum Verb {
     /// is removed. It may be broken off at any point: run again, on any node, it goes on from there.
     ///
     /// Make the new key with `snapd keygen --out FILE`, and put that file in the place of the old
-    /// one on every host afterwards. Without --key-file the new key is in no file: nodes that are
-    /// added later cannot join, until it is exchanged again.
+    /// one on every host afterwards. Without --key-file the new key is in no file: a node that is added
+    /// gets in with the old key file for 7 days, and then not until the key is exchanged again.
     Rotate {
         /// File with the new key, as `snapd keygen` makes it; `-` reads stdin
         #[arg(long, value_name = "FILE")]
@@ -83,9 +83,11 @@ pub(crate) enum Verb {
 
 /// Between looks at how far it is.
 const LOOK: Duration = Duration::from_millis(200);
+/// How long members may take to hear that the old key is removed, and to say that they did.
+const DROP_TIME: Duration = Duration::from_secs(15);
 /// Said of a key that snapd made.
 const IN_NO_FILE: &str = "\
-warning: the new key is in no file, so nodes that are added later cannot join
+warning: the new key is in no file: a node can be added with the old one for 7 days, then none
 help: `snapd keygen --out FILE` and `snapctl key rotate --key-file FILE` exchange it for one that is";
 /// What a mode says of others than the owner.
 const OTHERS: u32 = 0o077;
@@ -95,7 +97,7 @@ pub(crate) async fn run(verb: Verb, session: &Session) -> Result<Exit, Failure> 
         Verb::List => session.show(&session.snapd.keys().await?, keys_text),
         Verb::Status => session.show(&session.snapd.keys().await?, members_text),
         Verb::Install { file } => {
-            let key = InstallKey { key: read_key(&file)? };
+            let key = InstallKey { key: read_key(&file)?.to_base64().to_string() };
             let reply = session.snapd.install_key(&key, session.wait).await?;
             session.written(&reply, &reply.missing, &format!("installed key `{}`", reply.id))
         }
@@ -109,11 +111,9 @@ pub(crate) async fn run(verb: Verb, session: &Session) -> Result<Exit, Failure> 
         }
         Verb::Rotate { key_file, force, within } => {
             if let Some(file) = &key_file {
-                let key = InstallKey { key: read_key(file)? };
-                // What is no key is refused by snapd.
-                if let Ok(new) = Key::parse(&key.key) {
-                    check_new(&session.snapd.keys().await?, &new.id().to_string(), file)?;
-                }
+                let new = read_key(file)?;
+                check_new(&session.snapd.keys().await?, &new.id().to_string(), file)?;
+                let key = InstallKey { key: new.to_base64().to_string() };
                 let reply = session.snapd.install_key(&key, session.wait).await?;
                 output::tell(&format!("installed key `{}`", sanitize::line(&reply.id)));
             }
@@ -165,6 +165,8 @@ async fn rotate(
         }
         match step.step.as_str() {
             "done" => {
+                let key = step.key.as_deref().unwrap_or_default();
+                output::tell(&sanitize::block(&end_text(&dropped(session, key).await?, key)));
                 if made {
                     output::tell(IN_NO_FILE);
                 }
@@ -184,6 +186,60 @@ async fn rotate(
     }
 }
 
+/// What the members hold once the living have dropped all keys but this one, or it takes too long.
+async fn dropped(session: &Session, key: &str) -> Result<Keys, Failure> {
+    let since = Instant::now();
+    loop {
+        let keys = session.snapd.keys().await?;
+        if holding_more(&keys, key).is_empty() || since.elapsed() >= DROP_TIME {
+            return Ok(keys);
+        }
+        sleep(LOOK).await;
+    }
+}
+
+/// The living members that are not known to hold this key and no other.
+fn holding_more(keys: &Keys, key: &str) -> Vec<String> {
+    let only = |held: &Vec<String>| held.iter().all(|held| held == key) && !held.is_empty();
+    let more = |of: &&KeyMember| of.alive && !of.keys.as_ref().is_some_and(only);
+    keys.members.iter().filter(more).map(|of| of.node.clone()).collect()
+}
+
+/// How far the members are at the end, and who was down.
+fn end_text(keys: &Keys, key: &str) -> String {
+    let more = holding_more(keys, key);
+    let end = match more.is_empty() {
+        true => format!("done: key `{key}` is the only one"),
+        false => format!(
+            "done: key `{key}` seals, and the others are removed; {} not known to have \
+             dropped them: {}",
+            are(&more),
+            names(&more)
+        ),
+    };
+    let lacks = |of: &&KeyMember| {
+        !of.alive && !of.keys.as_ref().is_some_and(|held| held.iter().any(|held| held == key))
+    };
+    let down: Vec<String> = keys.members.iter().filter(lacks).map(|of| of.node.clone()).collect();
+    if down.is_empty() {
+        return end;
+    }
+    format!(
+        "{end}\nwarning: {} down and without it: {}\n\
+         help: who is back within 7 days is handed it, who is later needs it in the key file",
+        are(&down),
+        names(&down)
+    )
+}
+
+/// As in `1 node is`.
+fn are(nodes: &[String]) -> String {
+    match nodes.len() {
+        1 => "1 node is".to_owned(),
+        count => format!("{count} nodes are"),
+    }
+}
+
 fn step_text(step: &KeyStep) -> String {
     let key = step.key.as_deref().unwrap_or_default();
     let count = match step.nodes.len() {
@@ -198,7 +254,7 @@ fn step_text(step: &KeyStep) -> String {
         "sealing" => format!("waiting for {count} to seal with key `{key}`: {who}"),
         "removed" => format!("removed key `{key}`"),
         "down" => format!("{count} down and without key `{key}`: {who}"),
-        "done" => format!("done: key `{key}` is the only one"),
+        "done" => format!("waiting for all to drop the others than key `{key}`"),
         other => format!("{other} {key}"),
     }
 }
@@ -213,7 +269,7 @@ fn names(nodes: &[String]) -> String {
 }
 
 /// The one key of a file. It goes to snapd and nowhere else.
-fn read_key(file: &Path) -> Result<String, Failure> {
+fn read_key(file: &Path) -> Result<Key, Failure> {
     let fail = |error: io::Error| {
         Failure::new(format!("cannot read key file `{}`: {error}", file.display()))
     };
@@ -233,15 +289,18 @@ fn read_key(file: &Path) -> Result<String, Failure> {
     }
     let lines = text.lines().map(|line| line.split('#').next().unwrap_or_default().trim());
     let mut keys = lines.filter(|line| !line.is_empty());
-    match (keys.next(), keys.next()) {
-        (Some(key), None) => Ok(key.to_owned()),
-        (None, _) => Err(Failure::new(format!("there is no key in `{}`", file.display()))
-            .or_help("`snapd keygen` makes one")),
-        (Some(_), Some(_)) => {
-            let message = format!("there is more than one key in `{}`", file.display());
-            Err(Failure::new(message).or_help("install them one by one"))
-        }
+    let Some(first) = keys.next() else {
+        return Err(Failure::new(format!("there is no key in `{}`", file.display()))
+            .or_help("`snapd keygen` makes one"));
+    };
+    let key = Key::parse(first).map_err(|error| {
+        Failure::new(error.to_string()).in_file(file).or_help("`snapd keygen --out FILE` makes one")
+    })?;
+    if keys.next().is_some() {
+        let message = format!("there is more than one key in `{}`", file.display());
+        return Err(Failure::new(message).or_help("install them one by one"));
     }
+    Ok(key)
 }
 
 fn keys_text(keys: &Keys) -> String {
@@ -292,20 +351,60 @@ mod tests {
     fn a_key_file_that_others_can_use_is_refused() {
         let dir = tempfile::tempdir().unwrap();
         let file = dir.path().join("key");
-        std::fs::write(&file, "# the key\nabc\n").unwrap();
-        let check = |mode, expected: Result<&str, String>| {
+        let key = Key::from_bytes([7; 32]);
+        std::fs::write(&file, format!("# the key\n{}\n", *key.to_base64())).unwrap();
+        let check = |mode, expected: Result<(), String>| {
             std::fs::set_permissions(&file, std::fs::Permissions::from_mode(mode)).unwrap();
-            let expected = expected.map(ToOwned::to_owned).map_err(|what| {
+            let expected = expected.map(|()| key.id()).map_err(|what| {
                 Failure::new(what).or_help(format!("run `chmod 600 {}`", file.display()))
             });
-            assert_eq!(read_key(&file), expected, "{mode:o}");
+            assert_eq!(read_key(&file).map(|read| read.id()), expected, "{mode:o}");
         };
         let others =
             |mode| format!("key file `{}` has mode {mode}, so others can use it", file.display());
-        check(0o600, Ok("abc"));
-        check(0o400, Ok("abc"));
+        check(0o600, Ok(()));
+        check(0o400, Ok(()));
         check(0o644, Err(others("0644")));
         check(0o640, Err(others("0640")));
+    }
+
+    #[test]
+    fn what_is_no_key_is_told_with_its_file_and_not_repeated() {
+        let dir = tempfile::tempdir().unwrap();
+        let file = dir.path().join("key");
+        std::fs::write(&file, "secret\nand more\n").unwrap();
+        std::fs::set_permissions(&file, std::fs::Permissions::from_mode(0o600)).unwrap();
+        let what =
+            "not a key: expected 32 bytes in base64, one line of 44 characters ending in `=`";
+        let expected = Failure::new(format!("in `{}`: {what}", file.display()))
+            .or_help("`snapd keygen --out FILE` makes one");
+        assert_eq!(read_key(&file).err(), Some(expected));
+    }
+
+    #[test]
+    fn at_the_end_it_is_told_who_has_only_the_new_key_and_who_was_down() {
+        let check = |members: &[(&str, bool, Option<&[&str]>)], expected: &str| {
+            let member = |&(node, alive, keys): &(&str, bool, Option<&[&str]>)| KeyMember {
+                node: node.into(),
+                alive,
+                keys: keys.map(|keys| keys.iter().map(ToString::to_string).collect()),
+            };
+            let members = members.iter().map(member).collect();
+            assert_eq!(end_text(&Keys { keys: Vec::new(), members }, "0a"), expected);
+        };
+        let only: Option<&[&str]> = Some(&["0a"]);
+        check(&[("i1", true, only), ("i2", false, only)], "done: key `0a` is the only one");
+        check(
+            &[("i1", true, only), ("i2", true, Some(&["0a", "0b"])), ("i3", true, None)],
+            "done: key `0a` seals, and the others are removed; 2 nodes are not known to have \
+             dropped them: i2, i3",
+        );
+        check(
+            &[("i1", true, only), ("i2", false, Some(&["0b"]))],
+            "done: key `0a` is the only one\n\
+             warning: 1 node is down and without it: i2\n\
+             help: who is back within 7 days is handed it, who is later needs it in the key file",
+        );
     }
 
     #[test]

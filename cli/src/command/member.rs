@@ -40,7 +40,8 @@ pub(crate) enum Verb {
 pub(crate) async fn run(verb: Verb, session: &Session) -> Result<Exit, Failure> {
     match verb {
         Verb::List => {
-            session.show(&session.snapd.members().await?, |members| members_text(members))
+            let members = session.snapd.members().await?;
+            session.show_known(&members, |members| members_text(members)).await
         }
         Verb::Show { node } => session.show(&session.snapd.member(&node).await?, member_text),
         Verb::Forget { node } => {

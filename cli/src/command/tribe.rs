@@ -112,7 +112,9 @@ pub(crate) async fn run(verb: Verb, session: &Session) -> Result<Exit, Failure> 
             let reply = reply.map_err(unless_forced)?;
             session.written(&reply, &reply.missing, &format!("deleted tribe `{name}`"))
         }
-        Verb::List => session.show(&snapd.tribes().await?, |tribes| tribes_text(tribes)),
+        Verb::List => {
+            session.show_known(&snapd.tribes().await?, |tribes| tribes_text(tribes)).await
+        }
         Verb::Show { name } => session.show(&snapd.tribe(&name).await?, tribe_text),
         Verb::Join { tribe, node } => place(session, tribe, node, Placement::Joined).await,
         Verb::Leave { tribe, node } => place(session, tribe, node, Placement::Left).await,

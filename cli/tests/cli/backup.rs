@@ -101,7 +101,10 @@ fn a_file_that_is_there_is_not_overwritten() {
     let snapd = Snapd::new([("GET /v3/backup", 200, BACKUP)]);
     snapd
         .test(["backup", &path])
-        .stderr(&format!("error: cannot write `{path}`: File exists (os error 17)"))
+        .stderr(&format!(
+            "error: `{path}` exists and is not overwritten\n\
+             help: name another file, or remove this one first"
+        ))
         .status(1)
         .run();
     assert_eq!(fs::read_to_string(&path).unwrap(), before);
@@ -347,7 +350,11 @@ fn a_file_that_is_no_backup_is_not_sent() {
     check(
         &fs::read_to_string(path).unwrap(),
         "is no backup: unknown variant `else`, expected one of `tribe`, `policy`, `placement`, \
-         `item` at line 1 column 26",
+         `item` at line 1 column 26\nhelp: `snapctl backup FILE` makes one",
+    );
+    check(
+        "no backup",
+        "is no backup: expected ident at line 1 column 2\nhelp: `snapctl backup FILE` makes one",
     );
     assert!(snapd.asked().is_empty());
 }

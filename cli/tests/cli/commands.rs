@@ -318,7 +318,7 @@ fn a_policy_is_formatted_and_tried_on_the_facts_of_a_file_without_a_snapd() {
     for path in [&object, &entries] {
         snapd
             .test(["tribe", "policy", "test", "{{tier}}==1", "--facts", path])
-            .stdout("T {{tier}} == 1  tier = 1 (start)\nwould be false if tier were 0")
+            .stdout("T {{tier}} == 1  tier = 1 (file)\nwould be false if tier were 0")
             .run();
     }
     snapd

@@ -167,11 +167,12 @@ impl Snapd {
 fn answer(mut stream: UnixStream, answers: &[(&str, u16, &str)], log: &Mutex<Vec<Asked>>) {
     let (request, head, body) = read(&mut stream);
     let whole = format!("{request} {body}").trim_end().to_owned();
-    let (status, reply) = answers
-        .iter()
-        .find(|(known, ..)| *known == request || *known == whole)
-        .map_or((500, "{}"), |(_, status, reply)| (*status, *reply));
-    log.lock().expect("no thread panicked").push(Asked { request: whole, head });
+    let known = answers.iter().find(|(known, ..)| *known == request || *known == whole);
+    let (status, reply) = known.map_or((500, "{}"), |(_, status, reply)| (*status, *reply));
+    // Where a command takes long, snapctl asks whether it waits for the cluster: of that no test tells.
+    if known.is_some() || request != "GET /v3/node" {
+        log.lock().expect("no thread panicked").push(Asked { request: whole, head });
+    }
     let head = format!("HTTP/1.1 {status} X\r\nconnection: close\r\n\r\n");
     // A client that ends early, as a reader of events does, hangs up.
     let _ = stream.write_all(head.as_bytes()).and_then(|()| stream.write_all(reply.as_bytes()));

@@ -79,7 +79,7 @@ Examples:
   snapctl tribe create storage --description 'nodes that watch disks'
   snapctl tribe join storage i1
   snapctl tribe policy test '{{os_dist}} == Ubuntu' --tribe core
-  snapctl --wait tribe policy create ubuntu_policy '{{os_dist}} == Ubuntu' --tribe core
+  snapctl --wait tribe policy create ubuntu '{{os_dist}} == Ubuntu' --tribe core
   snapctl fact set i2 storage_tier=True
   snapctl plugin load ./snap-plugin-collector-psutil
   snapctl plugin load influxdb --tribe core
@@ -93,8 +93,9 @@ Exit status:
   0  done
   1  failed, or snapd refused
   2  the command line is wrong, snapd was not asked
-  3  no tribe, policy, node, plugin, task or metric of that name, or nothing that matches
-  4  done, but not everyone said within --wait that they hold it; not all that a tribe asks is done
+  3  no tribe, policy, node, plugin, task or metric of that name, or no match
+  4  done, but not everyone said within --wait that they hold it, or not all
+     that a tribe asks is done
   5  snapd cannot be reached, or went away
   6  not allowed",
         )
@@ -285,7 +286,7 @@ fn every_command_shows_how_it_is_used() {
     check("plugin load", "snapctl plugin load influxdb --tribe core");
     check(
         "plugin list",
-        "snapctl plugin list --remote --tribe core   # what its members offer to the tasks of others",
+        "snapctl plugin list --remote --tribe core  # what its members offer to others",
     );
     check("task create", "snapctl task create -t psutil-influx.json --tribe core");
     check("task export", "snapctl task export disk-io --tribe storage > disk-io.json");
@@ -359,6 +360,21 @@ fn what_is_no_fact_is_not_sent() {
         "error: `storage_tier=True` is not the name of a fact\n\
          help: give names without values, as in `snapctl fact unset i2 storage_tier`",
     );
+}
+
+#[test]
+fn snapd_is_at_one_place() {
+    Test::line("--socket /run/s --url http://127.0.0.1:1 tribe list")
+        .stderr(
+            "\
+error: snapd is reached by `--socket` or by `--url`, not by both
+
+Usage: snapctl [OPTIONS] <COMMAND>
+
+For more information, try '--help'.",
+        )
+        .status(2)
+        .run();
 }
 
 #[test]

@@ -321,7 +321,9 @@ pub enum CommandError {
     },
     /// This node has never met its cluster, and the command waited in vain for that: no seed
     /// answers, or none holds the same key. Or too many wait already. It was not carried out.
-    #[error("this node has not met its cluster yet, so it does not know what is there")]
+    #[error(
+        "this node has not met its cluster since it was started, so it may not know all that is there"
+    )]
     NotSynced,
     /// The state here is full.
     #[error("this cluster has {0} shared records, no more fit")]

@@ -23,6 +23,7 @@ mod leave;
 mod metrics;
 #[cfg(feature = "sim")]
 mod observe;
+mod obstacle;
 mod offers;
 mod output;
 mod own;
@@ -58,6 +59,7 @@ pub use command::{
 pub use event::{Event, EventKind};
 #[cfg(feature = "sim")]
 pub use observe::Backlog;
+pub use obstacle::Obstacle;
 pub use offers::{Offer, OfferQuery, OfferedPlugin, PatternError, PluginPattern, ServicePattern};
 pub use output::{
     Agreed, Now, Output, Resolved, Saved, StreamEvent, StreamId, Table, Ticket, Write,
@@ -77,7 +79,7 @@ pub use view::{Acting, Item, Member, MemberState, PolicyInfo, Tribe, TribeMember
 
 use self::timer::{Timer, Timers};
 use crate::{
-    ClusterName, Facts, Keyring, NodeId, NodeName, TribeName, codec,
+    ClusterName, Facts, KeyId, Keyring, NodeId, NodeName, TribeName, codec,
     membership::{Memberships, Moved},
     state::{Applied, Buckets, Change, Key, Kind, Record, Refusal, State, Version, What},
     swim::Swim,
@@ -155,6 +157,8 @@ pub struct Engine {
     services: services::Services,
     /// A live node holds our name, and we have not got it.
     name_taken: Option<NodeId>,
+    /// A key that others seem to use and this node does not hold, and where it was heard of.
+    other_key: Option<(SocketAddr, KeyId)>,
     leaving: Option<leave::Leaving>,
     quiet: Quiet,
     counters: metrics::Counters,
@@ -214,6 +218,7 @@ impl Engine {
             asks: BTreeMap::new(),
             services: services::Services::default(),
             name_taken: None,
+            other_key: None,
             leaving: None,
             quiet: Quiet::default(),
             counters: metrics::Counters::default(),
@@ -247,7 +252,8 @@ impl Engine {
         (roots.members, roots.records.owners, roots.records.shared)
     }
 
-    /// Takes one sealed datagram. A bad one changes nothing but a counter.
+    /// Takes one sealed datagram. A bad one changes nothing but a counter, and what is told of others'
+    /// keys while nobody was met.
     pub fn handle_datagram(&mut self, from: SocketAddr, bytes: &[u8], now: Now) {
         let (mut replies, mut opened) = (Vec::new(), Vec::new());
         let verdict = self.sealer.receive(from, bytes, now_ms(now), &mut replies, &mut opened);
@@ -269,6 +275,7 @@ impl Engine {
             StreamEvent::Closed(stream, reason) => self.close_stream(stream, &reason, now),
             StreamEvent::Reached(stream) => self.ping_reached(stream),
             StreamEvent::Refused(stream) => self.ping_refused(stream, now),
+            StreamEvent::OtherKey(stream, key) => self.stream_of_other_key(stream, key),
         }
     }
 
@@ -552,13 +559,14 @@ impl Engine {
     }
 
     fn log_unopened(&mut self, from: SocketAddr, error: &OpenError, now: Now) {
-        if let OpenError::UnknownKey { theirs, ours } = error
-            && self.quiet.may_name(*theirs, now.mono)
-        {
-            tracing::warn!(%from, %theirs, %ours, "cannot open a datagram: it is sealed with another key");
-        } else {
-            tracing::debug!(%from, "dropped a datagram: {error}");
+        if let OpenError::UnknownKey { theirs, ours } = error {
+            self.hear_other_key(from, *theirs);
+            if self.quiet.may_name(*theirs, now.mono) {
+                tracing::warn!(%from, %theirs, %ours, "cannot open a datagram: it is sealed with another key");
+                return;
+            }
         }
+        tracing::debug!(%from, "dropped a datagram: {error}");
     }
 
     fn jitter(&mut self, least: Duration, most: Duration) -> Duration {

@@ -46,6 +46,8 @@ pub enum StreamEvent {
     Reached(StreamId),
     /// The host of one that the engine dialled is there, and nobody on it listens. [`Self::Closed`] follows.
     Refused(StreamId),
+    /// Who was dialled says that this is its key, which the engine does not hold. [`Self::Closed`] follows.
+    OtherKey(StreamId, KeyId),
 }
 
 /// A table of the store.

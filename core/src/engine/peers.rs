@@ -200,6 +200,7 @@ impl Engine {
             return;
         }
         self.name_taken = Some(holder);
+        self.rev += 1;
         let (name, me) = (self.config.name.clone(), self.config.id);
         tracing::warn!(%name, %holder, "a live node holds the name of this node, which is not let in until one of the two is renamed or gone");
         let body =

@@ -850,6 +850,13 @@ impl Engine {
         }
     }
 
+    /// Who was dialled has another key.
+    pub(super) fn stream_of_other_key(&mut self, id: StreamId, key: KeyId) {
+        if let Some(peer) = self.streams.open.get(&id).map(|stream| stream.peer) {
+            self.called_other_key(peer, key);
+        }
+    }
+
     pub(super) fn close_idle_streams(&mut self, now: Now) {
         let idle: Vec<StreamId> = self
             .streams

@@ -7,7 +7,7 @@ use std::{collections::BTreeMap, net::SocketAddr, sync::Arc, time::Duration};
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
-use super::{Engine, Now, items::view_item, own::memberships_hash};
+use super::{Engine, Now, Obstacle, items::view_item, own::memberships_hash};
 use crate::{
     CommandError, Facts, ItemKind, ItemName, KeyId, NodeId, NodeName, NodeStatus, Offers,
     Placement, Policy, PolicyName, TribeName, engine::commands::nearest, membership::Reason,
@@ -20,6 +20,8 @@ pub struct View {
     pub rev: u64,
     /// One full digest sync is done since start, or this node is the first of its cluster.
     pub synced: bool,
+    /// Why this node may have met nobody since its start; `None` once it has, or if it cannot tell.
+    pub obstacle: Option<Obstacle>,
     /// The fingerprint of the key this node seals with; `None` in plaintext.
     pub sealing: Option<KeyId>,
     /// All known nodes, dead ones too, by id.
@@ -215,6 +217,7 @@ impl Engine {
         View {
             rev: self.rev,
             synced: self.synced,
+            obstacle: self.obstacle(),
             sealing: self.keyring().sealing().map(crate::Key::id),
             tribes: self.view_tribes(&members),
             members,

@@ -204,6 +204,10 @@ pub(super) fn dial(
                 if let ConnectionError::Noise(error) = &error {
                     tracing::warn!(%to, "cannot open a stream: {error}");
                 }
+                if let ConnectionError::Noise(StreamError::UnknownKey { theirs, .. }) = error {
+                    let other = StreamNews::Event(StreamEvent::OtherKey(stream, theirs));
+                    let _ = session.news.send(other).await;
+                }
                 error.to_string()
             }
             Err(_) => "no answer".to_owned(),

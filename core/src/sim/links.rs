@@ -190,6 +190,9 @@ impl Sim {
             };
         }
         let Some(key) = self.common_key(link, node, target) else {
+            if let Some(theirs) = self.engine(target).map(|engine| engine.keyring().sealing_id()) {
+                self.stream_event(node, StreamEvent::OtherKey(stream, theirs));
+            }
             return self.close(link, Side::Dialler, "the peer uses another key");
         };
         self.links.by_end.insert((target, accepted), (link, Side::Acceptor));

@@ -21,6 +21,8 @@ pub struct NodePlan {
     pub name: NodeName,
     /// Facts given at start.
     pub facts: Facts,
+    /// The key of its key file, if nodes encrypt.
+    pub key: Key,
     /// Its wall clock runs so far ahead of true time, or behind it.
     pub skew_ms: i64,
     /// The newest version of the stream protocol it speaks, as a build of the time would.
@@ -31,7 +33,8 @@ impl NodePlan {
     /// A node of this name without facts.
     #[must_use]
     pub fn new(name: NodeName) -> Self {
-        Self { name, facts: Facts::new(), skew_ms: 0, speaks: NEWEST_VERSION }
+        let key = Key::from_bytes([9; 32]);
+        Self { name, facts: Facts::new(), key, skew_ms: 0, speaks: NEWEST_VERSION }
     }
 
     /// The same with one more fact. A name that is no fact's is left out.
@@ -106,7 +109,7 @@ impl Node {
     pub(super) fn start(&mut self, config: &SimConfig, seed: [u8; 32], now: Now) {
         let Ok(cluster) = ClusterName::parse("sim") else { return };
         let keyring = if config.encrypted {
-            Keyring::new(Key::from_bytes([9; 32]))
+            Keyring::new(self.plan.key.clone())
         } else {
             Keyring::plaintext()
         };

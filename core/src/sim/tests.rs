@@ -9,7 +9,7 @@ mod scenarios;
 mod wire_bytes;
 
 use super::*;
-use crate::{EventKind, Placement, PolicyName, PolicyOptions, TribeName, state::Kind};
+use crate::{EventKind, Obstacle, Placement, PolicyName, PolicyOptions, TribeName, state::Kind};
 
 fn tribe(name: &str) -> TribeName {
     TribeName::parse(name).unwrap()
@@ -367,10 +367,13 @@ fn a_name_that_is_in_use_is_refused() {
     assert_eq!(refused, Err(CommandError::NameTaken(sim.nodes[1].id)));
     let events = sim.events(double);
     assert_eq!(kinds(&events, EventKind::NameConflict).len(), 1);
-    assert!(!sim.view(double).synced);
+    let view = sim.view(double);
+    assert!(!view.synced);
+    assert_eq!(view.obstacle, Some(Obstacle::NameTaken(sim.nodes[1].id)));
     assert_eq!(sim.view(0).members.len(), 4);
     sim.crash(1);
     converge(&mut sim, 2 * MINUTE, "the name is free");
+    assert_eq!(sim.view(double).obstacle, None);
     assert_eq!(sim.view(0).member("n1").unwrap().id, sim.nodes[double].id);
     create(&mut sim, double, "x");
 }

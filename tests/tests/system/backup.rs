@@ -72,7 +72,10 @@ fn a_cluster_of_which_nothing_is_left_is_said_again_on_one_node() {
     let mode = fs::metadata(&file).unwrap().permissions().mode();
     assert_eq!(mode & 0o777, 0o600);
     let again = cluster["i1"].tries(&format!("backup {file}"));
-    assert!(again.code == Some(1) && again.stderr.contains("File exists"), "{again:?}");
+    assert!(
+        again.code == Some(1) && again.stderr.contains("exists and is not overwritten"),
+        "{again:?}"
+    );
 
     cluster.kill_all();
     let fresh = Cluster::start(&[("new", &[])]);

@@ -55,6 +55,12 @@ fn a_node_with_another_key_never_becomes_a_member_and_both_sides_say_why() {
         let line = tells(name).unwrap();
         assert!(line.contains(" WARN ") && line.contains("key"), "{line}");
     }
+    let status = || cluster["stranger"].types("tribe status");
+    wait_until("its status says so", || status().contains(&keys[0]));
+    let status = status();
+    for part in ["it has not met another member yet", &keys[1], "snapctl key status"] {
+        assert!(status.contains(part), "{status}");
+    }
     // Once more, after another round of every timer that matters.
     wait_until("the seeds say it again", || tells("i2").is_some());
     for name in ["i1", "i2"] {
@@ -192,6 +198,8 @@ fn one_command_exchanges_the_key_and_a_node_that_was_down_follows() {
     report("key exchanged", start.elapsed());
     assert_eq!(done.code, Some(0), "{done:?}");
     assert!(!done.stderr.contains("installed"), "{}", done.stderr);
+    let down = "warning: 1 node is down and without it: i3\n";
+    assert!(done.stderr.contains("is the only one") && done.stderr.contains(down), "{done:?}");
     let new = done.stdout.trim().to_owned();
     assert_ne!(new, old);
     wait_until("both seal with the new key", || cluster.running().all(|of| fingerprint(of) == new));

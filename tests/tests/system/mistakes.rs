@@ -2,7 +2,7 @@
 
 use std::{fs, os::unix::fs::PermissionsExt, process::Command};
 
-use tribe_tests::{Cluster, Ran, binary, workspace};
+use tribe_tests::{Cluster, Ran, binary, wait_until, workspace};
 
 fn snapd(args: &[&str]) -> Ran {
     let mut command = Command::new(binary("snapd"));
@@ -64,6 +64,50 @@ fn a_key_file_that_is_not_there_or_open_to_others_is_refused() {
     fs::remove_file(&key).unwrap();
     fs::create_dir(&key).unwrap();
     assert_eq!(start(), refused(&format!("key file `{file}` is not a file")));
+}
+
+#[test]
+fn a_node_whose_name_is_taken_says_so_and_what_to_do() {
+    let cluster = Cluster::start(&[("i1", &[])]);
+    let seed = cluster["i1"].address().to_string();
+    let mut other = Cluster::new();
+    other.add_with_key("i1", cluster.key(), &["--tribe-seed", &seed]);
+    other.run(&["i1"]);
+    let status = || other["i1"].types("tribe status");
+    wait_until("it is told", || status().contains("is held by a live node"));
+    let (status, holder) = (status(), cluster["i1"].info().id.unwrap());
+    for part in ["synced  no", "its name `i1`", &holder, "--tribe-node-name"] {
+        assert!(status.contains(part), "{part} in {status}");
+    }
+}
+
+#[test]
+fn what_waits_for_a_cluster_that_is_not_there_says_so_at_once_and_is_refused_in_one_text() {
+    let mut cluster = Cluster::new();
+    cluster.add("i1", &[]);
+    cluster.add("i2", &[]);
+    cluster.run(&["i2"]);
+    let i2 = &cluster["i2"];
+    let list = i2.tries("--output json member list");
+    let part = "note: this node has not met its cluster yet, so there may be more than it knows\n\
+                help: `snapctl tribe status` says what keeps it\n";
+    assert_eq!((list.code, list.stderr.as_str()), (Some(0), part));
+    let members: serde_json::Value = serde_json::from_str(&list.stdout).unwrap();
+    assert_eq!(members.as_array().unwrap().len(), 1);
+    let waits = "note: this node has not met its cluster yet, for which snapd waits up to 10 s\n\
+                 help: `snapctl tribe status` says what keeps it\n";
+    let refused = "error: this node has not met its cluster since it was started, so it may not know \
+                   all that is there\n\
+                   help: wait until it has; `snapctl tribe status` says what it waits for";
+    let check = |line: &str, rest: &str| {
+        let ran = i2.tries(line);
+        assert_eq!((ran.code, ran.stdout.as_str()), (Some(1), ""), "{line}");
+        assert_eq!(ran.stderr, format!("{waits}{refused}{rest}\n"), "{line}");
+    };
+    std::thread::scope(|scope| {
+        scope.spawn(|| check("tribe create core", ""));
+        scope.spawn(|| check("tribe delete core", "; if nobody else is left, add --force"));
+    });
 }
 
 #[test]

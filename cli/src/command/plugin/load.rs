@@ -16,12 +16,14 @@ use crate::{command::name, exit::Exit, failure::Failure, session::Session};
 ///   snapctl plugin load ./snap-plugin-collector-psutil
 ///   snapctl plugin load influxdb --tribe core
 ///
-/// A path with a `/`, or a file that is there, is sent to snapd, and so is the signature `FILE.asc`
-/// beside it. Any other word is the name of a plugin in the plugin directory of snapd.
+/// A path with a `/`, or a file that is there, is sent to snapd, and so is the
+/// signature `FILE.asc` beside it. Any other word is the name of a plugin in the
+/// plugin directory of snapd.
 ///
-/// With --tribe any node may be asked, in the tribe or not: the members fetch the file, now and
-/// whenever they come, and `snapctl tribe status` tells how far they are. It is done when enough nodes
-/// hold the file, so that the one it came from may go.
+/// With --tribe any node may be asked, in the tribe or not: the members fetch the
+/// file, now and whenever they come, and `snapctl tribe status` tells how far they
+/// are. It is done when enough nodes hold the file, so that the one it came from
+/// may go.
 #[derive(Debug, Args)]
 #[command(verbatim_doc_comment)]
 pub(crate) struct Load {

@@ -25,9 +25,9 @@ pub(crate) enum Verb {
     Load(load::Load),
     /// List plugins
     ///
-    ///   snapctl plugin list                         # what runs on this node
-    ///   snapctl plugin list --tribe core            # what the tribe asks its members to run
-    ///   snapctl plugin list --remote --tribe core   # what its members offer to the tasks of others
+    ///   snapctl plugin list                        # what runs on this node
+    ///   snapctl plugin list --tribe core           # what the tribe asks for
+    ///   snapctl plugin list --remote --tribe core  # what its members offer to others
     #[command(verbatim_doc_comment)]
     List {
         /// Those that this tribe asks for; with --remote, those its members offer
@@ -88,13 +88,14 @@ pub(crate) async fn run(verb: Verb, session: &Session) -> Result<Exit, Failure> 
         Verb::List { tribe, remote: true, node } => {
             let mut offers = snapd.offers(&OfferQuery { tribe, node }).await?;
             offers.retain(|offer| offer.plugin.is_some());
-            session.show(&offers, |offers| offers_text(offers))
+            session.show_known(&offers, |offers| offers_text(offers)).await
         }
         Verb::List { tribe: None, .. } => {
             session.show(&snapd.plugins().await?, |plugins| plugins_text(plugins))
         }
         Verb::List { tribe: Some(tribe), .. } => {
-            session.show(&snapd.tribe_plugins(&tribe).await?, |plugins| tribe_plugins_text(plugins))
+            let plugins = snapd.tribe_plugins(&tribe).await?;
+            session.show_known(&plugins, |plugins| tribe_plugins_text(plugins)).await
         }
         Verb::Show { plugin, tribe: None } => {
             session.show(&snapd.plugin(&plugin).await?, plugin_text)

@@ -23,22 +23,27 @@ use crate::{
 
 /// Make nodes join a tribe by their facts
 ///
-/// A policy is a condition on facts. Every node for whose facts it is true is in the policy's tribe, unless it
-/// was put out by hand:
+/// A policy is a condition on facts. Every node for whose facts it is true is in
+/// the policy's tribe, unless it was put out by hand:
 ///
 ///   {{os_dist}} == Ubuntu && {{storage_tier}} == True
 ///
 /// Facts      {{name}}, {{name.field}}, {{list[0]}}, {{map["a key"]}}
-/// Values     words, "quoted text", true, 42, 2.5, 16GiB, 5m, 22.04, 10.0.0.0/8, [a, b]
+/// Values     words, "quoted text", true, 42, 2.5, 16GiB, 5m, 22.04, 10.0.0.0/8,
+///            [a, b]
 /// Compare    ==  !=  <  <=  >  >=
-/// Look       in [a, b]   in 10.0.0.0/8   contains x   like web-*   matches /^web-[0-9]+$/
+/// Look       in [a, b]   in 10.0.0.0/8   contains x   like web-*
+///            matches /^web-[0-9]+$/
 /// Join       &&  ||  not  ( )     or the words: and, or
-/// Ask        exists({{fact}})     any d in {{devices}} ({{d.size}} > 1TB)     all ...   none ...
-/// Read as    version({{f}})  number({{f}})  bytes({{f}})  duration({{f}})  ip({{f}})  lower({{f}})  len({{f}})
+/// Ask        exists({{fact}})   any d in {{devices}} ({{d.size}} > 1TB)
+///            all ...   none ...
+/// Read as    version({{f}})  number({{f}})  bytes({{f}})  duration({{f}})
+///            ip({{f}})  lower({{f}})  len({{f}})
 ///
-/// A missing fact makes a comparison unknown, which is no match, not even with `!=`. What is compared takes
-/// the type of the fact. In double quotes the shell takes `!` for itself: use single quotes, or the word
-/// `not`. `snapctl fact list NODE` has the facts of a node.
+/// A missing fact makes a comparison unknown, which is no match, not even with
+/// `!=`. What is compared takes the type of the fact. In double quotes the shell
+/// takes `!` for itself: use single quotes, or the word `not`. `snapctl fact list
+/// NODE` has the facts of a node.
 #[allow(rustdoc::broken_intra_doc_links, reason = "clap shows this text as it stands: no markdown")]
 #[derive(Debug, Subcommand)]
 #[command(verbatim_doc_comment)]
@@ -155,8 +160,10 @@ pub(crate) async fn run(verb: Verb, session: &Session) -> Result<Exit, Failure> 
             let reply = reply.map_err(unless_forced)?;
             session.written(&reply, &reply.missing, &format!("deleted policy `{name}`"))
         }
-        Verb::List { tribe } => session
-            .show(&snapd.policies(tribe.as_deref()).await?, |policies| table_of_all(policies)),
+        Verb::List { tribe } => {
+            let policies = snapd.policies(tribe.as_deref()).await?;
+            session.show_known(&policies, |policies| table_of_all(policies)).await
+        }
         Verb::Show { name } => session.show(&snapd.policy(&name).await?, policy_text),
         Verb::Fmt { text } => {
             let text = if text == "-" { read(&"-".into())? } else { text };

@@ -32,7 +32,7 @@ pub(super) fn test(
 ) -> Result<Exit, Failure> {
     let policy = parse(text)?;
     let facts =
-        Facts::from_json(facts, Source::Start).map_err(|error| Failure::new(error.to_string()))?;
+        Facts::from_json(facts, Source::File).map_err(|error| Failure::new(error.to_string()))?;
     let verdict = policy.evaluate(&facts);
     let trial = Trial {
         text: policy.to_string(),

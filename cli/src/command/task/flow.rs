@@ -43,9 +43,10 @@ struct Span {
 
 /// Print what flows out of the steps of a task on this node, as it happens
 ///
-/// A line for each metric: step, time, namespace, data, unit and tags; with `-o json` a line for each
-/// batch. Steps are named as `snapctl task show` names them: `collect`, `process[0]`,
-/// `process[0].publish[1]`; what a publish step took is told under its own name.
+/// A line for each metric: step, time, namespace, data, unit and tags; with `-o
+/// json` a line for each batch. Steps are named as `snapctl task show` names them:
+/// `collect`, `process[0]`, `process[0].publish[1]`; what a publish step took is
+/// told under its own name.
 ///
 ///   snapctl tap psutil-influx --tribe core
 ///   snapctl tap psutil-influx --step collect --count 1

@@ -19,9 +19,10 @@ pub(crate) enum Verb {
     ///   snapctl task create psutil-influx.json
     ///   snapctl task create -t psutil-influx.json --tribe core
     ///
-    /// With --tribe every member runs it, those that come later too; any node may be asked, in the tribe
-    /// or not. `$NAME` and `${NAME}` in the file are replaced by the environment of this command; `$$` is
-    /// a dollar sign. `{{fact}}` and `${secret:NAME}` are left for the nodes that run the task.
+    /// With --tribe every member runs it, those that come later too; any node may be
+    /// asked, in the tribe or not. `$NAME` and `${NAME}` in the file are replaced by
+    /// the environment of this command; `$$` is a dollar sign. `{{fact}}` and
+    /// `${secret:NAME}` are left for the nodes that run the task.
     #[command(verbatim_doc_comment)]
     Create(create::Create),
     /// List tasks
@@ -46,8 +47,8 @@ pub(crate) enum Verb {
     Remove(Which),
     /// Print what a task collects on this node, or what flows out of another step, as it happens
     ///
-    /// A line for each metric: time, namespace, data, unit and tags; with `-o json` a line for each batch.
-    /// `snapctl tap` tells of all steps.
+    /// A line for each metric: time, namespace, data, unit and tags; with `-o json` a
+    /// line for each batch. `snapctl tap` tells of all steps.
     ///
     ///   snapctl task watch psutil-influx --tribe core
     ///   snapctl task watch psutil-influx --tribe core --step collect
@@ -80,7 +81,8 @@ pub(crate) async fn run(verb: Verb, session: &Session) -> Result<Exit, Failure> 
             session.show(&snapd.tasks().await?, |tasks| text::of_node(tasks))
         }
         Verb::List { tribe: Some(tribe) } => {
-            session.show(&snapd.tribe_tasks(&tribe).await?, |tasks| text::of_tribe(tasks))
+            let tasks = snapd.tribe_tasks(&tribe).await?;
+            session.show_known(&tasks, |tasks| text::of_tribe(tasks)).await
         }
         Verb::Show(Which { task, tribe }) => {
             session.show(&snapd.task(&task, tribe.as_deref()).await?, text::in_full)

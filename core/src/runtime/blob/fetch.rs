@@ -58,6 +58,19 @@ struct Memory {
     last_good: Option<NodeName>,
     /// Until when, by our clock, those who sent wrong bytes are not asked.
     distrusted: BTreeMap<NodeName, Duration>,
+    /// Since when, by our clock, holders refuse this node; none that has served it since.
+    refusing: BTreeMap<NodeName, Duration>,
+}
+
+/// A node that joins a tribe is refused until the holders hear of it; who refuses for longer is told of.
+const PASSING: Duration = Duration::from_secs(5);
+
+impl Memory {
+    /// A holder refused this node. Has it done so for longer than a change takes to reach it?
+    fn keeps_refusing(&mut self, holder: &NodeName, now: Duration) -> bool {
+        let since = *self.refusing.entry(holder.clone()).or_insert(now);
+        now >= since + PASSING
+    }
 }
 
 /// What came of one holder.
@@ -169,11 +182,17 @@ impl<P: Peers> Fetcher<P> {
             (part, outcome) = self.try_holder(&holder, part, &mut sources).await?;
             match outcome {
                 Tried::Whole(path) => {
-                    lock(&self.memory).last_good = Some(holder);
+                    let mut memory = lock(&self.memory);
+                    memory.refusing.remove(&holder);
+                    memory.last_good = Some(holder);
                     return Ok(path);
                 }
                 Tried::Failed(error) => {
-                    tracing::info!(%blob, node = %holder, "cannot fetch a blob: {error}");
+                    if self.is_passing(&holder, &error) {
+                        tracing::debug!(%blob, node = %holder, "cannot fetch a blob yet: {error}");
+                    } else {
+                        tracing::info!(%blob, node = %holder, "cannot fetch a blob: {error}");
+                    }
                     tried.push((holder, error.to_string()));
                 }
             }
@@ -269,6 +288,11 @@ impl<P: Peers> Fetcher<P> {
         all.into_iter().collect()
     }
 
+    fn is_passing(&self, holder: &NodeName, error: &PeerError) -> bool {
+        let now = self.clock.now().mono;
+        matches!(error, PeerError::Refused(_)) && !lock(&self.memory).keeps_refusing(holder, now)
+    }
+
     fn distrust(&self, holder: &NodeName) {
         tracing::warn!(node = %holder, "sent wrong bytes for a blob, and is not asked for a while");
         let until = self.clock.now().mono + limits::BLOB_DISTRUST;
@@ -356,4 +380,19 @@ async fn blocking<T: Send + 'static>(
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn who_refuses_for_a_moment_is_not_told_of() {
+        let (mut memory, seconds) = (Memory::default(), Duration::from_secs);
+        let [one, other] = ["i1", "i2"].map(|name| NodeName::parse(name).unwrap());
+        assert!(!memory.keeps_refusing(&one, seconds(1)));
+        assert!(!memory.keeps_refusing(&one, seconds(5)));
+        assert!(memory.keeps_refusing(&one, seconds(6)));
+        assert!(!memory.keeps_refusing(&other, seconds(6)));
+    }
 }

@@ -1,7 +1,7 @@
 //! Exchanging the key of the cluster, with members that are away, cut off or start again meanwhile.
 
 use super::*;
-use crate::{Key, KeyId, KeyPhase, KeyStatus, Keyring, Rotation};
+use crate::{ClusterName, Key, KeyId, KeyPhase, KeyStatus, Keyring, Obstacle, Rotation};
 
 fn key(byte: u8) -> Key {
     Key::from_bytes([byte; 32])
@@ -75,6 +75,37 @@ fn settle(sim: &mut Sim, key: KeyId, what: &str) {
     assert!(took.is_some(), "{what}: {:?}", rings(sim));
     converge(sim, 2 * MINUTE, what);
     all_see_the_same(sim);
+}
+
+#[test]
+fn who_meets_nobody_for_its_key_knows_so_and_what_strangers_send_counts_less() {
+    let mut sim = formed(seed(59), 3);
+    let mut plan = NodePlan::new(node("new"));
+    plan.key = key(1);
+    let new = sim.add(plan);
+    sim.partition([new]);
+    let stray = |from: u8, byte: u8| {
+        let (keyring, cluster) = (Keyring::new(key(byte)), ClusterName::parse("sim").unwrap());
+        let mut sealer = crate::wire::seal::Sealer::new(keyring, cluster, [byte; 32]);
+        let mut out = Vec::new();
+        let to = node::address(new);
+        let _ = sealer.send(to, b"hello", 0, &mut out);
+        (([10, 9, 9, from], 6000).into(), out.remove(0).1)
+    };
+    let sends = |sim: &mut Sim, (from, bytes): (SocketAddr, Vec<u8>)| {
+        sim.turn(new, |engine, now| engine.handle_datagram(from, &bytes, now));
+        sim.view(new).obstacle
+    };
+    let first_stray = Obstacle::OtherKey { from: ([10, 9, 9, 1], 6000).into(), key: key(2).id() };
+    assert_eq!(sim.view(new).obstacle, None);
+    assert_eq!(sends(&mut sim, stray(1, 2)), Some(first_stray));
+    assert_eq!(sends(&mut sim, stray(2, 3)), Some(first_stray));
+    sim.heal();
+    sim.run_for(MINUTE);
+    let seed = Obstacle::OtherKey { from: node::address(0), key: first() };
+    assert_eq!(sim.view(new).obstacle, Some(seed));
+    assert_eq!(sends(&mut sim, stray(1, 2)), Some(seed));
+    assert_eq!(sim.view(0).obstacle, None);
 }
 
 #[test]
