@@ -195,6 +195,10 @@ impl Node {
         self.write(py, |node| node.create_tribe(tribe, description))
     }
 
+    fn describe_tribe(&self, py: Python<'_>, tribe: &str, description: &str) -> PyResult<Written> {
+        self.write(py, |node| node.describe_tribe(tribe, description))
+    }
+
     fn delete_tribe(&self, py: Python<'_>, tribe: &str) -> PyResult<Written> {
         self.write(py, |node| node.delete_tribe(tribe))
     }

@@ -111,13 +111,13 @@ def test_a_policy_is_off_from_the_start(start: StartNode) -> None:
 
 def test_people_place_nodes_by_hand(pair: tuple[tribe.Node, tribe.Node]) -> None:
     first, second = pair
-    first.create_tribe("core", "everything that matters")
+    first.create_tribe("core", "everything")
+    first.describe_tribe("core", "everything that matters")
     first.join_tribe("core", "p2")
     first.join_tribe("core", "p9")
     until(second, lambda: second.acting() == [tribe.Acting("core", None)])
     assert second.member("p2").tribes == ("core",)
-    found = second.tribe("core")
-    assert found.description == "everything that matters"
+    until(second, lambda: second.tribe("core").description == "everything that matters")
     until(second, lambda: second.tribe("core").placements == {"p2": "joined", "p9": "joined"})
 
     second.leave_tribe("core")

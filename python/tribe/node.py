@@ -243,6 +243,10 @@ class Node:
         """Creates a tribe."""
         return self._node.create_tribe(tribe, description)
 
+    def describe_tribe(self, tribe: str, description: str) -> Written:
+        """Says anew what a tribe is for."""
+        return self._node.describe_tribe(tribe, description)
+
     def delete_tribe(self, tribe: str) -> Written:
         """Deletes a tribe with its placements, policies and items."""
         return self._node.delete_tribe(tribe)
