@@ -111,24 +111,33 @@ impl Engine {
         if self.state.reading().tribes.contains_key(tribe) {
             return Err(CommandError::TribeExists(tribe.clone()));
         }
-        // Whoever creates it as well, and says nothing, must not take it back.
-        if !description.is_empty() {
-            let version = self.write_description(tribe, description.clone(), now)?;
-            self.persist(Pending { versions: vec![version], ..Pending::default() });
-        }
-        let version = self.write_tribe(tribe, description, now)?;
-        self.reply_written(ticket, version);
+        let (version, apart) = self.write_tribe(tribe, description, now)?;
+        self.reply_written_with(ticket, version, apart.into_iter().collect());
         Ok(())
     }
 
+    /// The tribe, and apart what it is for: whoever creates it as well, and says nothing, must not take that
+    /// back. Of a tribe that comes without a word nothing counts that was said of an earlier one.
     fn write_tribe(
         &mut self,
         tribe: &TribeName,
         description: String,
         now: Now,
-    ) -> Result<Version, CommandError> {
+    ) -> Result<(Version, Option<Version>), CommandError> {
+        let held = self.state.shared_len();
+        if held + 2 > limits::SHARED_RECORDS {
+            return Err(CommandError::Full(held));
+        }
+        let apart = match description.is_empty() {
+            false => Some(self.write_description(tribe, description.clone(), now)?),
+            true if self.state.reading().is_said_apart(tribe.as_str()) => {
+                Some(self.write(Key::new(Kind::DESCRIPTION, tribe.as_str()), None, now)?)
+            }
+            true => None,
+        };
         let body = TribeBody { description }.to_body();
-        self.write(Key::new(Kind::TRIBE, tribe.as_str()), Some(body), now)
+        let version = self.write(Key::new(Kind::TRIBE, tribe.as_str()), Some(body), now)?;
+        Ok((version, apart))
     }
 
     fn write_description(
@@ -207,8 +216,9 @@ impl Engine {
         let warnings = parsed.check(self.facts_of_nodes());
         let tribe_created = !self.state.reading().tribes.contains_key(tribe);
         if tribe_created {
-            let version = self.write_tribe(tribe, String::new(), now)?;
-            self.persist(Pending { versions: vec![version], ..Pending::default() });
+            let (version, apart) = self.write_tribe(tribe, String::new(), now)?;
+            let versions = apart.into_iter().chain([version]).collect();
+            self.persist(Pending { versions, ..Pending::default() });
         }
         let reading = self.state.reading();
         let is_new = !reading.policies.contains_key(policy);

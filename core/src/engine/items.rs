@@ -155,7 +155,12 @@ impl Engine {
         self.write(Key::item(Kind::ITEM_RUNNING, tribe, item), None, now).map(Some)
     }
 
-    fn reply_written_with(&mut self, ticket: Ticket, written: Version, mut versions: Vec<Version>) {
+    pub(super) fn reply_written_with(
+        &mut self,
+        ticket: Ticket,
+        written: Version,
+        mut versions: Vec<Version>,
+    ) {
         versions.push(written.clone());
         let reply = Reply::Written(Written { version: written });
         self.persist(Pending { versions, replies: vec![(ticket, reply)], ..Pending::default() });

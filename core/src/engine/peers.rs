@@ -339,10 +339,14 @@ impl Engine {
         let reading = self.state.reading();
         let text = match key.kind {
             Kind::POLICY => PolicyBody::from_body(&lost.body).map(|body| body.text),
+            // What it is for is said apart, and lost there if at all.
+            Kind::TRIBE if reading.is_said_apart(&key.name) => return,
             Kind::TRIBE | Kind::DESCRIPTION => {
                 let text = TribeBody::from_body(&lost.body).map(|body| body.description);
+                let said = text.as_deref().unwrap_or("");
                 // Both created it, and nothing that was said is gone.
-                if text.is_none() || text.as_deref() == reading.description(&key.name) {
+                let silent = key.kind == Kind::TRIBE && said.is_empty();
+                if silent || Some(said) == reading.description(&key.name) {
                     return;
                 }
                 text
@@ -360,6 +364,7 @@ impl Engine {
         let reading = self.state.reading();
         let name = &*key.name;
         let (kind, subject, body) = match key.kind {
+            Kind::DESCRIPTION if !reading.counts_apart(name) => return,
             Kind::TRIBE | Kind::DESCRIPTION => match reading.description(name) {
                 Some(description) => {
                     (EventKind::TribeCreated, name, json!({"description": description}))

@@ -608,8 +608,9 @@ fn a_tribe_that_comes_with_a_policy_takes_no_description_back() {
         sim.heal();
         converge(&mut sim, 2 * MINUTE, "healed");
         assert_eq!(sim.view(1).tribes["fresh"].description, "the best");
-        let conflict = |event: &Event| event.kind == EventKind::Conflict;
-        assert!(!sim.events(described).iter().any(conflict), "nothing was lost");
+        for at in 0..3 {
+            assert!(kinds(&sim.events(at), EventKind::Conflict).is_empty(), "nothing was lost");
+        }
         let describe =
             Command::DescribeTribe { tribe: tribe("fresh"), description: "another".to_owned() };
         sim.command(1, describe).unwrap();
@@ -620,6 +621,43 @@ fn a_tribe_that_comes_with_a_policy_takes_no_description_back() {
         converge(&mut sim, MINUTE, "created anew");
         assert_eq!(sim.view(silent).tribes["fresh"].description, "");
     }
+}
+
+#[test]
+fn a_tribe_that_is_described_on_both_sides_of_a_split_is_one_conflict() {
+    let mut sim = settled(36, 3);
+    sim.partition([0]);
+    for (at, description) in [(0, "ours"), (2, "theirs")] {
+        let description = description.to_owned();
+        sim.command(at, Command::CreateTribe { tribe: tribe("fresh"), description }).unwrap();
+        sim.run_for(MINUTE);
+    }
+    sim.events(0);
+    sim.heal();
+    converge(&mut sim, 2 * MINUTE, "healed");
+    assert_eq!(sim.view(0).tribes["fresh"].description, "theirs");
+    let events = sim.events(0);
+    let conflicts = kinds(&events, EventKind::Conflict);
+    assert_eq!(conflicts.len(), 1, "{conflicts:?}");
+    assert_eq!(conflicts[0].body["lost"], "ours");
+}
+
+#[test]
+fn what_was_said_of_a_tribe_after_it_was_deleted_is_not_said_of_the_next() {
+    let mut sim = settled(37, 3);
+    create(&mut sim, 1, "fresh");
+    converge(&mut sim, MINUTE, "created");
+    sim.partition([0]);
+    sim.command(2, Command::DeleteTribe { tribe: tribe("fresh") }).unwrap();
+    sim.run_for(MINUTE);
+    let describe = Command::DescribeTribe { tribe: tribe("fresh"), description: "old".to_owned() };
+    sim.command(0, describe).unwrap();
+    sim.heal();
+    converge(&mut sim, 2 * MINUTE, "healed");
+    assert!(!sim.view(0).tribes.contains_key("fresh"));
+    set_policy(&mut sim, 2, "p", "true", "fresh");
+    converge(&mut sim, MINUTE, "created anew");
+    assert_eq!(sim.view(0).tribes["fresh"].description, "");
 }
 
 #[test]

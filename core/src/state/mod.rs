@@ -798,9 +798,24 @@ impl Reading {
     /// being with a policy says nothing, and takes nothing back by being written later.
     pub(crate) fn description(&self, tribe: &str) -> Option<&str> {
         let own = self.tribes.get(tribe)?;
-        let apart = self.descriptions.get(tribe);
-        let says = |apart: &&DescriptionRead| own.description.is_empty() || own.stamp < apart.stamp;
-        Some(&apart.filter(says).unwrap_or(own).description)
+        Some(&self.apart(tribe).unwrap_or(own).description)
+    }
+
+    fn apart(&self, tribe: &str) -> Option<&DescriptionRead> {
+        let own = self.tribes.get(tribe)?;
+        let counts =
+            |apart: &&DescriptionRead| own.description.is_empty() || own.stamp < apart.stamp;
+        self.descriptions.get(tribe).filter(counts)
+    }
+
+    /// Is what a tribe is for what was said apart from its creation?
+    pub(crate) fn counts_apart(&self, tribe: &str) -> bool {
+        self.apart(tribe).is_some()
+    }
+
+    /// Was anything said apart of a tribe, or of an earlier one of that name?
+    pub(crate) fn is_said_apart(&self, tribe: &str) -> bool {
+        self.descriptions.contains_key(tribe)
     }
 
     /// Does a policy place nodes? One that was put switched off says so itself, against any earlier
