@@ -49,7 +49,10 @@ pub(super) async fn start(config: Config) -> Result<(Shared, Option<blob::Opened
     } else {
         let (listener, udp) = bind(config.bind).await?;
         let bound = udp.local_addr().map_err(|error| bind_error(config.bind, &error))?;
-        let source = Some(bound.ip()).filter(|ip| !ip.is_unspecified());
+        let mut source = Some(bound).filter(|bound| !bound.ip().is_unspecified());
+        if let Some(source) = &mut source {
+            source.set_port(0);
+        }
         (Some((listener, udp)), source, advertised(&config, bound, &host_facts)?)
     };
     let (stored_sender, stored) = mpsc::unbounded_channel();

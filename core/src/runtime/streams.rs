@@ -3,12 +3,7 @@
 //! Nothing a dialler sends takes effect before it has proved the key: only then does the engine hear of
 //! the stream.
 
-use std::{
-    io,
-    net::{IpAddr, SocketAddr},
-    sync::Arc,
-    time::Duration,
-};
+use std::{io, net::SocketAddr, sync::Arc, time::Duration};
 
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
@@ -97,8 +92,9 @@ pub(super) struct Session {
     pub(super) stopped: watch::Receiver<bool>,
     /// Connections to services that may shake hands at a time.
     pub(super) dials: Arc<Semaphore>,
-    /// The address of this node's sockets, if they are not on all of them: where it dials from, too.
-    pub(super) source: Option<IpAddr>,
+    /// The address of this node's sockets, without their port, if they are not on all addresses: where the
+    /// engine dials from, too.
+    pub(super) source: Option<SocketAddr>,
 }
 
 /// Ids of accepted streams have the highest bit set.
@@ -219,12 +215,15 @@ pub(super) fn dial(
 }
 
 impl Session {
-    async fn connect(&self, to: SocketAddr) -> io::Result<TcpStream> {
+    /// A port that is bound is taken toward everyone: connections to services, of which there may be
+    /// thousands a minute, are not.
+    async fn connect(&self, to: SocketAddr, service: bool) -> io::Result<TcpStream> {
         let socket = if to.is_ipv4() { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? };
-        if let Some(source) = self.source.filter(|source| source.is_ipv4() == to.is_ipv4()) {
-            socket.bind(SocketAddr::new(source, 0))?;
+        let source = self.source.filter(|source| source.is_ipv4() == to.is_ipv4() && !service);
+        match source.map_or(Ok(()), |source| socket.bind(source)) {
+            Err(error) if error.kind() != io::ErrorKind::AddrInUse => return Err(error),
+            _ => socket.connect(to).await,
         }
-        socket.connect(to).await
     }
 }
 
@@ -246,7 +245,7 @@ async fn connect(
     let mut seed = seed;
     let mut other_tried = false;
     loop {
-        let socket = match session.connect(to).await {
+        let socket = match session.connect(to, again).await {
             Ok(socket) => socket,
             Err(error) => {
                 if error.kind() == io::ErrorKind::ConnectionRefused {
@@ -418,7 +417,10 @@ mod tests {
     use super::*;
     use crate::Key;
 
-    fn session(source: Option<IpAddr>, ring: &Keyring) -> (Session, mpsc::Receiver<StreamNews>) {
+    fn session(
+        source: Option<SocketAddr>,
+        ring: &Keyring,
+    ) -> (Session, mpsc::Receiver<StreamNews>) {
         let (news, heard) = mpsc::channel(1024);
         let session = Session {
             keyring: watch::channel(ring.clone()).1,
@@ -435,12 +437,17 @@ mod tests {
     async fn a_node_dials_from_the_address_it_listens_on() {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let to = listener.local_addr().unwrap();
-        for source in ["127.0.0.3", "127.0.0.4"] {
+        for (source, service, seen) in [
+            ("127.0.0.3:0", false, "127.0.0.3"),
+            ("127.0.0.4:0", false, "127.0.0.4"),
+            ("127.0.0.4:0", true, "127.0.0.1"),
+            ("[::1]:0", false, "127.0.0.1"),
+        ] {
             let source = source.parse().unwrap();
             let (session, _heard) = session(Some(source), &Keyring::new(Key::from_bytes([7; 32])));
-            let (dialled, accepted) = tokio::join!(session.connect(to), listener.accept());
-            assert_eq!(dialled.unwrap().local_addr().unwrap().ip(), source);
-            assert_eq!(accepted.unwrap().1.ip(), source);
+            let (dialled, accepted) = tokio::join!(session.connect(to, service), listener.accept());
+            assert_eq!(dialled.unwrap().local_addr().unwrap().ip().to_string(), seen);
+            assert_eq!(accepted.unwrap().1.ip().to_string(), seen);
         }
     }
 
