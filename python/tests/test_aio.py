@@ -134,6 +134,8 @@ def test_a_wait_that_is_cancelled_ends_at_once_and_loses_nothing() -> None:
             await service.accept(timeout=0.01)
         await first.create_tribe("new")
         assert (await anext(events)).subject == "new"
+        await first.describe_tribe("new", "said anew")
+        assert (await anext(events)).body == {"description": "said anew"}
         dialled, accepted = await asyncio.gather(second.dial("late", node="p1"), service.accept())
         for stream in (dialled, accepted):
             stream.writer.close()

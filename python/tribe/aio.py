@@ -147,6 +147,10 @@ class Node:
         """Creates a tribe."""
         return await asyncio.to_thread(self._node.create_tribe, tribe, description)
 
+    async def describe_tribe(self, tribe: str, description: str) -> _tribe.Written:
+        """Says anew what a tribe is for."""
+        return await asyncio.to_thread(self._node.describe_tribe, tribe, description)
+
     async def join(self, tribe: str, node: str | None = None) -> _tribe.Written:
         """Places a node in a tribe by hand: this one, or any other, even one yet to exist."""
         return await asyncio.to_thread(self._node.join_tribe, tribe, node)
