@@ -58,7 +58,7 @@ struct Memory {
     last_good: Option<NodeName>,
     /// Until when, by our clock, those who sent wrong bytes are not asked.
     distrusted: BTreeMap<NodeName, Duration>,
-    /// Since when, by our clock, holders refuse this node; none that has served it since.
+    /// Since when, by our clock, holders refuse this node. Nobody has served it since.
     refusing: BTreeMap<NodeName, Duration>,
 }
 
@@ -183,7 +183,7 @@ impl<P: Peers> Fetcher<P> {
             match outcome {
                 Tried::Whole(path) => {
                     let mut memory = lock(&self.memory);
-                    memory.refusing.remove(&holder);
+                    memory.refusing.clear();
                     memory.last_good = Some(holder);
                     return Ok(path);
                 }
