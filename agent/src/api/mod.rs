@@ -2,7 +2,7 @@
 //!
 //! Handlers translate: a request to a command, a [`View`] to JSON. They decide nothing about
 //! clusters. Invariant: whatever is answered is JSON, refusals too ([`ApiError`]), and every route is in
-//! the OpenAPI document; [`routes`] has both.
+//! the OpenAPI document; [`routes`](mod@routes) has both.
 
 mod backup;
 mod convert;
