@@ -221,7 +221,7 @@ impl Session {
         let socket = if to.is_ipv4() { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? };
         let source = self.source.filter(|source| source.is_ipv4() == to.is_ipv4() && !service);
         match source.map_or(Ok(()), |source| socket.bind(source)) {
-            Err(error) if error.kind() != io::ErrorKind::AddrInUse => return Err(error),
+            Err(error) if error.kind() != io::ErrorKind::AddrInUse => Err(error),
             _ => socket.connect(to).await,
         }
     }
