@@ -98,15 +98,17 @@ pub(crate) async fn run(verb: Verb, session: &Session) -> Result<Exit, Failure> 
         Verb::Status => session.show(&session.snapd.keys().await?, members_text),
         Verb::Install { file } => {
             let key = InstallKey { key: read_key(&file)?.to_base64().to_string() };
-            let reply = session.snapd.install_key(&key, session.wait).await?;
+            let reply = session.attend(session.snapd.install_key(&key, session.wait)).await?;
             session.written(&reply, &reply.missing, &format!("installed key `{}`", reply.id))
         }
         Verb::Use { id, force } => {
-            let reply = session.snapd.use_key(&id, ChangeKey { force }, session.wait).await?;
+            let reply = session.snapd.use_key(&id, ChangeKey { force }, session.wait);
+            let reply = session.attend(reply).await?;
             session.written(&reply, &reply.missing, &format!("key `{}` seals", reply.id))
         }
         Verb::Remove { id, force } => {
-            let reply = session.snapd.remove_key(&id, ChangeKey { force }, session.wait).await?;
+            let reply = session.snapd.remove_key(&id, ChangeKey { force }, session.wait);
+            let reply = session.attend(reply).await?;
             session.written(&reply, &reply.missing, &format!("removed key `{}`", reply.id))
         }
         Verb::Rotate { key_file, force, within } => {
@@ -114,7 +116,7 @@ pub(crate) async fn run(verb: Verb, session: &Session) -> Result<Exit, Failure> 
                 let new = read_key(file)?;
                 check_new(&session.snapd.keys().await?, &new.id().to_string(), file)?;
                 let key = InstallKey { key: new.to_base64().to_string() };
-                let reply = session.snapd.install_key(&key, session.wait).await?;
+                let reply = session.attend(session.snapd.install_key(&key, session.wait)).await?;
                 output::tell(&format!("installed key `{}`", sanitize::line(&reply.id)));
             }
             let within = Duration::from_secs(within.into());
@@ -153,7 +155,8 @@ async fn rotate(
     let (mut told, mut made) = (None, false);
     let mut since = Instant::now();
     loop {
-        let step = session.snapd.step_rotation(RotateKey { begun, force }).await?;
+        let step = session.snapd.step_rotation(RotateKey { begun, force });
+        let step = session.attend(step).await?;
         begun = true;
         made |= step.step == "installed";
         let waits = matches!(step.step.as_str(), "holding" | "sealing");

@@ -2,6 +2,7 @@
 
 use std::{
     io::{Read, Write},
+    net::Shutdown,
     os::unix::net::{UnixListener, UnixStream},
     path::{Path, PathBuf},
     process::{Command, Stdio},
@@ -130,6 +131,30 @@ impl Snapd {
     pub(crate) fn new(
         answers: impl IntoIterator<Item = (&'static str, u16, &'static str)>,
     ) -> Self {
+        Self::answering(answers, answer)
+    }
+
+    /// A daemon that answers nothing before it was asked for its node, and has told.
+    pub(crate) fn holding(
+        answers: impl IntoIterator<Item = (&'static str, u16, &'static str)>,
+    ) -> Self {
+        let held = Mutex::new(Vec::new());
+        Self::answering(answers, move |asking, answers, log| {
+            let mut held = held.lock().expect("no thread panicked");
+            if asking.request != "GET /v3/node" {
+                return held.push(asking);
+            }
+            answer(asking, answers, log);
+            for asking in held.drain(..) {
+                answer(asking, answers, log);
+            }
+        })
+    }
+
+    fn answering(
+        answers: impl IntoIterator<Item = (&'static str, u16, &'static str)>,
+        answer: impl Fn(Asking, &[(&str, u16, &str)], &Mutex<Vec<Asked>>) + Send + 'static,
+    ) -> Self {
         let directory = tempfile::tempdir().expect("there is room");
         let socket = directory.path().join("snapd.sock");
         let listener = UnixListener::bind(&socket).expect("the socket is free");
@@ -138,7 +163,7 @@ impl Snapd {
         let log = Arc::clone(&asked);
         std::thread::spawn(move || {
             for stream in listener.incoming().map_while(Result::ok) {
-                answer(stream, &answers, &log);
+                answer(Asking::read(stream), &answers, &log);
             }
         });
         Self { socket, asked, _directory: directory }
@@ -164,18 +189,36 @@ impl Snapd {
     }
 }
 
-fn answer(mut stream: UnixStream, answers: &[(&str, u16, &str)], log: &Mutex<Vec<Asked>>) {
-    let (request, head, body) = read(&mut stream);
+/// A request that waits for its answer.
+struct Asking {
+    stream: UnixStream,
+    request: String,
+    head: String,
+    body: String,
+}
+
+impl Asking {
+    fn read(mut stream: UnixStream) -> Self {
+        let (request, head, body) = read(&mut stream);
+        Self { stream, request, head, body }
+    }
+}
+
+fn answer(asking: Asking, answers: &[(&str, u16, &str)], log: &Mutex<Vec<Asked>>) {
+    let Asking { mut stream, request, head, body } = asking;
     let whole = format!("{request} {body}").trim_end().to_owned();
     let known = answers.iter().find(|(known, ..)| *known == request || *known == whole);
     let (status, reply) = known.map_or((500, "{}"), |(_, status, reply)| (*status, *reply));
-    // Where a command takes long, snapctl asks whether it waits for the cluster: of that no test tells.
+    // Lists, and what takes long, ask whether the node has met its cluster: who did not set out to
+    // tell of that leaves it unanswered.
     if known.is_some() || request != "GET /v3/node" {
         log.lock().expect("no thread panicked").push(Asked { request: whole, head });
     }
     let head = format!("HTTP/1.1 {status} X\r\nconnection: close\r\n\r\n");
     // A client that ends early, as a reader of events does, hangs up.
     let _ = stream.write_all(head.as_bytes()).and_then(|()| stream.write_all(reply.as_bytes()));
+    // It has read all of it once it hangs up, too.
+    let _ = stream.shutdown(Shutdown::Write).and_then(|()| stream.read_to_end(&mut Vec::new()));
 }
 
 /// Reads a request: method and path, head, and body.

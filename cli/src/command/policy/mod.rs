@@ -156,8 +156,8 @@ pub(crate) async fn run(verb: Verb, session: &Session) -> Result<Exit, Failure> 
             create(session, policy).await
         }
         Verb::Delete { name, force } => {
-            let reply = snapd.delete_policy(&name, force, session.wait).await;
-            let reply = reply.map_err(unless_forced)?;
+            let reply = snapd.delete_policy(&name, force, session.wait);
+            let reply = session.attend(reply).await.map_err(unless_forced)?;
             session.written(&reply, &reply.missing, &format!("deleted policy `{name}`"))
         }
         Verb::List { tribe } => {
@@ -220,7 +220,8 @@ fn facts_of(path: &PathBuf) -> Result<Map<String, Value>, Failure> {
 }
 
 async fn create(session: &Session, policy: CreatePolicy) -> Result<Exit, Failure> {
-    let reply = session.snapd.create_policy(&policy, session.wait).await.map_err(unless_forced)?;
+    let reply = session.snapd.create_policy(&policy, session.wait);
+    let reply = session.attend(reply).await.map_err(unless_forced)?;
     warn(&reply.warnings);
     let CreatePolicy { name, tribe, .. } = &policy;
     if let Some(near) = &reply.tribe_near {
@@ -263,8 +264,8 @@ async fn enable(
     force: bool,
 ) -> Result<Exit, Failure> {
     let change = PolicyChange { enabled, force };
-    let reply = session.snapd.enable_policy(name, change, session.wait).await;
-    let reply = reply.map_err(unless_forced)?;
+    let reply = session.snapd.enable_policy(name, change, session.wait);
+    let reply = session.attend(reply).await.map_err(unless_forced)?;
     let done = if enabled { "enabled" } else { "disabled" };
     session.written(&reply, &reply.missing, &format!("{done} policy `{name}`"))
 }
