@@ -18,7 +18,7 @@ pub(crate) struct Test {
     stdin: String,
     stdout: String,
     stderr: String,
-    status: Option<i32>,
+    status: i32,
 }
 
 impl Test {
@@ -27,7 +27,7 @@ impl Test {
         let mut command = Command::new(env!("CARGO_BIN_EXE_snapctl"));
         command.env_clear().args(words);
         let empty = String::new;
-        Self { command, stdin: empty(), stdout: empty(), stderr: empty(), status: Some(0) }
+        Self { command, stdin: empty(), stdout: empty(), stderr: empty(), status: 0 }
     }
 
     /// A run with the words of a line, which are parted by single spaces.
@@ -67,20 +67,14 @@ impl Test {
 
     /// Expects an exit status.
     pub(crate) fn status(mut self, status: i32) -> Self {
-        self.status = Some(status);
-        self
-    }
-
-    /// Expects that a signal ends it.
-    pub(crate) fn killed(mut self) -> Self {
-        self.status = None;
+        self.status = status;
         self
     }
 
     /// Has a shell do this first, and then become it.
     pub(crate) fn after(mut self, script: &str) -> Self {
         let mut shell = Command::new("/bin/sh");
-        shell.env_clear().args(["-c", &format!("{script}; exec \"$@\""), "sh"]);
+        shell.env_clear().args(["-c", &format!("{script}\nexec \"$@\""), "sh"]);
         shell.arg(self.command.get_program()).args(self.command.get_args());
         let set = self.command.get_envs().filter_map(|(name, value)| Some((name, value?)));
         shell.envs(set);
@@ -103,7 +97,7 @@ impl Test {
         let stdout = String::from_utf8(output.stdout).expect("stdout is text");
         let stderr = String::from_utf8(output.stderr).expect("stderr is text");
         let found = (stdout.as_str(), stderr.as_str(), output.status.code());
-        let expected = (self.stdout.as_str(), self.stderr.as_str(), self.status);
+        let expected = (self.stdout.as_str(), self.stderr.as_str(), Some(self.status));
         assert!(
             found == expected,
             "{:?}\nexpected {expected:#?}\nfound {found:#?}\nstdout:\n{stdout}stderr:\n{stderr}",
@@ -132,6 +126,16 @@ impl Snapd {
         answers: impl IntoIterator<Item = (&'static str, u16, &'static str)>,
     ) -> Self {
         Self::answering(answers, answer)
+    }
+
+    /// A daemon whose answers never end: they have no length, and it does not hang up first.
+    pub(crate) fn endless(
+        answers: impl IntoIterator<Item = (&'static str, u16, &'static str)>,
+    ) -> Self {
+        Self::answering(answers, |asking, answers, log| {
+            let mut stream = begin_answer(asking, answers, log);
+            let _ = stream.read_to_end(&mut Vec::new());
+        })
     }
 
     /// A daemon that answers nothing before it was asked for its node, and has told.
@@ -205,6 +209,17 @@ impl Asking {
 }
 
 fn answer(asking: Asking, answers: &[(&str, u16, &str)], log: &Mutex<Vec<Asked>>) {
+    let mut stream = begin_answer(asking, answers, log);
+    // It has read all of it once it hangs up, too.
+    let _ = stream.shutdown(Shutdown::Write).and_then(|()| stream.read_to_end(&mut Vec::new()));
+}
+
+/// Answers, but for the end.
+fn begin_answer(
+    asking: Asking,
+    answers: &[(&str, u16, &str)],
+    log: &Mutex<Vec<Asked>>,
+) -> UnixStream {
     let Asking { mut stream, request, head, body } = asking;
     let whole = format!("{request} {body}").trim_end().to_owned();
     let known = answers.iter().find(|(known, ..)| *known == request || *known == whole);
@@ -217,8 +232,7 @@ fn answer(asking: Asking, answers: &[(&str, u16, &str)], log: &Mutex<Vec<Asked>>
     let head = format!("HTTP/1.1 {status} X\r\nconnection: close\r\n\r\n");
     // A client that ends early, as a reader of events does, hangs up.
     let _ = stream.write_all(head.as_bytes()).and_then(|()| stream.write_all(reply.as_bytes()));
-    // It has read all of it once it hangs up, too.
-    let _ = stream.shutdown(Shutdown::Write).and_then(|()| stream.read_to_end(&mut Vec::new()));
+    stream
 }
 
 /// Reads a request: method and path, head, and body.
