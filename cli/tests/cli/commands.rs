@@ -70,6 +70,12 @@ fn a_write_says_what_was_done_on_stderr() {
         "wrote disabled policy `p` in tribe `core`",
     );
     check(
+        "tribe policy create p true --tribe core --strict --force",
+        "POST /v3/policies",
+        r#"{"name":"p","text":"true","tribe":"core","strict":true,"force":true}"#,
+        "created policy `p` in tribe `core`",
+    );
+    check(
         "tribe policy disable p",
         "PATCH /v3/policies/p",
         r#"{"enabled":false}"#,

@@ -52,7 +52,9 @@ pub(crate) enum Verb {
     ///
     /// Every node for whose facts the text is true is in the tribe, unless it was put out by hand. Quote
     /// the text for the shell: '{{os_dist}} == Ubuntu && {{storage_tier}} == True'
-    #[command(group = ArgGroup::new("moving").args(["replace", "disabled"]).multiple(true))]
+    #[command(
+        group = ArgGroup::new("weighed").args(["replace", "disabled", "strict"]).multiple(true)
+    )]
     Create {
         /// Name of the policy, unique in the cluster
         #[arg(value_parser = name())]
@@ -71,8 +73,9 @@ pub(crate) enum Verb {
         /// Refuse a text that may be a mistake, instead of warning
         #[arg(long)]
         strict: bool,
-        /// Do it even if that moves more than 3 members, and a fifth of all, out of a tribe
-        #[arg(long, requires = "moving")]
+        /// Do it even if that moves more than 3 members, and a fifth of all, out of a tribe, or if
+        /// the node has not met its cluster since it was started
+        #[arg(long, requires = "weighed")]
         force: bool,
     },
     /// Delete a policy: nodes that are in by it alone fall out
