@@ -21,6 +21,10 @@ pub(crate) enum Exit {
     Unreachable,
     /// The socket, or snapd, does not let us.
     NotAllowed,
+    /// It was interrupted, and has cleared up: the shell has this status for who dies of it.
+    Interrupted,
+    /// It was asked to end, and has cleared up.
+    Terminated,
 }
 
 impl Exit {
@@ -34,6 +38,8 @@ impl Exit {
             Self::PartlyDone => 4,
             Self::Unreachable => 5,
             Self::NotAllowed => 6,
+            Self::Interrupted => 130,
+            Self::Terminated => 143,
         }
     }
 }

@@ -31,6 +31,11 @@ impl Failure {
         Self { exit: Exit::Unreachable, ..Self::new(message) }
     }
 
+    /// A signal ended it, with this status.
+    pub(crate) fn ended(exit: Exit, message: impl Into<String>) -> Self {
+        Self { exit, ..Self::new(message) }
+    }
+
     /// What could not be written to stdout. A reader who has seen enough, as in `| head`, is none.
     pub(crate) fn stdout(error: &io::Error) -> Self {
         if error.kind() == io::ErrorKind::BrokenPipe {

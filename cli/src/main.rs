@@ -33,7 +33,7 @@ fn run() -> Result<Exit, Failure> {
         .enable_all()
         .build()
         .map_err(|error| Failure::new(format!("cannot start: {error}")))?
-        .block_on(session.attend(command::run(cli.command, &session)))
+        .block_on(command::run(cli.command, &session))
 }
 
 /// Prints what clap has to say instead of a command: help, the version, or a usage error.

@@ -13,7 +13,7 @@ use crate::{
     output, sanitize,
 };
 
-/// A command that takes longer than this may be waiting for the cluster.
+/// A request that takes longer than this may be held until the cluster is met.
 const AT_ONCE: Duration = Duration::from_millis(500);
 const WAITS: &str = "\
 note: this node has not met its cluster yet, for which snapd waits up to 10 s
@@ -89,27 +89,30 @@ impl Session {
         Ok(exit)
     }
 
-    /// Carries out a command. If snapd makes it wait for the cluster, that is told on stderr.
-    ///
-    /// # Errors
-    /// Those of the command.
-    pub(crate) async fn attend(
-        &self,
-        command: impl Future<Output = Result<Exit, Failure>>,
-    ) -> Result<Exit, Failure> {
-        let mut command = pin!(command);
+    /// Waits for a request that snapd holds until the node has met its cluster. If that takes a
+    /// while, it is told on stderr.
+    pub(crate) async fn attend<T>(&self, request: impl Future<Output = T>) -> T {
+        let mut request = pin!(request);
         let unsynced = async {
             sleep(AT_ONCE).await;
             self.is_unsynced().await
         };
         tokio::select! {
             biased;
-            done = &mut command => return done,
             unsynced = unsynced => if unsynced {
                 output::tell(WAITS);
-            }
+            },
+            done = &mut request => return done,
         }
-        command.await
+        request.await
+    }
+
+    /// Waits for a request as `attend` does, if snapd holds what it asks at all.
+    pub(crate) async fn attend_if<T>(&self, held: bool, request: impl Future<Output = T>) -> T {
+        match held {
+            true => self.attend(request).await,
+            false => request.await,
+        }
     }
 
     /// Has the node not met its cluster yet? A snapd that cannot say is asked no more.

@@ -237,7 +237,6 @@ pub(super) async fn status(
 /// What a member told, against what the tribe asks for: it may not know of an item yet, or know an older
 /// generation of it.
 fn in_step(tribe: &tribe::Tribe, told: Vec<ItemStatus>, unsynced: Option<&str>) -> Vec<ItemStatus> {
-    let behind = unsynced.unwrap_or("it does not know the last change yet");
     let mut told: BTreeMap<_, _> = told
         .into_iter()
         .map(|status| ((status.kind.clone(), status.name.clone()), status))
@@ -259,11 +258,17 @@ fn in_step(tribe: &tribe::Tribe, told: Vec<ItemStatus>, unsynced: Option<&str>) 
             });
             if status.generation < item.generation {
                 status.applied = false;
-                status.detail.get_or_insert_with(|| behind.to_owned());
+                status.detail.get_or_insert_with(|| behind(unsynced).to_owned());
             }
             status
         })
         .collect()
+}
+
+/// Why an item is behind. What to do about a node that is not synced is told once, and not with each.
+fn behind(unsynced: Option<&str>) -> &str {
+    let why = unsynced.and_then(|why| why.lines().next());
+    why.unwrap_or("it does not know the last change yet")
 }
 
 /// What a node runs, if that is not snapd.
@@ -293,5 +298,18 @@ impl App {
             (member.name.clone(), told)
         });
         join_all(asked).await.into_iter().collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_item_that_is_behind_says_why_in_one_line() {
+        let check = |unsynced: Option<&str>, expected| assert_eq!(behind(unsynced), expected);
+        check(None, "it does not know the last change yet");
+        check(Some("it has met nobody; seeds: i2"), "it has met nobody; seeds: i2");
+        check(Some("it has met nobody\nits name is taken: give another"), "it has met nobody");
     }
 }

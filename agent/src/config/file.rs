@@ -348,7 +348,8 @@ fn wanted(message: &str) -> Option<&'static str> {
         "expected sequence start" => Some("a list, such as `[a, b]`"),
         "expected mapping start" => Some("a map, such as `{a: b}`"),
         "expected string scalar" => Some("one value, not a list or a map"),
-        _ => message.starts_with("invalid u").then_some("a whole number from 0"),
+        "invalid u64" => Some("a whole number from 0 to 18446744073709551615"),
+        _ => None,
     }
 }
 

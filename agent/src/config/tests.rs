@@ -82,7 +82,13 @@ fn a_value_of_another_shape_is_told_with_its_key_and_not_repeated() {
     check("capabilities:\n  plugins:\n    psutil\n", "3:5: this must be a list, such as `[a, b]`");
     check("tribe: x\n", "1:8: `tribe` must be a map, such as `{a: b}`");
     check("log_level: [a]\n", "1:12: `log_level` must be one value, not a list or a map");
-    check("plugins:\n  max_running: x\n", "2:16: `max_running` must be a whole number from 0");
+    let number = "must be a whole number from 0 to 18446744073709551615";
+    check("plugins:\n  max_running: x\n", &format!("2:16: `max_running` {number}"));
+    check("plugins:\n  max_running: -1\n", &format!("2:16: `max_running` {number}"));
+    check(
+        "plugins:\n  max_running: 18446744073709551616\n",
+        &format!("2:16: `max_running` {number}"),
+    );
 }
 
 #[test]

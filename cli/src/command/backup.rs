@@ -9,6 +9,10 @@ use std::{
 
 use clap::Args;
 use tempfile::NamedTempFile;
+use tokio::{
+    signal::unix::{Signal, SignalKind, signal},
+    task::yield_now,
+};
 use tribe_api::client::Download;
 
 use crate::{command::kept, exit::Exit, failure::Failure, output, sanitize, session::Session};
@@ -20,7 +24,7 @@ use crate::{command::kept, exit::Exit, failure::Failure, output, sanitize, sessi
 /// is enough for a cluster. Not in it: keys, secrets, facts, and the files of plugins.
 ///
 /// The file is JSON, for its owner alone (0600). One that exists is not overwritten, and one that
-/// cannot be written to its end is not left behind.
+/// cannot be written to its end, or is interrupted before, is not left behind.
 #[derive(Debug, Args)]
 pub(crate) struct Backup {
     /// The file
@@ -33,9 +37,23 @@ pub(crate) struct Backup {
 
 pub(crate) async fn run(asked: Backup, session: &Session) -> Result<Exit, Failure> {
     let file = &asked.file;
+    let signals = Signals::listen()
+        .map_err(|error| Failure::new(format!("cannot listen for signals: {error}")))?;
+    tokio::select! {
+        biased;
+        exit = signals.next() => {
+            let message = format!("interrupted, `{}` is not written", file.display());
+            Err(Failure::ended(exit, message))
+        }
+        // Dropped by the other, it takes its file along.
+        done = keep(file, asked.force, session) => done,
+    }
+}
+
+async fn keep(file: &Path, force: bool, session: &Session) -> Result<Exit, Failure> {
     let failed = |error| unwritten(file, &error);
-    let mut told = Told { download: session.snapd.backup(asked.force).await?, rest: Vec::new() };
     let (mut whole, directory) = begin(file).map_err(failed)?;
+    let mut told = Told { download: session.snapd.backup(force).await?, rest: Vec::new() };
     while let Some(text) = told.next().await? {
         whole.as_file_mut().write_all(text.as_bytes()).map_err(failed)?;
     }
@@ -46,6 +64,8 @@ pub(crate) async fn run(asked: Backup, session: &Session) -> Result<Exit, Failur
         true
     });
     counted.map_err(no_backup)?;
+    // Of a signal that came meanwhile nothing was heard yet.
+    yield_now().await;
     end(whole, file, &directory).map_err(failed)?;
     output::tell(&format!("kept {count} things in `{}`", file.display()));
     Ok(Exit::Success)
@@ -59,6 +79,27 @@ fn unwritten(file: &Path, error: &io::Error) -> Failure {
                 .or_help("name another file, or remove this one first")
         }
         _ => Failure::new(format!("cannot write `{file}`: {error}")),
+    }
+}
+
+/// Those by which people end a program.
+struct Signals {
+    interrupt: Signal,
+    terminate: Signal,
+}
+
+impl Signals {
+    fn listen() -> io::Result<Self> {
+        let interrupt = signal(SignalKind::interrupt())?;
+        Ok(Self { interrupt, terminate: signal(SignalKind::terminate())? })
+    }
+
+    /// Waits for one.
+    async fn next(mut self) -> Exit {
+        tokio::select! {
+            _ = self.interrupt.recv() => Exit::Interrupted,
+            _ = self.terminate.recv() => Exit::Terminated,
+        }
     }
 }
 
@@ -91,6 +132,10 @@ fn no_backup(error: impl Display) -> Failure {
 
 /// A new file beside the one to be: it has no name of its own before all of it is on the disk.
 fn begin(file: &Path) -> io::Result<(NamedTempFile, File)> {
+    // To name another one is easier now than after all of it was told.
+    if file.symlink_metadata().is_ok() {
+        return Err(io::ErrorKind::AlreadyExists.into());
+    }
     let parent = file.parent().filter(|parent| !parent.as_os_str().is_empty());
     let directory = parent.unwrap_or(Path::new("."));
     let entries = File::open(directory)?;

@@ -70,8 +70,10 @@ pub(crate) async fn run(verb: Verb, session: &Session) -> Result<Exit, Failure> 
 
 async fn set(session: &Session, words: Vec<String>) -> Result<Exit, Failure> {
     let (node, change) = read_set(words)?;
+    let named = node.is_some();
     let node = session.node_or_own(node).await?;
-    let reply = session.snapd.change_facts(&node, &change, session.wait).await?;
+    let reply = session.snapd.change_facts(&node, &change, session.wait);
+    let reply = session.attend_if(named, reply).await?;
     let done = format!("set {} of `{node}`", count(change.set.len()));
     session.written(&reply, &reply.missing, &done)
 }
@@ -79,7 +81,8 @@ async fn set(session: &Session, words: Vec<String>) -> Result<Exit, Failure> {
 async fn unset(session: &Session, words: Vec<String>) -> Result<Exit, Failure> {
     let (named, change) = read_unset(words)?;
     let node = session.node_or_own(named.clone()).await?;
-    let reply = session.snapd.change_facts(&node, &change, session.wait).await;
+    let reply = session.snapd.change_facts(&node, &change, session.wait);
+    let reply = session.attend_if(named.is_some(), reply).await;
     let reply = reply.map_err(|error| match (Failure::from(error), named) {
         (failure, Some(node)) if failure.is_nothing_matched() => {
             failure.or_help(format!("of several words the first is the node, here `{node}`"))

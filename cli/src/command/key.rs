@@ -98,15 +98,17 @@ pub(crate) async fn run(verb: Verb, session: &Session) -> Result<Exit, Failure> 
         Verb::Status => session.show(&session.snapd.keys().await?, members_text),
         Verb::Install { file } => {
             let key = InstallKey { key: read_key(&file)?.to_base64().to_string() };
-            let reply = session.snapd.install_key(&key, session.wait).await?;
+            let reply = session.attend(session.snapd.install_key(&key, session.wait)).await?;
             session.written(&reply, &reply.missing, &format!("installed key `{}`", reply.id))
         }
         Verb::Use { id, force } => {
-            let reply = session.snapd.use_key(&id, ChangeKey { force }, session.wait).await?;
+            let reply = session.snapd.use_key(&id, ChangeKey { force }, session.wait);
+            let reply = session.attend(reply).await?;
             session.written(&reply, &reply.missing, &format!("key `{}` seals", reply.id))
         }
         Verb::Remove { id, force } => {
-            let reply = session.snapd.remove_key(&id, ChangeKey { force }, session.wait).await?;
+            let reply = session.snapd.remove_key(&id, ChangeKey { force }, session.wait);
+            let reply = session.attend(reply).await?;
             session.written(&reply, &reply.missing, &format!("removed key `{}`", reply.id))
         }
         Verb::Rotate { key_file, force, within } => {
@@ -114,7 +116,7 @@ pub(crate) async fn run(verb: Verb, session: &Session) -> Result<Exit, Failure> 
                 let new = read_key(file)?;
                 check_new(&session.snapd.keys().await?, &new.id().to_string(), file)?;
                 let key = InstallKey { key: new.to_base64().to_string() };
-                let reply = session.snapd.install_key(&key, session.wait).await?;
+                let reply = session.attend(session.snapd.install_key(&key, session.wait)).await?;
                 output::tell(&format!("installed key `{}`", sanitize::line(&reply.id)));
             }
             let within = Duration::from_secs(within.into());
@@ -153,7 +155,8 @@ async fn rotate(
     let (mut told, mut made) = (None, false);
     let mut since = Instant::now();
     loop {
-        let step = session.snapd.step_rotation(RotateKey { begun, force }).await?;
+        let step = session.snapd.step_rotation(RotateKey { begun, force });
+        let step = session.attend(step).await?;
         begun = true;
         made |= step.step == "installed";
         let waits = matches!(step.step.as_str(), "holding" | "sealing");
@@ -166,7 +169,8 @@ async fn rotate(
         match step.step.as_str() {
             "done" => {
                 let key = step.key.as_deref().unwrap_or_default();
-                output::tell(&sanitize::block(&end_text(&dropped(session, key).await?, key)));
+                let end = end_text(dropped(session, key).await.as_ref(), key);
+                output::tell(&sanitize::block(&end));
                 if made {
                     output::tell(IN_NO_FILE);
                 }
@@ -187,12 +191,13 @@ async fn rotate(
 }
 
 /// What the members hold once the living have dropped all keys but this one, or it takes too long.
-async fn dropped(session: &Session, key: &str) -> Result<Keys, Failure> {
+/// The exchange is done by then: that snapd cannot tell makes it no failure.
+async fn dropped(session: &Session, key: &str) -> Option<Keys> {
     let since = Instant::now();
     loop {
-        let keys = session.snapd.keys().await?;
+        let keys = session.snapd.keys().await.ok()?;
         if holding_more(&keys, key).is_empty() || since.elapsed() >= DROP_TIME {
-            return Ok(keys);
+            return Some(keys);
         }
         sleep(LOOK).await;
     }
@@ -205,8 +210,14 @@ fn holding_more(keys: &Keys, key: &str) -> Vec<String> {
     keys.members.iter().filter(more).map(|of| of.node.clone()).collect()
 }
 
-/// How far the members are at the end, and who was down.
-fn end_text(keys: &Keys, key: &str) -> String {
+/// How far the members are at the end, and who was down, if that is known.
+fn end_text(keys: Option<&Keys>, key: &str) -> String {
+    let Some(keys) = keys else {
+        return format!(
+            "done: key `{key}` seals, and the others are removed; who dropped them is not known\n\
+             help: `snapctl key status` shows who holds what"
+        );
+    };
     let more = holding_more(keys, key);
     let end = match more.is_empty() {
         true => format!("done: key `{key}` is the only one"),
@@ -390,7 +401,8 @@ mod tests {
                 keys: keys.map(|keys| keys.iter().map(ToString::to_string).collect()),
             };
             let members = members.iter().map(member).collect();
-            assert_eq!(end_text(&Keys { keys: Vec::new(), members }, "0a"), expected);
+            let keys = Keys { keys: Vec::new(), members };
+            assert_eq!(end_text(Some(&keys), "0a"), expected);
         };
         let only: Option<&[&str]> = Some(&["0a"]);
         check(&[("i1", true, only), ("i2", false, only)], "done: key `0a` is the only one");

@@ -45,7 +45,8 @@ pub(crate) async fn run(verb: Verb, session: &Session) -> Result<Exit, Failure> 
         }
         Verb::Show { node } => session.show(&session.snapd.member(&node).await?, member_text),
         Verb::Forget { node } => {
-            let reply = session.snapd.forget_member(&node, session.wait).await?;
+            let reply = session.snapd.forget_member(&node, session.wait);
+            let reply = session.attend(reply).await?;
             session.written(&reply, &reply.missing, &format!("forgot node `{node}`"))
         }
     }

@@ -107,7 +107,8 @@ pub(crate) async fn run(restore: Restore, session: &Session) -> Result<Exit, Fai
         let what = What::from(&entry);
         let Restore { replace, force, dry_run, .. } = restore;
         let request = Request { entry, replace, force, dry_run };
-        match session.snapd.restore(&request).await {
+        // Unforced, a node that has not met its cluster refuses at once.
+        match session.attend_if(force, session.snapd.restore(&request)).await {
             Ok(restored) => rows.push(done(what, restored)),
             Err(error) if is_of_one(&error) => rows.push(refused(what, &error)),
             Err(error) => {

@@ -99,17 +99,18 @@ pub(crate) async fn run(verb: Verb, session: &Session) -> Result<Exit, Failure> 
     match verb {
         Verb::Create { name, description } => {
             let tribe = CreateTribe { name, description };
-            let reply = snapd.create_tribe(&tribe, session.wait).await?;
+            let reply = session.attend(snapd.create_tribe(&tribe, session.wait)).await?;
             session.written(&reply, &reply.missing, &format!("created tribe `{}`", tribe.name))
         }
         Verb::Describe { name, text } => {
             let description = DescribeTribe { description: text };
-            let reply = snapd.describe_tribe(&name, &description, session.wait).await?;
+            let reply = snapd.describe_tribe(&name, &description, session.wait);
+            let reply = session.attend(reply).await?;
             session.written(&reply, &reply.missing, &format!("described tribe `{name}`"))
         }
         Verb::Delete { name, force } => {
-            let reply = snapd.delete_tribe(&name, force, session.wait).await;
-            let reply = reply.map_err(unless_forced)?;
+            let reply = snapd.delete_tribe(&name, force, session.wait);
+            let reply = session.attend(reply).await.map_err(unless_forced)?;
             session.written(&reply, &reply.missing, &format!("deleted tribe `{name}`"))
         }
         Verb::List => {
@@ -132,7 +133,8 @@ async fn place(
     placement: Placement,
 ) -> Result<Exit, Failure> {
     let node = session.node_or_own(node).await?;
-    let reply = session.snapd.place(&tribe, &node, placement, session.wait).await?;
+    let reply = session.snapd.place(&tribe, &node, placement, session.wait);
+    let reply = session.attend(reply).await?;
     let done = match placement {
         Placement::Joined => format!("put `{node}` in tribe `{tribe}`"),
         Placement::Left => format!("put `{node}` out of tribe `{tribe}`"),

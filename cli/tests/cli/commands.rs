@@ -70,6 +70,12 @@ fn a_write_says_what_was_done_on_stderr() {
         "wrote disabled policy `p` in tribe `core`",
     );
     check(
+        "tribe policy create p true --tribe core --strict --force",
+        "POST /v3/policies",
+        r#"{"name":"p","text":"true","tribe":"core","strict":true,"force":true}"#,
+        "created policy `p` in tribe `core`",
+    );
+    check(
         "tribe policy disable p",
         "PATCH /v3/policies/p",
         r#"{"enabled":false}"#,
@@ -512,4 +518,28 @@ fn events_that_do_not_come_in_time_match_nothing() {
         .status(3)
         .run();
     Test::line("events --follow --timeout 0.05").env("SNAP_SOCKET", &socket).run();
+}
+
+#[test]
+fn an_exchange_of_keys_that_is_done_ends_well_even_if_snapd_cannot_tell_who_dropped_the_old_one() {
+    let rotate = "POST /v3/keys/rotate";
+    let begun = r#"POST /v3/keys/rotate {"begun":true,"force":false}"#;
+    let snapd = Snapd::new([
+        (begun, 200, r#"{"step":"done","key":"0a"}"#),
+        (rotate, 200, r#"{"step":"installed"}"#),
+        ("GET /v3/keys", 503, r#"{"error":{"code":"busy","message":"not now"}}"#),
+    ]);
+    snapd
+        .test(["key", "rotate"])
+        .stdout("0a")
+        .stderr(
+            "\
+installed a new key
+waiting for all to drop the others than key `0a`
+done: key `0a` seals, and the others are removed; who dropped them is not known
+help: `snapctl key status` shows who holds what
+warning: the new key is in no file: a node can be added with the old one for 7 days, then none
+help: `snapd keygen --out FILE` and `snapctl key rotate --key-file FILE` exchange it for one that is",
+        )
+        .run();
 }

@@ -13,4 +13,6 @@ mod support;
 #[cfg(test)]
 mod tasks;
 #[cfg(test)]
+mod unsynced;
+#[cfg(test)]
 mod usage;

@@ -2,6 +2,7 @@
 
 use std::{
     io::{Read, Write},
+    net::Shutdown,
     os::unix::net::{UnixListener, UnixStream},
     path::{Path, PathBuf},
     process::{Command, Stdio},
@@ -17,7 +18,7 @@ pub(crate) struct Test {
     stdin: String,
     stdout: String,
     stderr: String,
-    status: Option<i32>,
+    status: i32,
 }
 
 impl Test {
@@ -26,7 +27,7 @@ impl Test {
         let mut command = Command::new(env!("CARGO_BIN_EXE_snapctl"));
         command.env_clear().args(words);
         let empty = String::new;
-        Self { command, stdin: empty(), stdout: empty(), stderr: empty(), status: Some(0) }
+        Self { command, stdin: empty(), stdout: empty(), stderr: empty(), status: 0 }
     }
 
     /// A run with the words of a line, which are parted by single spaces.
@@ -66,20 +67,14 @@ impl Test {
 
     /// Expects an exit status.
     pub(crate) fn status(mut self, status: i32) -> Self {
-        self.status = Some(status);
-        self
-    }
-
-    /// Expects that a signal ends it.
-    pub(crate) fn killed(mut self) -> Self {
-        self.status = None;
+        self.status = status;
         self
     }
 
     /// Has a shell do this first, and then become it.
     pub(crate) fn after(mut self, script: &str) -> Self {
         let mut shell = Command::new("/bin/sh");
-        shell.env_clear().args(["-c", &format!("{script}; exec \"$@\""), "sh"]);
+        shell.env_clear().args(["-c", &format!("{script}\nexec \"$@\""), "sh"]);
         shell.arg(self.command.get_program()).args(self.command.get_args());
         let set = self.command.get_envs().filter_map(|(name, value)| Some((name, value?)));
         shell.envs(set);
@@ -102,7 +97,7 @@ impl Test {
         let stdout = String::from_utf8(output.stdout).expect("stdout is text");
         let stderr = String::from_utf8(output.stderr).expect("stderr is text");
         let found = (stdout.as_str(), stderr.as_str(), output.status.code());
-        let expected = (self.stdout.as_str(), self.stderr.as_str(), self.status);
+        let expected = (self.stdout.as_str(), self.stderr.as_str(), Some(self.status));
         assert!(
             found == expected,
             "{:?}\nexpected {expected:#?}\nfound {found:#?}\nstdout:\n{stdout}stderr:\n{stderr}",
@@ -130,6 +125,40 @@ impl Snapd {
     pub(crate) fn new(
         answers: impl IntoIterator<Item = (&'static str, u16, &'static str)>,
     ) -> Self {
+        Self::answering(answers, answer)
+    }
+
+    /// A daemon whose answers never end: they have no length, and it does not hang up first.
+    pub(crate) fn endless(
+        answers: impl IntoIterator<Item = (&'static str, u16, &'static str)>,
+    ) -> Self {
+        Self::answering(answers, |asking, answers, log| {
+            let mut stream = begin_answer(asking, answers, log);
+            let _ = stream.read_to_end(&mut Vec::new());
+        })
+    }
+
+    /// A daemon that answers nothing before it was asked for its node, and has told.
+    pub(crate) fn holding(
+        answers: impl IntoIterator<Item = (&'static str, u16, &'static str)>,
+    ) -> Self {
+        let held = Mutex::new(Vec::new());
+        Self::answering(answers, move |asking, answers, log| {
+            let mut held = held.lock().expect("no thread panicked");
+            if asking.request != "GET /v3/node" {
+                return held.push(asking);
+            }
+            answer(asking, answers, log);
+            for asking in held.drain(..) {
+                answer(asking, answers, log);
+            }
+        })
+    }
+
+    fn answering(
+        answers: impl IntoIterator<Item = (&'static str, u16, &'static str)>,
+        answer: impl Fn(Asking, &[(&str, u16, &str)], &Mutex<Vec<Asked>>) + Send + 'static,
+    ) -> Self {
         let directory = tempfile::tempdir().expect("there is room");
         let socket = directory.path().join("snapd.sock");
         let listener = UnixListener::bind(&socket).expect("the socket is free");
@@ -138,7 +167,7 @@ impl Snapd {
         let log = Arc::clone(&asked);
         std::thread::spawn(move || {
             for stream in listener.incoming().map_while(Result::ok) {
-                answer(stream, &answers, &log);
+                answer(Asking::read(stream), &answers, &log);
             }
         });
         Self { socket, asked, _directory: directory }
@@ -164,18 +193,46 @@ impl Snapd {
     }
 }
 
-fn answer(mut stream: UnixStream, answers: &[(&str, u16, &str)], log: &Mutex<Vec<Asked>>) {
-    let (request, head, body) = read(&mut stream);
+/// A request that waits for its answer.
+struct Asking {
+    stream: UnixStream,
+    request: String,
+    head: String,
+    body: String,
+}
+
+impl Asking {
+    fn read(mut stream: UnixStream) -> Self {
+        let (request, head, body) = read(&mut stream);
+        Self { stream, request, head, body }
+    }
+}
+
+fn answer(asking: Asking, answers: &[(&str, u16, &str)], log: &Mutex<Vec<Asked>>) {
+    let mut stream = begin_answer(asking, answers, log);
+    // It has read all of it once it hangs up, too.
+    let _ = stream.shutdown(Shutdown::Write).and_then(|()| stream.read_to_end(&mut Vec::new()));
+}
+
+/// Answers, but for the end.
+fn begin_answer(
+    asking: Asking,
+    answers: &[(&str, u16, &str)],
+    log: &Mutex<Vec<Asked>>,
+) -> UnixStream {
+    let Asking { mut stream, request, head, body } = asking;
     let whole = format!("{request} {body}").trim_end().to_owned();
     let known = answers.iter().find(|(known, ..)| *known == request || *known == whole);
     let (status, reply) = known.map_or((500, "{}"), |(_, status, reply)| (*status, *reply));
-    // Where a command takes long, snapctl asks whether it waits for the cluster: of that no test tells.
+    // Lists, and what takes long, ask whether the node has met its cluster: who did not set out to
+    // tell of that leaves it unanswered.
     if known.is_some() || request != "GET /v3/node" {
         log.lock().expect("no thread panicked").push(Asked { request: whole, head });
     }
     let head = format!("HTTP/1.1 {status} X\r\nconnection: close\r\n\r\n");
     // A client that ends early, as a reader of events does, hangs up.
     let _ = stream.write_all(head.as_bytes()).and_then(|()| stream.write_all(reply.as_bytes()));
+    stream
 }
 
 /// Reads a request: method and path, head, and body.

@@ -97,7 +97,8 @@ Exit status:
   4  done, but not everyone said within --wait that they hold it, or not all
      that a tribe asks is done
   5  snapd cannot be reached, or went away
-  6  not allowed",
+  6  not allowed
+  130, 143  interrupted, or asked to end",
         )
         .run();
 }

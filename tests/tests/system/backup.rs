@@ -51,6 +51,12 @@ fn large(directory: &Path, items: usize) -> PathBuf {
     path
 }
 
+/// Has this process been stopped, or ended before that?
+fn stands_still(pid: u32) -> bool {
+    let status = fs::read_to_string(format!("/proc/{pid}/status")).unwrap();
+    ["T", "Z"].iter().any(|state| status.contains(&format!("\nState:\t{state} ")))
+}
+
 /// A figure of the memory of a process, in KiB.
 fn memory(pid: u32, figure: &str) -> usize {
     let status = fs::read_to_string(format!("/proc/{pid}/status")).unwrap();
@@ -287,18 +293,28 @@ fn a_backup_may_be_larger_than_what_is_in_memory() {
 
 #[test]
 fn a_backup_that_breaks_off_leaves_no_file() {
+    const ITEMS: usize = 128;
+    const BYTES: u64 = ITEMS as u64 * 256 * 1024;
     let mut cluster = Cluster::start(&[("i1", &[])]);
-    let large = large(cluster.dir(), 128);
+    let large = large(cluster.dir(), ITEMS);
     cluster["i1"].types(&format!("restore {}", large.display()));
     let directory = cluster.dir().join("kept");
     fs::create_dir(&directory).unwrap();
     let files = || fs::read_dir(&directory).unwrap().map(|file| file.unwrap().path());
-    let mut snapctl = cluster["i1"].starts(&format!("backup {}/whole", directory.display()));
-    wait_until("a part is written", || {
-        files().any(|file| fs::metadata(file).is_ok_and(|file| file.len() > 0))
+    let written = || files().filter_map(|file| Some(fs::metadata(file).ok()?.len())).sum::<u64>();
+    let mut snapctl = None;
+    wait_until("one is stopped while more is to come than all buffers hold", || {
+        // The one before was too fast.
+        drop(snapctl.take());
+        files().for_each(|file| fs::remove_file(file).unwrap());
+        let line = format!("backup {}/whole", directory.display());
+        let started = snapctl.insert(cluster["i1"].starts(&line));
+        wait_until("a part is written", || written() > 0);
+        started.signal(Signal::STOP);
+        wait_until("it stands still", || stands_still(started.id()));
+        written() < BYTES / 2
     });
-    snapctl.signal(Signal::STOP);
-    assert!(!directory.join("whole").exists(), "it was too fast to be stopped");
+    let mut snapctl = snapctl.unwrap();
     cluster.kill_all();
     snapctl.signal(Signal::CONT);
     assert_eq!(snapctl.ended().code(), Some(5));

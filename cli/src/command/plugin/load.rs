@@ -47,7 +47,8 @@ pub(super) async fn load(load: Load, session: &Session) -> Result<Exit, Failure>
             .or_help("snapd takes the signature of a plugin from its plugin directory as well"));
     } else {
         let load = LoadNamed { name: file.to_string_lossy().into_owned(), tribe };
-        session.snapd.load_named(&load, session.wait).await?
+        let loaded = session.snapd.load_named(&load, session.wait);
+        session.attend_if(load.tribe.is_some(), loaded).await?
     };
     session.note(loaded.note.as_deref());
     session.written(&loaded, &loaded.missing, &loaded_text(&loaded))
@@ -68,7 +69,8 @@ async fn send(
     let upload = Upload::open(file).await.map_err(|error| cannot(file, &error))?;
     let query = LoadQuery { file: file_name.to_string_lossy().into_owned(), tribe };
     let signature = signature.as_deref();
-    Ok(session.snapd.load_plugin(&query, upload, signature, session.wait).await?)
+    let loaded = session.snapd.load_plugin(&query, upload, signature, session.wait);
+    Ok(session.attend_if(query.tribe.is_some(), loaded).await?)
 }
 
 /// The signature that was named, or the one beside the file if there is one.

@@ -116,7 +116,8 @@ pub(crate) async fn run(verb: Verb, session: &Session) -> Result<Exit, Failure> 
             session.written(&reply, &[], &done)
         }
         Verb::Unload { plugin, tribe: Some(tribe) } => {
-            let reply = snapd.unload_tribe_plugin(&tribe, &plugin, session.wait).await?;
+            let reply = snapd.unload_tribe_plugin(&tribe, &plugin, session.wait);
+            let reply = session.attend(reply).await?;
             session.note(reply.note.as_deref());
             let done = format!("tribe `{tribe}` unloads plugin `{plugin}`");
             session.written(&reply, &reply.missing, &done)

@@ -52,7 +52,9 @@ pub(crate) enum Verb {
     ///
     /// Every node for whose facts the text is true is in the tribe, unless it was put out by hand. Quote
     /// the text for the shell: '{{os_dist}} == Ubuntu && {{storage_tier}} == True'
-    #[command(group = ArgGroup::new("moving").args(["replace", "disabled"]).multiple(true))]
+    #[command(
+        group = ArgGroup::new("weighed").args(["replace", "disabled", "strict"]).multiple(true)
+    )]
     Create {
         /// Name of the policy, unique in the cluster
         #[arg(value_parser = name())]
@@ -71,8 +73,9 @@ pub(crate) enum Verb {
         /// Refuse a text that may be a mistake, instead of warning
         #[arg(long)]
         strict: bool,
-        /// Do it even if that moves more than 3 members, and a fifth of all, out of a tribe
-        #[arg(long, requires = "moving")]
+        /// Do it even if that moves more than 3 members, and a fifth of all, out of a tribe, or if
+        /// the node has not met its cluster since it was started
+        #[arg(long, requires = "weighed")]
         force: bool,
     },
     /// Delete a policy: nodes that are in by it alone fall out
@@ -156,8 +159,8 @@ pub(crate) async fn run(verb: Verb, session: &Session) -> Result<Exit, Failure> 
             create(session, policy).await
         }
         Verb::Delete { name, force } => {
-            let reply = snapd.delete_policy(&name, force, session.wait).await;
-            let reply = reply.map_err(unless_forced)?;
+            let reply = snapd.delete_policy(&name, force, session.wait);
+            let reply = session.attend(reply).await.map_err(unless_forced)?;
             session.written(&reply, &reply.missing, &format!("deleted policy `{name}`"))
         }
         Verb::List { tribe } => {
@@ -220,7 +223,8 @@ fn facts_of(path: &PathBuf) -> Result<Map<String, Value>, Failure> {
 }
 
 async fn create(session: &Session, policy: CreatePolicy) -> Result<Exit, Failure> {
-    let reply = session.snapd.create_policy(&policy, session.wait).await.map_err(unless_forced)?;
+    let reply = session.snapd.create_policy(&policy, session.wait);
+    let reply = session.attend(reply).await.map_err(unless_forced)?;
     warn(&reply.warnings);
     let CreatePolicy { name, tribe, .. } = &policy;
     if let Some(near) = &reply.tribe_near {
@@ -263,8 +267,8 @@ async fn enable(
     force: bool,
 ) -> Result<Exit, Failure> {
     let change = PolicyChange { enabled, force };
-    let reply = session.snapd.enable_policy(name, change, session.wait).await;
-    let reply = reply.map_err(unless_forced)?;
+    let reply = session.snapd.enable_policy(name, change, session.wait);
+    let reply = session.attend(reply).await.map_err(unless_forced)?;
     let done = if enabled { "enabled" } else { "disabled" };
     session.written(&reply, &reply.missing, &format!("{done} policy `{name}`"))
 }

@@ -43,7 +43,8 @@ pub(super) async fn create(create: Create, session: &Session) -> Result<Exit, Fa
     let file = file.or(task_manifest).ok_or_else(|| Failure::usage("there is no manifest"))?;
     let (manifest, format) = read(&file)?;
     let query = CreateTaskQuery { tribe, name, stem: stem(&file), replace, no_start };
-    let changed = session.snapd.create_task(&query, manifest, format, session.wait).await;
+    let changed = session.snapd.create_task(&query, manifest, format, session.wait);
+    let changed = session.attend_if(query.tribe.is_some(), changed).await;
     let changed = changed.map_err(|error| match error.code() {
         Some("bad-manifest" | "not-runnable" | "no-name") => Failure::from(error).in_file(&file),
         _ => error.into(),

@@ -91,7 +91,8 @@ pub(crate) async fn run(verb: Verb, session: &Session) -> Result<Exit, Failure> 
         Verb::Stop(which) => direct(which, TaskVerb::Stop, "stopped", session).await,
         Verb::Enable(which) => direct(which, TaskVerb::Enable, "enabled", session).await,
         Verb::Remove(Which { task, tribe }) => {
-            let changed = snapd.remove_task(&task, tribe.as_deref(), session.wait).await?;
+            let changed = snapd.remove_task(&task, tribe.as_deref(), session.wait);
+            let changed = session.attend_if(tribe.is_some(), changed).await?;
             tell(&changed, "removed", None, session)
         }
         Verb::Watch(watch) => flow::watch(watch, session).await,
@@ -112,7 +113,8 @@ async fn direct(
 ) -> Result<Exit, Failure> {
     let Which { task, tribe } = which;
     let tribe = tribe.as_deref();
-    let changed = session.snapd.direct_task(&task, verb, tribe, session.wait).await?;
+    let changed = session.snapd.direct_task(&task, verb, tribe, session.wait);
+    let changed = session.attend_if(tribe.is_some(), changed).await?;
     tell(&changed, done, changed.state, session)
 }
 
