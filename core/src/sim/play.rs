@@ -386,9 +386,17 @@ impl<'a> Player<'a> {
         name: &str,
     ) -> Result<(), Broken> {
         let mut times = Vec::new();
+        // What a tribe is for is one record; to create one that is for something takes two.
+        let tribe = TribeName::parse("records").map_err(|error| Broken::new(error.to_string()))?;
+        let create = Command::CreateTribe { tribe: tribe.clone(), description: String::new() };
+        if let [first, ..] = self.pick(1)[..]
+            && let Ok(Reply::Written(written)) = self.sim.command(first, create)
+        {
+            self.watch(&written, within)?;
+        }
         for _ in 0..count {
             let [writer] = self.pick(1)[..] else { continue };
-            let command = self.filled(bytes);
+            let command = self.filled(&tribe, bytes);
             let reply = self.sim.command(writer, command);
             let Ok(Reply::Written(written)) = reply else {
                 return Err(Broken {
@@ -643,13 +651,12 @@ impl<'a> Player<'a> {
     }
 
     /// A write of about so many bytes.
-    fn filled(&mut self, bytes: usize) -> Command {
+    fn filled(&mut self, tribe: &TribeName, bytes: usize) -> Command {
         self.made += 1;
         let made = self.made;
-        if bytes <= limits::DESCRIPTION_BYTES
-            && let Ok(tribe) = TribeName::parse(&format!("record-{made}"))
-        {
-            return Command::CreateTribe { tribe, description: "x".repeat(bytes) };
+        if bytes <= limits::DESCRIPTION_BYTES {
+            let description = format!("{made:0bytes$}");
+            return Command::DescribeTribe { tribe: tribe.clone(), description };
         }
         // Facts, of texts as long as they may be.
         let texts = bytes.div_ceil(limits::FACT_TEXT_BYTES);
