@@ -55,7 +55,9 @@ impl ApiError {
 
     /// The same as for what cannot be forced, with what to do if it must be.
     pub(crate) fn not_synced_unless_forced() -> Self {
-        let help = format!("{NOT_SYNCED_HELP}; if nobody else is left, add --force");
+        let help = format!(
+            "{NOT_SYNCED_HELP}; if it was a member before and nobody else is left, add --force"
+        );
         Self::from(CommandError::NotSynced).help(help)
     }
 

@@ -106,7 +106,12 @@ fn what_waits_for_a_cluster_that_is_not_there_says_so_at_once_and_is_refused_in_
     };
     std::thread::scope(|scope| {
         scope.spawn(|| check("tribe create core", ""));
-        scope.spawn(|| check("tribe delete core", "; if nobody else is left, add --force"));
+        scope.spawn(|| {
+            check(
+                "tribe delete core",
+                "; if it was a member before and nobody else is left, add --force",
+            )
+        });
     });
 }
 
