@@ -169,15 +169,8 @@ pub unsafe extern "C" fn tribe_policy_create(
     written: Option<&mut MaybeUninit<Box<Written>>>,
     err: Option<&mut MaybeUninit<Box<Error>>>,
 ) -> Status {
-    call(err, || {
-        // SAFETY: all callers promise a live handle or NULL.
-        let node = unsafe { live(node, "node") }?;
-        let (policy, text) = (policy.read("policy")?, text.read("text")?);
-        let tribe = tribe.read("tribe")?;
-        let done = node.wait(None, |node| node.create_policy(policy, text, tribe))?;
-        offer(written, done.into());
-        Ok(())
-    })
+    // SAFETY: the caller promises the same of `node`.
+    unsafe { tribe_policy_put(node, policy, text, tribe, None, written, err) }
 }
 
 /// How tribe_policy_put() puts a policy.
