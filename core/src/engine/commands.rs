@@ -350,12 +350,19 @@ impl Engine {
     }
 
     pub(super) fn reply_written(&mut self, ticket: Ticket, version: Version) {
-        let reply = Reply::Written(Written { version: version.clone() });
-        self.persist(Pending {
-            versions: vec![version],
-            replies: vec![(ticket, reply)],
-            ..Pending::default()
-        });
+        self.reply_written_with(ticket, version, Vec::new());
+    }
+
+    /// The same of one record that was written together with these others.
+    pub(super) fn reply_written_with(
+        &mut self,
+        ticket: Ticket,
+        written: Version,
+        mut versions: Vec<Version>,
+    ) {
+        versions.push(written.clone());
+        let reply = Reply::Written(Written { version: written });
+        self.persist(Pending { versions, replies: vec![(ticket, reply)], ..Pending::default() });
     }
 
     pub(super) fn known_tribe(&self, tribe: &TribeName) -> Result<(), CommandError> {

@@ -11,8 +11,8 @@ use serde::{Deserialize, Serialize};
 use serde_json::json;
 
 use super::{
-    CommandError, Engine, EventKind, Item, Now, PutOptions, Reply, Ticket, Written,
-    commands::nearest, persist::Pending,
+    CommandError, Engine, EventKind, Item, Now, PutOptions, Reply, Ticket, commands::nearest,
+    persist::Pending,
 };
 use crate::{
     ItemKind, ItemName, TribeName, codec, limits,
@@ -153,17 +153,6 @@ impl Engine {
             return Ok(None);
         }
         self.write(Key::item(Kind::ITEM_RUNNING, tribe, item), None, now).map(Some)
-    }
-
-    pub(super) fn reply_written_with(
-        &mut self,
-        ticket: Ticket,
-        written: Version,
-        mut versions: Vec<Version>,
-    ) {
-        versions.push(written.clone());
-        let reply = Reply::Written(Written { version: written });
-        self.persist(Pending { versions, replies: vec![(ticket, reply)], ..Pending::default() });
     }
 
     fn put_local(
