@@ -245,18 +245,20 @@ fn end_text(keys: Option<&Keys>, key: &str) -> String {
 
 /// As in `1 node is`.
 fn are(nodes: &[String]) -> String {
+    format!("{} {}", count(nodes), if nodes.len() == 1 { "is" } else { "are" })
+}
+
+/// As in `1 node`.
+fn count(nodes: &[String]) -> String {
     match nodes.len() {
-        1 => "1 node is".to_owned(),
-        count => format!("{count} nodes are"),
+        1 => "1 node".to_owned(),
+        count => format!("{count} nodes"),
     }
 }
 
 fn step_text(step: &KeyStep) -> String {
     let key = step.key.as_deref().unwrap_or_default();
-    let count = match step.nodes.len() {
-        1 => "1 node".to_owned(),
-        count => format!("{count} nodes"),
-    };
+    let count = count(&step.nodes);
     let who = names(&step.nodes);
     match step.step.as_str() {
         "installed" => "installed a new key".to_owned(),
