@@ -45,12 +45,13 @@ pub use self::{
     play::{Failed, Ran, Weigh},
     scenario::{Scenario, ScenarioError, Step, Ways},
 };
-use crate::engine::Standing;
 pub use crate::engine::{
     Backlog, Command, Engine, EngineConfig, Now, Output, Reply, Resolved, Saved, StreamEvent,
     StreamId, Table, Ticket, Write, Written,
 };
-use crate::{CommandError, Event, KeyId, MemberState, NodeId, NodeName, View, limits};
+use crate::{
+    CommandError, Event, KeyId, MemberState, NodeId, NodeName, View, engine::Standing, limits,
+};
 
 /// What a simulation is made with.
 #[derive(Debug, Clone)]
