@@ -105,7 +105,9 @@ pub const TOMBSTONE_AGE: Duration = Duration::from_secs(7 * 24 * 3600);
 pub const SWIM_PACKET_BYTES: usize = 1180;
 /// Largest record that rides as a broadcast, in bytes; larger ones are announced by a hint.
 pub const BROADCAST_BYTES: usize = 900;
-/// Waiting broadcasts above which records are only hinted at.
+/// Records up to so many bytes are never only hinted at: a hint is half as long, and leads to a stream.
+pub const BROADCAST_SMALL_BYTES: usize = 128;
+/// Waiting broadcasts above which other records are only hinted at.
 pub const BROADCAST_BACKLOG_FULL: usize = 8;
 /// Waiting broadcasts above which nothing is announced: digest sync carries it.
 pub const BROADCAST_BACKLOG_HINTS: usize = 32;
@@ -119,7 +121,7 @@ pub const SYNC_CHUNK_BYTES: usize = 256 * 1024;
 /// Records sent in answer to one message, in bytes together; the next sync brings the rest.
 pub const SYNC_BYTES: usize = 8 * 1024 * 1024;
 /// Streams an engine serves at a time; further peers are told that we are busy.
-pub const STREAMS_SERVED: usize = 32;
+pub const STREAMS_SERVED: usize = 64;
 /// Streams of which an engine does not yet know what the peer wants; further ones are told that we are busy.
 pub const STREAMS_UNASKED: usize = 256;
 /// Streams an engine opens at a time.

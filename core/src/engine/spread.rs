@@ -1,8 +1,8 @@
 //! News: small records ride as broadcasts, larger ones are hinted at and pulled.
 //!
 //! Everything converges without this, by digest sync; it only makes it fast. Broadcasts carry about
-//! 1 KB/s of new data for the whole cluster, so what does not fit the queue is left to hints, and
-//! beyond that to sync.
+//! 1 KB/s of new data for the whole cluster, so what does not fit the queue is left to hints, unless it is
+//! hardly longer than its hint, and beyond that to sync.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -34,6 +34,20 @@ impl Wanted {
 
 /// Hinted records are pulled after up to this long, so that not all ask one neighbour at once.
 const PULL_JITTER: Duration = Duration::from_millis(60);
+/// And after up to this long while members come and go: one stream then pulls the facts of several, if no
+/// sync has brought them.
+const PULL_JITTER_MOVING: Duration = Duration::from_millis(200);
+
+/// What is said of a record while so many others wait to be spread: all of it, or a hint.
+fn announcement(record: Record, waiting: usize) -> Announcement {
+    let most = match waiting <= limits::BROADCAST_BACKLOG_FULL {
+        true => limits::BROADCAST_BYTES,
+        false => limits::BROADCAST_SMALL_BYTES,
+    };
+    let whole = Announcement { version: record.version(), record: Some(record) };
+    let fits = codec::encode(&whole).len() <= most;
+    Announcement { record: whole.record.filter(|_| fits), ..whole }
+}
 
 impl Engine {
     /// Spreads a record that is news.
@@ -47,12 +61,7 @@ impl Engine {
             return;
         }
         let Some(record) = self.record_of(version) else { return };
-        let version = record.version();
-        let whole = codec::encode(&Announcement { version: version.clone(), record: Some(record) });
-        let fits =
-            whole.len() <= limits::BROADCAST_BYTES && backlog <= limits::BROADCAST_BACKLOG_FULL;
-        let announcement =
-            if fits { whole } else { codec::encode(&Announcement { version, record: None }) };
+        let announcement = codec::encode(&announcement(record, backlog));
         if !self.swim.broadcast(&announcement, now.mono) {
             tracing::debug!("a record is left to digest sync: it cannot be broadcast");
         }
@@ -91,7 +100,8 @@ impl Engine {
             return;
         }
         self.wanted.waiting.insert(version, from);
-        let delay = self.jitter(Duration::ZERO, PULL_JITTER);
+        let most = if self.is_moving(now) { PULL_JITTER_MOVING } else { PULL_JITTER };
+        let delay = self.jitter(Duration::ZERO, most);
         self.timers.set_by(Timer::Wanted, now.mono + delay);
     }
 
@@ -126,6 +136,30 @@ impl Engine {
         }
         if !self.wanted.waiting.is_empty() {
             self.timers.set_by(Timer::Wanted, now.mono);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        NodeId,
+        state::{Body, Kind, Owned},
+    };
+
+    #[test]
+    fn a_hint_stands_for_what_is_long_and_for_more_of_it_while_many_wait() {
+        let (calm, busy) = (limits::BROADCAST_BACKLOG_FULL, limits::BROADCAST_BACKLOG_FULL + 1);
+        let cases = [(50, calm, true), (50, busy, true), (500, calm, true), (500, busy, false)];
+        for (bytes, waiting, whole) in cases.into_iter().chain([(1000, calm, false)]) {
+            let body = Body { version: 1, bytes: vec![7; bytes].into() };
+            let (owner, kind) = (NodeId(9), Kind::NODE);
+            let record =
+                Record::Owned(Owned { owner, epoch: 1_764_000_000_000, seq: 3, kind, body });
+            let said = announcement(record.clone(), waiting);
+            assert_eq!(said.version, record.version());
+            assert_eq!(said.record, whole.then_some(record), "{bytes} bytes, {waiting} wait");
         }
     }
 }

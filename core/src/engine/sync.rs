@@ -210,7 +210,7 @@ impl Engine {
     fn check_period(&self, now: Now) -> Duration {
         let members = self.reachable.len();
         match members > LARGE {
-            _ if now.mono < self.moving_until => {
+            _ if self.is_moving(now) => {
                 let period = CHECK_MOVING_EACH * members as u32;
                 let period = period.clamp(CHECK_MOVING_LEAST, CHECK_MOVING_MOST);
                 // The less often the more members know the same as this node.
@@ -219,6 +219,11 @@ impl Engine {
             true => CHECK_PERIOD_LARGE,
             false => CHECK_PERIOD,
         }
+    }
+
+    /// Have members come or gone a moment ago?
+    pub(super) fn is_moving(&self, now: Now) -> bool {
+        now.mono < self.moving_until
     }
 
     /// Members come or go: what this node and another know of it soon differs.
