@@ -21,6 +21,7 @@ use crate::{
     plugin::{Host, HostSettings, Tls, Trust},
     reconcile::{Keep, Reconciler},
     remote::{self, Remote},
+    resident,
     signals::{Signals, Wish},
     socket,
     task::{Scheduler, Spool},
@@ -33,6 +34,8 @@ const LEAVE_TIME: Duration = Duration::from_secs(5);
 const TASKS_TIME: Duration = Duration::from_secs(2);
 /// The name of a node that is alone, if its host has none that does.
 const ALONE: &str = "localhost";
+/// After so long all that only the start needs has run.
+const STARTED: Duration = Duration::from_secs(30);
 /// How long threads that are busy on the disk may hold up the end after that.
 const THREADS_TIME: Duration = Duration::from_secs(1);
 
@@ -131,6 +134,7 @@ async fn serve(settings: Settings) -> Result<(), Failure> {
     let mut server = tokio::spawn(api::serve(doors, app));
     info!(socket = %path.display(), tribe = in_tribes.is_some(), "snapd is ready");
     notify(&[NotifyState::Ready]);
+    tokio::spawn(shrink());
     until_stopped(&mut signals, &node, &mut server).await?;
     notify(&[NotifyState::Stopping]);
     info!("leaving");
@@ -143,6 +147,14 @@ async fn serve(settings: Settings) -> Result<(), Failure> {
         () = signals.stop() => warn!("stopped at once: told twice"),
     }
     Ok(())
+}
+
+/// Gives back what only the start needed.
+async fn shrink() {
+    tokio::time::sleep(STARTED).await;
+    if let Err(error) = resident::let_go_of_code() {
+        debug!(%error, "the code that the start needed stays in memory");
+    }
 }
 
 /// Opens the API to the network, if that is asked.

@@ -28,6 +28,7 @@ mod log;
 mod plugin;
 mod reconcile;
 mod remote;
+mod resident;
 mod signals;
 mod socket;
 mod suggest;
