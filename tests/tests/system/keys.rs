@@ -61,6 +61,10 @@ fn a_node_with_another_key_never_becomes_a_member_and_both_sides_say_why() {
     for part in ["it has not met another member yet", &keys[1], "snapctl key status"] {
         assert!(status.contains(part), "{status}");
     }
+    let refused = cluster["stranger"].tries("tribe create core");
+    for part in ["has not met its cluster", &keys[0], "give them one key file"] {
+        assert!(refused.stderr.contains(part), "{}", refused.stderr);
+    }
     // Once more, after another round of every timer that matters.
     wait_until("the seeds say it again", || tells("i2").is_some());
     for name in ["i1", "i2"] {
