@@ -82,7 +82,7 @@ created  task `cpu` of tribe `core`  -
 created  own `x` of this node        -
 created  policy `p`                  -
 created  node `i2` in tribe `core`   -
-0 of 5 are there already",
+5 things: 5 created",
         )
         .run();
     let said = snapd.asked().into_iter().filter_map(|asked| {
@@ -192,7 +192,7 @@ fn what_differs_stays_unless_it_is_to_be_replaced() {
             "\
 OUTCOME  WHAT        NOTE
 differs  policy `p`  it is `{{a}} == c` for tribe `core`
-1 of 2 are there already",
+2 things: 1 there already, 1 differs",
         )
         .status(4)
         .run();
@@ -202,7 +202,7 @@ differs  policy `p`  it is `{{a}} == c` for tribe `core`
             "\
 OUTCOME   WHAT        NOTE
 replaced  policy `p`  -
-1 of 2 are there already",
+2 things: 1 replaced, 1 there already",
         )
         .run();
 }
@@ -222,12 +222,37 @@ fn a_mistake_in_the_file_is_shown_by_a_dry_run() {
 OUTCOME    WHAT           NOTE
 refused    policy `p`     expected a value after `=`
 to create  tribe `after`  -
-0 of 2 are there already
+2 things: 1 to create, 1 refused
 
 policy `p`:
   error[P005]: expected a value
     {{a}} =
            ^ give one",
+        )
+        .status(4)
+        .run();
+    snapd
+        .test(["restore", &path, "--dry-run", "-o", "json"])
+        .stdout(
+            r#"[
+  {
+    "what": "policy",
+    "name": "p",
+    "tribe": "core",
+    "outcome": "refused",
+    "note": "expected a value after `=`",
+    "detail": "error[P005]: expected a value\n  {{a}} =\n         ^ give one\n",
+    "help": null
+  },
+  {
+    "what": "tribe",
+    "name": "after",
+    "outcome": "would-create",
+    "note": null,
+    "detail": null,
+    "help": null
+  }
+]"#,
         )
         .status(4)
         .run();
@@ -267,7 +292,7 @@ fn what_moves_many_members_out_can_be_forced() {
         .run();
     snapd
         .test(["restore", &path, "--replace", "--force"])
-        .stdout("OUTCOME   WHAT        NOTE\nreplaced  policy `p`  -\n0 of 1 are there already")
+        .stdout("OUTCOME   WHAT        NOTE\nreplaced  policy `p`  -\n1 thing: 1 replaced")
         .run();
 }
 
@@ -297,7 +322,7 @@ fn what_was_done_before_the_end_is_told() {
     let snapd = Snapd::new([(says(&core, PLAIN), 200, CREATED), (says(&after, PLAIN), 503, full)]);
     snapd
         .test(["restore", &path])
-        .stdout("OUTCOME  WHAT          NOTE\ncreated  tribe `core`  -\n0 of 1 are there already")
+        .stdout("OUTCOME  WHAT          NOTE\ncreated  tribe `core`  -\n1 thing: 1 created")
         .stderr("error: no more fit\nhelp: delete some")
         .status(1)
         .run();
@@ -317,7 +342,7 @@ fn what_is_too_large_does_not_stop_the_rest() {
 OUTCOME  WHAT           NOTE
 refused  tribe `core`   the body is too large
 created  tribe `after`  -
-0 of 2 are there already",
+2 things: 1 created, 1 refused",
         )
         .status(4)
         .run();
@@ -334,7 +359,7 @@ fn files_that_nobody_holds_are_told_again_and_again() {
             "\
 OUTCOME  WHAT          NOTE
 same     tribe `core`  load it again: `snapctl plugin load rand`
-1 of 1 are there already",
+1 thing: 1 there already",
         )
         .run();
 }
