@@ -203,6 +203,8 @@ fn one_command_exchanges_the_key_and_a_node_that_was_down_follows() {
     assert_eq!(done.code, Some(0), "{done:?}");
     assert!(!done.stderr.contains("installed"), "{}", done.stderr);
     let down = "warning: 1 node is down and without it: i3\n";
+    assert!(done.stderr.contains("2 nodes hold key"), "{done:?}");
+    assert!(done.stderr.contains("1 does not yet: i3; it seals"), "{done:?}");
     assert!(done.stderr.contains("is the only one") && done.stderr.contains(down), "{done:?}");
     let new = done.stdout.trim().to_owned();
     assert_ne!(new, old);
