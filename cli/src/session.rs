@@ -116,7 +116,7 @@ impl Session {
     }
 
     /// Has the node not met its cluster yet? A snapd that cannot say is asked no more.
-    async fn is_unsynced(&self) -> bool {
+    pub(crate) async fn is_unsynced(&self) -> bool {
         self.snapd.node().await.is_ok_and(|node| node.tribe && !node.synced)
     }
 

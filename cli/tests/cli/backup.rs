@@ -110,13 +110,38 @@ fn a_file_that_is_there_is_not_overwritten() {
     assert!(snapd.asked().is_empty());
     assert_eq!(fs::read_to_string(&path).unwrap(), before);
     assert_eq!(names(directory.path()).len(), 1);
-    let nowhere = directory.path().join("nowhere/kept");
-    let nowhere = nowhere.to_str().unwrap();
-    snapd
-        .test(["backup", nowhere])
-        .stderr(&format!("error: cannot write `{nowhere}`: No such file or directory (os error 2)"))
-        .status(1)
-        .run();
+}
+
+#[test]
+fn what_no_backup_can_be_written_to_is_told_for_what_it_is() {
+    let (directory, file) = file(&json!([]));
+    let directory = directory.path().to_str().unwrap();
+    let snapd = Snapd::new([("GET /v3/backup", 200, BACKUP)]);
+    let check = |path: &str, error: &str, help: &str| {
+        let stderr = format!("error: {error}\nhelp: {help}");
+        snapd.test(["backup", path]).stderr(&stderr).status(1).run();
+    };
+    check(
+        directory,
+        &format!("`{directory}` is a directory"),
+        &format!("name a file in it, such as `{directory}/backup.json`"),
+    );
+    check(
+        "/dev/full",
+        "`/dev/full` is no file, and a backup is written to a new one",
+        "name a file that is not there yet",
+    );
+    check(
+        &format!("{directory}/nowhere/kept"),
+        &format!("there is no directory `{directory}/nowhere`"),
+        &format!("make it first: `mkdir -p {directory}/nowhere`"),
+    );
+    check(
+        &format!("{file}/kept"),
+        &format!("`{file}` is no directory"),
+        "name a file in a directory",
+    );
+    assert!(snapd.asked().is_empty());
 }
 
 #[test]
@@ -304,14 +329,20 @@ fn a_node_that_has_not_met_its_cluster_is_not_asked_further() {
     let snapd = Snapd::new([
         ("GET /v3/backup", 503, NOT_SYNCED),
         ("GET /v3/backup?force=true", 200, BACKUP),
+        ("GET /v3/node", 200, r#"{"name":"i1","tribe":true,"synced":false,"acting":[]}"#),
         ("POST /v3/restore", 503, NOT_SYNCED),
     ]);
     let stderr = "error: this node has not met its cluster\nhelp: wait, or add --force";
     snapd.test(["backup", name]).stderr(stderr).status(1).run();
     assert!(names(directory.path()).is_empty());
-    snapd.test(["backup", name, "--force"]).stderr(&format!("kept 5 things in `{name}`")).run();
+    let alone = format!(
+        "kept 5 things in `{name}`\n\
+         warning: this node has not met its cluster: it is what this node alone knows, maybe nothing\n\
+         help: `snapctl tribe status` says what keeps it"
+    );
+    snapd.test(["backup", name, "--force"]).stderr(&alone).run();
     snapd.test(["restore", name]).stderr(stderr).status(1).run();
-    assert_eq!(snapd.asked().len(), 3);
+    assert_eq!(snapd.asked().len(), 4);
 }
 
 #[test]
@@ -382,8 +413,25 @@ fn a_file_that_is_no_backup_is_not_sent() {
     );
     check(
         &fs::read_to_string(path).unwrap(),
-        "is no backup: unknown variant `else`, expected one of `tribe`, `policy`, `placement`, \
-         `item` at line 1 column 26\nhelp: `snapctl backup FILE` makes one",
+        "is a backup of which this snapctl cannot read all: unknown variant `else`, expected one of \
+         `tribe`, `policy`, `placement`, `item` at line 1 column 26\n\
+         help: use the snapctl that made it",
+    );
+    let part = BACKUP.split_once("},\n    {\"what\":\"policy\"").unwrap().0;
+    check(
+        part,
+        "is a backup that is cut off: EOF while parsing an object at line 5 column 86\n\
+         help: copy all of it once more",
+    );
+    check(
+        &BACKUP.replacen(":true", ":tru", 1),
+        "is a backup that was damaged: expected ident at line 5 column 57\n\
+         help: copy it once more as it is",
+    );
+    check(
+        "",
+        "is no backup: EOF while parsing a value at line 1 column 0\n\
+         help: `snapctl backup FILE` makes one",
     );
     check(
         "no backup",
