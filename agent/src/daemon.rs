@@ -69,8 +69,11 @@ fn die_with(parent: u32) -> Result<(), Failure> {
 /// Says what would keep the daemon from starting, as far as that can be told without starting:
 /// files that are not there, or open to others, and directories that cannot be.
 pub(crate) fn check(settings: &Settings) -> Result<(), Failure> {
-    Exposure::check(&settings.api).map_err(not_exposed)?;
-    host_settings(settings)?;
+    let exposed = Exposure::check(&settings.api).map_err(not_exposed);
+    Failure::all([exposed.map(drop), host_settings(settings).map(drop), check_data_dir(settings)])
+}
+
+fn check_data_dir(settings: &Settings) -> Result<(), Failure> {
     let Given { value: dir, origin } = &settings.data_dir;
     let existing = dir.ancestors().find(|path| path.exists());
     match existing {

@@ -26,30 +26,34 @@ use crate::suggest::nearest;
 pub(super) enum ReadError {
     /// It cannot be read.
     Io(io::Error),
-    /// What it says is wrong.
-    Mistakes(Problems),
+    /// It is no configuration; nothing of it is known.
+    Mistake(Problem),
 }
 
-/// Reads the configuration file.
-pub(super) fn read(path: &Path) -> Result<Layer, ReadError> {
+/// Reads the configuration file. What is wrong with single values goes to the problems.
+pub(super) fn read(path: &Path, problems: &mut Problems) -> Result<Layer, ReadError> {
     let text = Zeroizing::new(std::fs::read_to_string(path).map_err(ReadError::Io)?);
     let mode = std::fs::metadata(path).map_err(ReadError::Io)?.mode();
-    parse(path, &text, mode).map_err(ReadError::Mistakes)
+    parse(path, &text, mode, problems).map_err(ReadError::Mistake)
 }
 
 /// Reads the text of a file with this mode.
-pub(super) fn parse(path: &Path, text: &str, mode: u32) -> Result<Layer, Problems> {
+pub(super) fn parse(
+    path: &Path,
+    text: &str,
+    mode: u32,
+    problems: &mut Problems,
+) -> Result<Layer, Problem> {
     let options = serde_saphyr::options! { with_snippet: false };
     let file: Option<File> = if blank(text) {
         None
     } else {
         serde_saphyr::from_str_with_options(text, options)
-            .map_err(|error| Problems(vec![mistake(path, text, &error)]))?
+            .map_err(|error| mistake(path, text, &error))?
     };
-    let mut problems = Problems::default();
-    let layer = Reader { path, text }.layer(file.unwrap_or_default(), &mut problems);
-    check_mode(&layer, mode, &mut problems);
-    if problems.0.is_empty() { Ok(layer) } else { Err(problems) }
+    let layer = Reader { path, text }.layer(file.unwrap_or_default(), problems);
+    check_mode(&layer, mode, problems);
+    Ok(layer)
 }
 
 /// The top of the file.
@@ -84,10 +88,10 @@ struct ApiSection {
 #[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct CapabilitySection {
-    load_from_tribes: Option<Spanned<Vec<String>>>,
-    plugins: Option<Spanned<Vec<String>>>,
-    serve_to: Option<Spanned<Vec<String>>>,
-    serve_plugins: Option<Spanned<Vec<String>>>,
+    load_from_tribes: Option<RawValue>,
+    plugins: Option<RawValue>,
+    serve_to: Option<RawValue>,
+    serve_plugins: Option<RawValue>,
     serve_concurrency: Option<Spanned<u64>>,
 }
 
@@ -117,7 +121,7 @@ struct TribeSection {
     bind_port: Option<Spanned<String>>,
     advertise: Option<Spanned<String>>,
     #[serde(alias = "seed")]
-    seeds: Option<Spanned<Seeds>>,
+    seeds: Option<RawValue>,
     key_file: Option<Spanned<PathBuf>>,
     key: Option<Spanned<String>>,
     plaintext: Option<Spanned<bool>>,
@@ -132,10 +136,6 @@ impl fmt::Debug for TribeSection {
         f.debug_struct("TribeSection").finish_non_exhaustive()
     }
 }
-
-/// One seed, as snap had it, or a list.
-#[derive(Debug)]
-struct Seeds(Vec<String>);
 
 /// A value whose scalars are still text in the file: a fact remembers how it was spelled.
 #[derive(Debug)]
@@ -173,6 +173,7 @@ impl Reader<'_> {
             tribe.key.map(|key| self.map(key, |text| KeyFrom::Text(Zeroizing::new(text)))),
             tribe.plaintext.filter(|on| on.value).map(|on| self.map(on, |_| KeyFrom::Plaintext)),
         ];
+        let mut list = |key, raw| self.list(key, raw, problems);
         Layer {
             log_level: self.given(file.log_level),
             log_format: self.given(file.log_format),
@@ -186,10 +187,10 @@ impl Reader<'_> {
             data_dir: self.given(file.data_dir),
             plugins,
             plugin_dir,
-            load_from_tribes: self.given(capabilities.load_from_tribes),
-            allowed_plugins: self.given(capabilities.plugins),
-            serve_to: self.given(capabilities.serve_to),
-            serve_plugins: self.given(capabilities.serve_plugins),
+            load_from_tribes: list("load_from_tribes", capabilities.load_from_tribes),
+            allowed_plugins: list("plugins", capabilities.plugins),
+            serve_to: list("serve_to", capabilities.serve_to),
+            serve_plugins: list("serve_plugins", capabilities.serve_plugins),
             serve_concurrency: self.given(capabilities.serve_concurrency),
             tasks: TaskLayer {
                 discover: self.given(file.auto_discover_path),
@@ -203,7 +204,7 @@ impl Reader<'_> {
             bind_addr: self.given(tribe.bind_addr),
             bind_port: self.given(tribe.bind_port),
             advertise: self.given(tribe.advertise),
-            seeds: tribe.seeds.map(|seeds| self.map(seeds, |seeds| seeds.0)),
+            seeds: list("seeds", tribe.seeds),
             key: only_key(keys.into_iter().flatten(), problems),
             facts_dir: self.given(tribe.facts_dir),
             hold_down: self.given(tribe.hold_down),
@@ -249,7 +250,35 @@ impl Reader<'_> {
         })
     }
 
-    pub(super) fn spelling(&self, location: Location) -> Option<&str> {
+    /// A list of texts. One alone stands for a list of one, as seeds in snap.
+    pub(super) fn list(
+        &self,
+        key: &str,
+        raw: Option<RawValue>,
+        problems: &mut Problems,
+    ) -> Option<Given<Vec<String>>> {
+        let raw = raw?;
+        let origin = self.origin(raw.0.referenced);
+        let texts = match raw.0.value {
+            Shape::List(list) => list.into_iter().map(|raw| self.as_spelled(raw)).collect(),
+            _ => self.as_spelled(raw).map(|text| vec![text]),
+        };
+        if texts.is_none() {
+            problems.add(&origin, format_args!("`{key}` must be a list, such as `[a, b]`"), None);
+        }
+        Some(Given { value: texts?, origin })
+    }
+
+    /// A text or a number, as it is spelled.
+    pub(super) fn as_spelled(&self, raw: RawValue) -> Option<String> {
+        match raw.0.value {
+            Shape::Text(text) => Some(text),
+            Shape::Plain => self.spelling(raw.0.defined).map(str::to_owned),
+            Shape::Null | Shape::List(_) | Shape::Map(_) => None,
+        }
+    }
+
+    fn spelling(&self, location: Location) -> Option<&str> {
         let span = location.span();
         let start = usize::try_from(span.byte_offset()?).ok()?;
         let end = start.checked_add(usize::try_from(span.byte_len()?).ok()?)?;
@@ -345,7 +374,6 @@ const NOT_BOOL: &str = "invalid boolean";
 /// What the parser wants, in our words.
 fn wanted(message: &str) -> Option<&'static str> {
     match message {
-        "expected sequence start" => Some("a list, such as `[a, b]`"),
         "expected mapping start" => Some("a map, such as `{a: b}`"),
         "expected string scalar" => Some("one value, not a list or a map"),
         "invalid u64" => Some("a whole number from 0 to 18446744073709551615"),
@@ -449,33 +477,5 @@ impl<'de> de::Visitor<'de> for ShapeVisitor {
             map.insert(key, value);
         }
         Ok(Shape::Map(map))
-    }
-}
-
-impl<'de> Deserialize<'de> for Seeds {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct SeedsVisitor;
-
-        impl<'de> de::Visitor<'de> for SeedsVisitor {
-            type Value = Seeds;
-
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("`HOST:PORT` or a list of them")
-            }
-
-            fn visit_str<E>(self, text: &str) -> Result<Seeds, E> {
-                Ok(Seeds(vec![text.to_owned()]))
-            }
-
-            fn visit_seq<A: de::SeqAccess<'de>>(self, mut access: A) -> Result<Seeds, A::Error> {
-                let mut seeds = Vec::new();
-                while let Some(seed) = access.next_element()? {
-                    seeds.push(seed);
-                }
-                Ok(Seeds(seeds))
-            }
-        }
-
-        deserializer.deserialize_any(SeedsVisitor)
     }
 }

@@ -97,6 +97,10 @@ fn files_that_a_start_would_miss_are_missed_by_a_check() {
     let tls = "tls: {ca: DIR/a, cert: DIR/b, key: DIR/c, plugin_cert: DIR/d, plugin_key: DIR/e}";
     check(&format!("{data}plugins: {{{tls}}}\n"), "cannot read");
     check("data_dir: DIR/file/data\n", "/file");
+    let both = "data_dir: DIR/file/data\nplugins: {trust: on, keyrings: DIR/none}\n";
+    fs::write(&path, both.replace("DIR", dir.path().to_str().unwrap())).unwrap();
+    let found = run(&["config", "check", "--config", path.to_str().unwrap()]);
+    assert_eq!(found.stderr.matches("error: ").count(), 2, "{}", found.stderr);
 }
 
 #[test]
