@@ -25,6 +25,8 @@ pub(crate) fn open(path: &Path) -> Result<File, Failure> {
     let unread = |error: io::Error| failed(format!("cannot be read: {error}"));
     let no_backup = |error: serde_json::Error| match error.classify() {
         Category::Io => failed(format!("cannot be read: {error}")),
+        Category::Eof => failed(format!("is no backup, or only its begin: {error}"))
+            .with_help("copy all of it once more; `snapctl backup FILE` makes one"),
         _ => failed(format!("is no backup: {error}")).with_help("`snapctl backup FILE` makes one"),
     };
     let no_whole = |error: serde_json::Error| match error.classify() {
