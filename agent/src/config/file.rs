@@ -3,6 +3,7 @@
 //! Invariant: no message repeats a line of the file, for the line may hold the key.
 
 use std::{
+    cmp::Ordering,
     collections::BTreeMap,
     fmt, io,
     os::unix::fs::MetadataExt,
@@ -27,14 +28,14 @@ pub(super) enum ReadError {
     /// It cannot be read.
     Io(io::Error),
     /// It is no configuration; nothing of it is known.
-    Mistake(Problem),
+    Mistakes(Problems),
 }
 
 /// Reads the configuration file. What is wrong with single values goes to the problems.
 pub(super) fn read(path: &Path, problems: &mut Problems) -> Result<Layer, ReadError> {
     let text = Zeroizing::new(std::fs::read_to_string(path).map_err(ReadError::Io)?);
     let mode = std::fs::metadata(path).map_err(ReadError::Io)?.mode();
-    parse(path, &text, mode, problems).map_err(ReadError::Mistake)
+    parse(path, &text, mode, problems).map_err(ReadError::Mistakes)
 }
 
 /// Reads the text of a file with this mode.
@@ -43,17 +44,76 @@ pub(super) fn parse(
     text: &str,
     mode: u32,
     problems: &mut Problems,
-) -> Result<Layer, Problem> {
-    let options = serde_saphyr::options! { with_snippet: false };
-    let file: Option<File> = if blank(text) {
-        None
-    } else {
-        serde_saphyr::from_str_with_options(text, options)
-            .map_err(|error| mistake(path, text, &error))?
-    };
+) -> Result<Layer, Problems> {
+    let file = parse_file(path, text)?;
     let layer = Reader { path, text }.layer(file.unwrap_or_default(), problems);
     check_mode(&layer, mode, problems);
     Ok(layer)
+}
+
+/// The parser stops at the first mistake. If that is a key it does not know, it goes on without it.
+fn parse_file(path: &Path, text: &str) -> Result<Option<File>, Problems> {
+    let mut mistakes = Problems::default();
+    let mut rest = Zeroizing::new(text.to_owned());
+    loop {
+        let options = serde_saphyr::options! { with_snippet: false };
+        let parsed = match blank(&rest) {
+            true => Ok(None),
+            false => serde_saphyr::from_str_with_options(&rest, options),
+        };
+        match parsed {
+            Ok(file) if mistakes.0.is_empty() => return Ok(file),
+            Ok(_) => return Err(mistakes),
+            Err(error) => {
+                mistakes.0.push(mistake(path, &rest, &error));
+                match unknown_at(&error).and_then(|at| without_entry(&rest, at)) {
+                    Some(shorter) => rest = shorter,
+                    None => return Err(mistakes),
+                }
+            }
+        }
+    }
+}
+
+/// Line and column of a key that is not known, from 0.
+fn unknown_at(error: &serde_saphyr::Error) -> Option<(usize, usize)> {
+    let error = error.without_snippet();
+    if !matches!(error, serde_saphyr::Error::SerdeUnknownField { .. }) {
+        return None;
+    }
+    let at = error.location()?;
+    let from_0 = |number: u64| usize::try_from(number).ok()?.checked_sub(1);
+    Some((from_0(at.line())?, from_0(at.column())?))
+}
+
+/// The text without the entry whose key stands here, and all else at its place; `None` if it is not
+/// sure where the entry ends, or if more depends on it.
+fn without_entry(text: &str, (line, column): (usize, usize)) -> Option<Zeroizing<String>> {
+    let mut rest = Zeroizing::new(String::with_capacity(text.len()));
+    let (mut inside, mut open) = (false, 0);
+    for (at, one) in text.lines().enumerate() {
+        let trimmed = one.trim_start();
+        let indent = one.len() - trimmed.len();
+        inside = match at.cmp(&line) {
+            Ordering::Less => false,
+            Ordering::Equal if indent != column => return None,
+            Ordering::Equal => true,
+            Ordering::Greater => {
+                let item = indent == column && trimmed.starts_with("- ");
+                inside && (indent > column || item || trimmed.is_empty())
+            }
+        };
+        match inside {
+            true if one.contains('&') => return None,
+            true => {
+                open += one.matches(['[', '{']).count();
+                open = open.checked_sub(one.matches([']', '}']).count())?;
+            }
+            false => rest.push_str(one),
+        }
+        rest.push('\n');
+    }
+    (open == 0).then_some(rest)
 }
 
 /// The top of the file.

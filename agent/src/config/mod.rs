@@ -216,7 +216,7 @@ fn read_file(
                 _ => failure,
             })
         }
-        Err(file::ReadError::Mistake(problem)) => Err(Problems(vec![problem]).into_failure()),
+        Err(file::ReadError::Mistakes(problems)) => Err(problems.into_failure()),
     }
 }
 

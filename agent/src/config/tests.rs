@@ -14,8 +14,7 @@ fn load_all(text: &str, mode: u32, flags: &[&str]) -> Result<Settings, String> {
     let args = Cli::from_arg_matches(&matches).unwrap().run;
     let shown = |problems: Problems| problems.into_failure().to_string();
     let mut problems = Problems::default();
-    let lower = file::parse(Path::new(PATH), text, mode, &mut problems)
-        .map_err(|problem| shown(Problems(vec![problem])))?;
+    let lower = file::parse(Path::new(PATH), text, mode, &mut problems).map_err(shown)?;
     let upper = flags::layer(args, &matches, &mut problems);
     let settings = resolve(None, upper.over(lower), &mut problems);
     if problems.0.is_empty() { Ok(settings.unwrap()) } else { Err(shown(problems)) }
@@ -48,6 +47,32 @@ fn an_unknown_key_is_told_with_its_place_and_what_was_meant() {
          help: keys here are log_level, log_format, socket, api, data_dir, auto_discover_path, plugins, \
          spool, secrets, tags, capabilities, tribe",
     );
+}
+
+#[test]
+fn all_unknown_keys_are_told_at_once_where_it_is_clear_what_they_hold() {
+    let check = |text: &str, places: &[&str]| {
+        let error = load_file(text).unwrap_err();
+        let errors = error.lines().filter_map(|line| line.strip_prefix("error: "));
+        let expected = places.iter().map(|place| format!("{PATH}:{place}"));
+        assert_eq!(errors.collect::<Vec<_>>(), expected.collect::<Vec<_>>(), "{text}");
+    };
+    check(
+        "loglevel: debug  # verbose\nscheduler:\n  a: {b: [1,\n    2]}\n\n  c:\n  - d\ntribe:\n  \
+         sed:\n  - a\n  bind_prot: 7000\n  bind_port: []\n",
+        &[
+            "1:1: unknown key `loglevel`",
+            "2:1: unknown key `scheduler`",
+            "9:3: unknown key `sed`",
+            "11:3: unknown key `bind_prot`",
+            "12:14: `bind_port` must be one value, not a list or a map",
+        ],
+    );
+    // What follows from a key that is missing because it is misspelled is no mistake.
+    check("tribe:\n  enable: true\n  key_fiel: /k\n", &["3:3: unknown key `key_fiel`"]);
+    check("tribe: {sed: a, bind_prot: 1}\n", &["1:9: unknown key `sed`"]);
+    check("a: &a /x\nsocket: *a\nb: 1\n", &["1:1: unknown key `a`"]);
+    check("a: [\n1\n]\nb: 1\n", &["1:1: unknown key `a`"]);
 }
 
 #[test]
