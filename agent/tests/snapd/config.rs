@@ -97,10 +97,18 @@ fn files_that_a_start_would_miss_are_missed_by_a_check() {
     let tls = "tls: {ca: DIR/a, cert: DIR/b, key: DIR/c, plugin_cert: DIR/d, plugin_key: DIR/e}";
     check(&format!("{data}plugins: {{{tls}}}\n"), "cannot read");
     check("data_dir: DIR/file/data\n", "/file");
-    let both = "data_dir: DIR/file/data\nplugins: {trust: on, keyrings: DIR/none}\n";
-    fs::write(&path, both.replace("DIR", dir.path().to_str().unwrap())).unwrap();
+    let all = format!(
+        "data_dir: DIR/file/data\n\
+         plugins: {{trust: on, keyrings: DIR/none, {tls}}}\n\
+         api: {{listen: 127.0.0.1:0, tls_cert: DIR/f, tls_key: DIR/g, password_file: DIR/h}}\n"
+    );
+    fs::write(&path, all.replace("DIR", dir.path().to_str().unwrap())).unwrap();
     let found = run(&["config", "check", "--config", path.to_str().unwrap()]);
-    assert_eq!(found.stderr.matches("error: ").count(), 2, "{}", found.stderr);
+    let errors: Vec<_> = found.stderr.lines().collect();
+    assert_eq!(errors.len(), 5, "{}", found.stderr);
+    for (error, file) in errors.iter().zip(["/h`", "/f`", "/none", "/a", "/file`"]) {
+        assert!(error.starts_with("error: ") && error.contains(file), "{file} in {error}");
+    }
 }
 
 #[test]
