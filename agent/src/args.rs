@@ -128,7 +128,8 @@ pub(crate) struct RunArgs {
     pub(crate) die_with_parent: Option<u32>,
 }
 
-/// A mistake as clap tells it. The value of a variable is not told as that of the flag it stands in for.
+/// A mistake as clap tells it. The value of a variable is not told as that of the flag it stands in
+/// for.
 pub(crate) fn mistake(
     mut error: clap::Error,
     words: impl Iterator<Item = OsString>,

@@ -98,7 +98,8 @@ pub(crate) struct Global {
         default_value = tribe_api::DEFAULT_SOCKET
     )]
     pub(crate) socket: PathBuf,
-    /// URL of snapd instead of a socket, as in `https://i1.example:8181`; SNAP_URL covers SNAP_SOCKET
+    /// URL of snapd instead of a socket, as in `https://i1.example:8181`; SNAP_URL covers
+    /// SNAP_SOCKET
     #[arg(long, global = true, value_name = "URL", env = "SNAP_URL", hide_env_values = true)]
     pub(crate) url: Option<String>,
     /// It is not of the environment.

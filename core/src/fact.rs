@@ -259,8 +259,8 @@ impl Value {
         }
     }
 
-    /// Reads a JSON value. `None` for null, alone or inside, and for numbers no fact can hold: those
-    /// beyond 64 bits.
+    /// Reads a JSON value. `None` for null, alone or inside, and for numbers no fact can hold:
+    /// those beyond 64 bits.
     #[must_use]
     pub fn from_json(json: &serde_json::Value) -> Option<Self> {
         use serde_json::Value as Json;

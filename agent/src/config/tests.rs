@@ -351,7 +351,8 @@ fn all_bad_values_are_told_at_once() {
     // What is wrong with single values does not hide what is wrong together.
     check(
         "tags: {/: {rack: [7]}}\napi: {listen: x, tls_cert: /c}\nlog_level: loud\ntribe:\n  \
-         advertise: x\n  seeds: ['b:', 'c:']\n  facts: {a: null}\n  hold_down: ten\n  enable: true\n",
+         advertise: x\n  seeds: ['b:', 'c:']\n  facts: {a: null}\n  hold_down: ten\n  \
+         enable: true\n",
         &["1:18", "7:14", "2:15", "2:28", "3:12", "5:14", "6:10", "6:10", "8:14", "9:11"],
     );
 }

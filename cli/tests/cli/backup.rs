@@ -337,7 +337,8 @@ fn a_node_that_has_not_met_its_cluster_is_not_asked_further() {
     assert!(names(directory.path()).is_empty());
     let alone = format!(
         "kept 5 things in `{name}`\n\
-         warning: this node has not met its cluster: it is what this node alone knows, maybe nothing\n\
+         warning: this node has not met its cluster: it is what this node alone knows, maybe \
+         nothing\n\
          help: `snapctl tribe status` says what keeps it"
     );
     snapd.test(["backup", name, "--force"]).stderr(&alone).run();
@@ -413,8 +414,8 @@ fn a_file_that_is_no_backup_is_not_sent() {
     );
     check(
         &fs::read_to_string(path).unwrap(),
-        "is a backup of which this snapctl cannot read all: unknown variant `else`, expected one of \
-         `tribe`, `policy`, `placement`, `item` at line 1 column 26\n\
+        "is a backup of which this snapctl cannot read all: unknown variant `else`, expected \
+         one of `tribe`, `policy`, `placement`, `item` at line 1 column 26\n\
          help: use the snapctl that made it",
     );
     let part = BACKUP.split_once("},\n    {\"what\":\"policy\"").unwrap().0;

@@ -472,7 +472,8 @@ fn a_url_of_the_environment_covers_a_socket_of_the_environment_and_what_is_typed
     );
     let at_socket = nobody(
         "`/nowhere/snapd.sock`: there is no such socket",
-        "is snapd running? start it with `snapd`, or name its socket with `--socket` or `SNAP_SOCKET`",
+        "is snapd running? start it with `snapd`, or name its socket with `--socket` or \
+         `SNAP_SOCKET`",
     );
     let both = |line: &str| {
         Test::line(line).env("SNAP_URL", Path::new(url)).env("SNAP_SOCKET", socket).status(5)

@@ -338,7 +338,10 @@ pub enum CommandError {
     #[error("the clock of this host is more than 5 minutes ahead of the cluster's, set it first")]
     ClockAhead,
     /// Two live nodes claim this node's name, and the other one keeps it.
-    #[error("the name of this node is held by live node {holder}{}, rename one of the two", at(.address))]
+    #[error(
+        "the name of this node is held by live node {holder}{}, rename one of the two",
+        at(.address)
+    )]
     NameTaken {
         /// The other one.
         holder: NodeId,

@@ -1,8 +1,8 @@
 //! What keeps a node from meeting its cluster, as far as it can tell.
 //!
 //! A name that is taken is told by a member. That others use another key is never sure, since what was not
-//! opened proves nothing: it is a hint for people, and nothing else follows from it. Either is forgotten once
-//! nobody says it any more.
+//! opened proves nothing: it is a hint for people, and nothing else follows from it. Either is
+//! forgotten once nobody says it any more.
 
 use std::net::SocketAddr;
 
@@ -61,7 +61,7 @@ impl Engine {
         }
     }
 
-    /// The seeds are about to be called again: what none of them said the last time is news no more.
+    /// The seeds are about to be called again: what none of them said last time is news no more.
     pub(super) fn drop_old_obstacles(&mut self) {
         let mut called = self.seeds.iter().chain(&self.saved_members);
         if called.any(|at| self.streams.is_calling(*at)) {

@@ -39,7 +39,7 @@ impl Quiet {
         has_room
     }
 
-    /// Forgets keys that nobody used since they might have been named again: they are news once more.
+    /// Forgets keys that nobody used since they might have been named again: they are news again.
     pub(crate) fn forget(&mut self, now: Duration) {
         self.0.retain(|_, named| now < named.at + named.pause * 2);
     }
