@@ -6,7 +6,10 @@
 
 use std::{ffi::OsString, path::PathBuf};
 
-use clap::{ArgAction, Args, Parser, Subcommand, builder::BoolishValueParser};
+use clap::{
+    ArgAction, Args, CommandFactory, Parser, Subcommand,
+    error::{ContextKind, ContextValue},
+};
 
 use crate::plugin::ExecArgs;
 
@@ -94,9 +97,8 @@ pub(crate) struct RunArgs {
         num_args = 0..=1,
         require_equals = true,
         default_missing_value = "true",
-        value_parser = BoolishValueParser::new(),
     )]
-    pub(crate) tribe: Option<bool>,
+    pub(crate) tribe: Option<String>,
     /// Name of this node in its cluster [default: the hostname]
     #[arg(long, env = "SNAP_TRIBE_NODE_NAME", value_name = "NAME")]
     pub(crate) tribe_node_name: Option<String>,
@@ -124,6 +126,26 @@ pub(crate) struct RunArgs {
     /// Stop when the process of this id is gone
     #[arg(long, hide = true, value_name = "PID")]
     pub(crate) die_with_parent: Option<u32>,
+}
+
+/// A mistake as clap tells it. The value of a variable is not told as that of the flag it stands in
+/// for.
+pub(crate) fn mistake(
+    mut error: clap::Error,
+    words: impl Iterator<Item = OsString>,
+) -> clap::Error {
+    let Some(ContextValue::String(told)) = error.get(ContextKind::InvalidArg) else { return error };
+    let name = |text: &str| text.split([' ', '=', '[']).next().unwrap_or_default().to_owned();
+    let flag = name(told);
+    let typed = words.into_iter().any(|word| name(&word.to_string_lossy()) == flag);
+    let command = Cli::command();
+    let mut all = command.get_arguments();
+    let arg = all.find(|arg| arg.get_long() == flag.strip_prefix("--"));
+    if let Some(variable) = arg.and_then(clap::Arg::get_env).filter(|_| !typed) {
+        let variable = variable.to_string_lossy().into_owned();
+        error.insert(ContextKind::InvalidArg, ContextValue::String(variable));
+    }
+    error
 }
 
 /// The first argument that begins with a typographic dash, as text pasted from a document does.

@@ -72,8 +72,13 @@ fn die_with(parent: u32) -> Result<(), Failure> {
 /// Says what would keep the daemon from starting, as far as that can be told without starting:
 /// files that are not there, or open to others, and directories that cannot be.
 pub(crate) fn check(settings: &Settings) -> Result<(), Failure> {
-    Exposure::check(&settings.api).map_err(not_exposed)?;
-    host_settings(settings)?;
+    let [password, certificate] =
+        Exposure::check(&settings.api).map(|read| read.map_err(not_exposed));
+    let (trust, tls) = (trust(settings).map(drop), plugin_tls(settings).map(drop));
+    Failure::all([password, certificate, trust, tls, check_data_dir(settings)])
+}
+
+fn check_data_dir(settings: &Settings) -> Result<(), Failure> {
     let Given { value: dir, origin } = &settings.data_dir;
     let existing = dir.ancestors().find(|path| path.exists());
     match existing {
@@ -247,13 +252,6 @@ fn node_config(tribe: &TribeSettings, settings: &Settings) -> anyhow::Result<tri
 /// Reads keyrings and certificates: a node that cannot check what it is to check does not start.
 fn host_settings(settings: &Settings) -> Result<HostSettings, Failure> {
     let plugins = &settings.plugins;
-    let trust = Trust::read(plugins.trust.value, &plugins.keyrings)
-        .map_err(|error| Failure::new(Exit::Config, error))?;
-    let tls = plugins.tls.as_ref().map(|files| {
-        let origin = &files.origin;
-        Tls::read(&files.value)
-            .map_err(|error| Failure::new(Exit::Config, format_args!("{origin}: {error}")))
-    });
     Ok(HostSettings {
         node: settings.tribe.name.value.clone(),
         dir: settings.data_dir.value.join("plugins"),
@@ -262,9 +260,22 @@ fn host_settings(settings: &Settings) -> Result<HostSettings, Failure> {
         max_running: plugins.max_running.value,
         tags: plugins.tags.clone(),
         limits: plugins.limits,
-        trust,
-        tls: tls.transpose()?,
+        trust: trust(settings)?,
+        tls: plugin_tls(settings)?,
     })
+}
+
+fn trust(settings: &Settings) -> Result<Trust, Failure> {
+    let plugins = &settings.plugins;
+    Trust::read(plugins.trust.value, &plugins.keyrings)
+        .map_err(|error| Failure::new(Exit::Config, error))
+}
+
+fn plugin_tls(settings: &Settings) -> Result<Option<Tls>, Failure> {
+    let Some(Given { value, origin }) = &settings.plugins.tls else { return Ok(None) };
+    Tls::read(value)
+        .map(Some)
+        .map_err(|error| Failure::new(Exit::Config, format_args!("{origin}: {error}")))
 }
 
 async fn until_stopped(

@@ -30,6 +30,16 @@ impl Failure {
         Self { exit, reports }
     }
 
+    /// Tells all that is wrong at once, and ends as the first does.
+    pub(crate) fn all<const N: usize>(checks: [Result<(), Self>; N]) -> Result<(), Self> {
+        let mut failures = checks.into_iter().filter_map(Result::err);
+        let Some(first) = failures.next() else { return Ok(()) };
+        Err(failures.fold(first, |mut all, next| {
+            all.reports.extend(next.reports);
+            all
+        }))
+    }
+
     /// Says what to do about it.
     pub(crate) fn help(mut self, help: impl fmt::Display) -> Self {
         if let Some((_, slot)) = self.reports.last_mut() {

@@ -65,7 +65,8 @@ fn run() -> Result<(), Failure> {
         let message = format!("`{arg}` begins with a typographic dash");
         return Err(Failure::new(Exit::Usage, message).help(format_args!("type `--{plain}`")));
     }
-    let matches = Cli::command().get_matches();
+    let exit = |error| args::mistake(error, std::env::args_os().skip(1)).exit();
+    let matches = Cli::command().try_get_matches().unwrap_or_else(exit);
     let cli = Cli::from_arg_matches(&matches).unwrap_or_else(|error| error.exit());
     match cli.verb {
         None => {

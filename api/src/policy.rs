@@ -57,6 +57,10 @@ pub struct PolicyCreated {
     /// As in [`Changed`](crate::Changed).
     #[serde(default)]
     pub missing: Vec<String>,
+    /// Is it enabled? One that is replaced is what it was, unless that was said. Absent from older
+    /// snapds.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub enabled: Option<bool>,
     /// The tribe did not exist and was created with it.
     #[serde(default)]
     pub tribe_created: bool,

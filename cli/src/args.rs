@@ -3,7 +3,9 @@
 use std::{ffi::OsString, path::PathBuf, str::FromStr, time::Duration};
 
 use clap::{
-    Args, CommandFactory, FromArgMatches, Parser, ValueEnum, error::ErrorKind, parser::ValueSource,
+    Args, CommandFactory, FromArgMatches, Parser, ValueEnum,
+    error::{ContextKind, ContextValue, ErrorKind},
+    parser::ValueSource,
 };
 
 use crate::command::Command;
@@ -49,8 +51,9 @@ pub(crate) struct Cli {
 }
 
 /// Reads the command line. A socket that is named on it covers a URL of the environment.
-pub(crate) fn parse(words: impl IntoIterator<Item = OsString>) -> Result<Cli, clap::Error> {
-    let matches = Cli::command().try_get_matches_from(words)?;
+pub(crate) fn parse(words: &[OsString]) -> Result<Cli, clap::Error> {
+    let matches = Cli::command().try_get_matches_from(words);
+    let matches = matches.map_err(|error| name_variable(error, words))?;
     let mut cli = Cli::from_arg_matches(&matches)?;
     let typed = |name| matches.value_source(name) == Some(ValueSource::CommandLine);
     match (typed("socket"), typed("url")) {
@@ -61,7 +64,24 @@ pub(crate) fn parse(words: impl IntoIterator<Item = OsString>) -> Result<Cli, cl
         (true, false) => cli.global.url = None,
         (false, _) => {}
     }
+    cli.global.url_is_typed = typed("url");
     Ok(cli)
+}
+
+/// The value of a variable is not told as that of the option it stands in for.
+fn name_variable(mut error: clap::Error, words: &[OsString]) -> clap::Error {
+    let Some(ContextValue::String(told)) = error.get(ContextKind::InvalidArg) else { return error };
+    let name = |text: &str| text.split([' ', '=', '[']).next().unwrap_or_default().to_owned();
+    let option = name(told);
+    let typed = words.iter().any(|word| name(&word.to_string_lossy()) == option);
+    let command = Cli::command();
+    let mut all = command.get_arguments();
+    let arg = all.find(|arg| arg.get_long() == option.strip_prefix("--"));
+    if let Some(variable) = arg.and_then(clap::Arg::get_env).filter(|_| !typed) {
+        let variable = variable.to_string_lossy().into_owned();
+        error.insert(ContextKind::InvalidArg, ContextValue::String(variable));
+    }
+    error
 }
 
 /// What every command takes.
@@ -78,9 +98,13 @@ pub(crate) struct Global {
         default_value = tribe_api::DEFAULT_SOCKET
     )]
     pub(crate) socket: PathBuf,
-    /// URL of snapd instead of a socket, as in `https://i1.example:8181`
+    /// URL of snapd instead of a socket, as in `https://i1.example:8181`; SNAP_URL covers
+    /// SNAP_SOCKET
     #[arg(long, global = true, value_name = "URL", env = "SNAP_URL", hide_env_values = true)]
     pub(crate) url: Option<String>,
+    /// It is not of the environment.
+    #[arg(skip)]
+    pub(crate) url_is_typed: bool,
     /// File with the password that snapd asks for at its URL, mode 0600
     #[arg(
         long,

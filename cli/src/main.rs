@@ -24,7 +24,7 @@ fn main() -> ExitCode {
 
 fn run() -> Result<Exit, Failure> {
     let words = argv::prepare(std::env::args_os())?;
-    let cli = match args::parse(words) {
+    let cli = match args::parse(&words) {
         Ok(cli) => cli,
         Err(answer) => return Ok(print(&answer)),
     };

@@ -4,7 +4,7 @@ use std::{pin::pin, time::Duration};
 
 use serde::Serialize;
 use tokio::time::sleep;
-use tribe_api::client::{Client, Remote};
+use tribe_api::client::{Client, Remote, RemoteError};
 
 use crate::{
     args::{Format, Global},
@@ -44,7 +44,7 @@ impl Session {
             None => Client::new(&global.socket),
             Some(url) => Client::remote(
                 Remote::new(url, password, trusted)
-                    .map_err(|error| Failure::usage(error.to_string()))?,
+                    .map_err(|error| unusable(&error, global.url_is_typed))?,
             ),
         };
         Ok(Self { snapd, format: global.output, wait: global.wait.map(|wait| wait.0) })
@@ -116,7 +116,7 @@ impl Session {
     }
 
     /// Has the node not met its cluster yet? A snapd that cannot say is asked no more.
-    async fn is_unsynced(&self) -> bool {
+    pub(crate) async fn is_unsynced(&self) -> bool {
         self.snapd.node().await.is_ok_and(|node| node.tribe && !node.synced)
     }
 
@@ -147,6 +147,15 @@ impl Session {
         output::tell(&missing_text(missing, self.wait.unwrap_or_default()));
         Ok(Exit::PartlyDone)
     }
+}
+
+/// Why a URL is of no use. One that was not typed is told with where it is from.
+fn unusable(error: &RemoteError, typed: bool) -> Failure {
+    let of_url = match error {
+        RemoteError::Url(_) | RemoteError::PasswordInUrl | RemoteError::InTheClear(_) => !typed,
+        _ => false,
+    };
+    Failure::usage(if of_url { format!("SNAP_URL: {error}") } else { error.to_string() })
 }
 
 fn missing_text(missing: &[String], wait: Duration) -> String {

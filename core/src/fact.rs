@@ -241,6 +241,10 @@ pub enum FactError {
     Null(FactName),
 }
 
+/// From here on every float is a whole number: what reads JSON makes one of a whole number that has
+/// more than 64 bits, and its last digits are lost.
+const WHOLE: f64 = 9_223_372_036_854_775_808.0;
+
 impl Value {
     /// Reads the value of a `key=value` fact: a boolean or a canonical whole number where it is
     /// spelled as one (`007` is not), else text. The spelling is kept.
@@ -255,7 +259,8 @@ impl Value {
         }
     }
 
-    /// Reads a JSON value. `None` for null, alone or inside, and for numbers no fact can hold.
+    /// Reads a JSON value. `None` for null, alone or inside, and for numbers no fact can hold:
+    /// those beyond 64 bits.
     #[must_use]
     pub fn from_json(json: &serde_json::Value) -> Option<Self> {
         use serde_json::Value as Json;
@@ -264,8 +269,7 @@ impl Value {
             Json::Bool(value) => Self::from(*value),
             Json::Number(number) => match number.as_i64() {
                 Some(number) => Self::Int(number),
-                None if number.is_u64() => return None,
-                None => Self::Float(number.as_f64().filter(|number| number.is_finite())?),
+                None => Self::Float(number.as_f64().filter(|number| number.abs() < WHOLE)?),
             },
             Json::String(text) => Self::Text(text.as_str().into()),
             Json::Array(list) => {
@@ -677,6 +681,23 @@ mod tests {
         check("flag", "flag bool True");
         check("empty=", "empty text ");
         check("url=http://a?b=c", "url text http://a?b=c");
+    }
+
+    #[test]
+    fn a_number_beyond_64_bits_is_no_fact_and_not_rounded() {
+        let check = |text: &str, expected: Option<Value>| {
+            let json: serde_json::Value = serde_json::from_str(text).unwrap();
+            assert_eq!(Value::from_json(&json), expected, "{text}");
+        };
+        check("9007199254740993", Some(Value::Int(9_007_199_254_740_993)));
+        check("9223372036854775807", Some(Value::Int(i64::MAX)));
+        check("-9223372036854775808", Some(Value::Int(i64::MIN)));
+        check("9223372036854775808", None);
+        check("-9223372036854775809", None);
+        check("100000000000000000001", None);
+        check("[1, 1e20]", None);
+        check("1e18", Some(Value::Float(1e18)));
+        check("0.1", Some(Value::Float(0.1)));
     }
 
     #[test]

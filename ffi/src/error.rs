@@ -69,7 +69,7 @@ impl From<CommandError> for Error {
             CommandError::NotSynced => Status::NotSynced,
             CommandError::Refused { .. } => Status::Refused,
             CommandError::Full(_) | CommandError::TooManyItems(_) => Status::Full,
-            CommandError::NameTaken(_) => Status::NameTaken,
+            CommandError::NameTaken { .. } => Status::NameTaken,
             CommandError::StillAlive(_) => Status::StillAlive,
             CommandError::ClockBehind | CommandError::ClockAhead => Status::Clock,
             CommandError::UnknownKey(_) => Status::UnknownKey,

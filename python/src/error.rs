@@ -99,7 +99,7 @@ fn command(error: CommandError) -> PyErr {
         | CommandError::PolicyExists { .. }
         | CommandError::ItemExists { .. }
         | CommandError::ServiceExists(_)
-        | CommandError::NameTaken(_) => class::AlreadyExistsError::new_err(message),
+        | CommandError::NameTaken { .. } => class::AlreadyExistsError::new_err(message),
         CommandError::Unreachable(_) | CommandError::NotSynced => {
             class::TimeoutError::new_err(message)
         }

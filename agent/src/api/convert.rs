@@ -20,10 +20,19 @@ pub(super) async fn missing(
 /// What keeps a node of this name and key from its cluster, and what to do about it.
 pub(super) fn obstacle(obstacle: &Obstacle, name: &str, sealing: Option<KeyId>) -> String {
     match obstacle {
-        Obstacle::NameTaken(holder) => format!(
-            "its name `{name}` is held by a live node, of id {holder}: give one of the two another \
-             (`tribe: {{name}}`, --tribe-node-name), or stop that one"
-        ),
+        Obstacle::NameTaken { holder, address } => {
+            let (at, find) = match address {
+                Some(address) => (format!(" at {address}"), String::new()),
+                None => {
+                    let show = format!("`snapctl member show {name}`");
+                    (String::new(), format!("; {show} on another member tells where it is"))
+                }
+            };
+            format!(
+                "its name `{name}` is held by a live node, of id {holder}{at}: give one of the two \
+                 another (`tribe: {{name}}`, --tribe-node-name), or stop that one{find}"
+            )
+        }
         Obstacle::OtherKey { from, key } => {
             let theirs = match *key {
                 KeyId::PLAINTEXT => "no key".to_owned(),
@@ -103,11 +112,19 @@ mod tests {
         };
         let (theirs, ours) = (KeyId::from_bytes([10; 4]), KeyId::from_bytes([11; 4]));
         let other = |key| Obstacle::OtherKey { from: ([10, 0, 0, 1], 6000).into(), key };
+        let taken = |address| Obstacle::NameTaken { holder: NodeId(1), address };
         check(
-            Obstacle::NameTaken(NodeId(1)),
+            taken(None),
             Some(ours),
             "its name `i1` is held by a live node, of id 0000000000000001: give one of the two \
-             another (`tribe: {name}`, --tribe-node-name), or stop that one",
+             another (`tribe: {name}`, --tribe-node-name), or stop that one; \
+             `snapctl member show i1` on another member tells where it is",
+        );
+        check(
+            taken(Some(([10, 0, 0, 2], 6000).into())),
+            Some(ours),
+            "its name `i1` is held by a live node, of id 0000000000000001 at 10.0.0.2:6000: give \
+             one of the two another (`tribe: {name}`, --tribe-node-name), or stop that one",
         );
         check(
             other(theirs),

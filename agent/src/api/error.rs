@@ -15,10 +15,15 @@ use crate::{
     task::{ManifestError, TaskError},
 };
 
+const NOT_SYNCED: &str = "not-synced";
 const NOT_SYNCED_HELP: &str = "wait until it has; `snapctl tribe status` says what it waits for";
 
+/// Goes with the response to one who asked a node that has not met its cluster: the refusal itself.
+#[derive(Debug, Clone)]
+pub(super) struct NotSynced(pub(super) ApiError);
+
 /// A refusal with its status.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(crate) struct ApiError {
     status: StatusCode,
     body: ErrorBody,
@@ -96,9 +101,13 @@ impl From<CommandError> for ApiError {
                 (Status::CONFLICT, "still-alive", Some("stop snapd on it first"))
             }
             CommandError::ServiceExists(_) => (Status::CONFLICT, "service-exists", None),
-            CommandError::NameTaken(_) => {
-                (Status::CONFLICT, "name-taken", Some("give one of them another --tribe-node-name"))
-            }
+            CommandError::NameTaken { .. } => (
+                Status::CONFLICT,
+                "name-taken",
+                Some(
+                    "give one of them another --tribe-node-name; `snapctl tribe status` says more",
+                ),
+            ),
             CommandError::Plaintext => (
                 Status::CONFLICT,
                 "plaintext",
@@ -124,7 +133,7 @@ impl From<CommandError> for ApiError {
                 (Status::SERVICE_UNAVAILABLE, "unreachable", Some("try again when it is back"))
             }
             CommandError::NotSynced => {
-                (Status::SERVICE_UNAVAILABLE, "not-synced", Some(NOT_SYNCED_HELP))
+                (Status::SERVICE_UNAVAILABLE, NOT_SYNCED, Some(NOT_SYNCED_HELP))
             }
             CommandError::Full(_) => {
                 let help = "delete tribes or policies that nobody needs";
@@ -289,6 +298,11 @@ impl IntoResponse for ApiError {
         if self.status == StatusCode::INTERNAL_SERVER_ERROR {
             warn!(code = self.body.code, message = self.body.message, "a request failed");
         }
-        (self.status, Json(ErrorReply { error: self.body })).into_response()
+        let not_synced = (self.body.code == NOT_SYNCED).then(|| NotSynced(self.clone()));
+        let mut response = (self.status, Json(ErrorReply { error: self.body })).into_response();
+        if let Some(refusal) = not_synced {
+            response.extensions_mut().insert(refusal);
+        }
+        response
     }
 }

@@ -92,7 +92,7 @@ impl Exposure {
         let Some(address) = settings.listen.as_ref().map(|listen| listen.value) else {
             return Ok(None);
         };
-        let (password, tls) = read(settings)?;
+        let (password, tls) = (password(settings)?, tls(settings)?);
         let listener = TcpListener::bind(address)
             .await
             .map_err(|source| ExposeError::Bind { address, source })?;
@@ -102,12 +102,13 @@ impl Exposure {
         Ok(Some(Self { listener, tls, password }))
     }
 
-    /// Reads the files without listening, if it is asked to listen.
-    pub(crate) fn check(settings: &ApiSettings) -> Result<(), ExposeError> {
-        if settings.listen.is_some() {
-            read(settings)?;
+    /// Reads the files of the password and of the certificate without listening, if it is asked to
+    /// listen.
+    pub(crate) fn check(settings: &ApiSettings) -> [Result<(), ExposeError>; 2] {
+        match settings.listen {
+            Some(_) => [password(settings).map(drop), tls(settings).map(drop)],
+            None => [Ok(()), Ok(())],
         }
-        Ok(())
     }
 
     /// Where it listens.
@@ -116,10 +117,12 @@ impl Exposure {
     }
 }
 
-fn read(settings: &ApiSettings) -> Result<(Option<Password>, Option<TlsAcceptor>), ExposeError> {
-    let password = settings.password_file.as_ref().map(|file| read_password(&file.value));
-    let password = password.transpose()?;
-    Ok((password, settings.tls.as_ref().map(acceptor).transpose()?))
+fn password(settings: &ApiSettings) -> Result<Option<Password>, ExposeError> {
+    settings.password_file.as_ref().map(|file| read_password(&file.value)).transpose()
+}
+
+fn tls(settings: &ApiSettings) -> Result<Option<TlsAcceptor>, ExposeError> {
+    settings.tls.as_ref().map(acceptor).transpose()
 }
 
 fn read_password(path: &Path) -> Result<Password, ExposeError> {

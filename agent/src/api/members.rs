@@ -152,5 +152,6 @@ mod tests {
         check(json!(null), "fact `f` is null, leave it out or unset it");
         check(json!([1, null]), "fact `f` is null, leave it out or unset it");
         check(json!(u64::MAX), "fact `f` is not a finite 64-bit number");
+        check(json!([1e20]), "fact `f` is not a finite 64-bit number");
     }
 }

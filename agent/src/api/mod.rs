@@ -32,15 +32,19 @@ use std::{path::PathBuf, sync::Arc, time::Instant};
 
 use axum::{
     Router,
-    extract::{DefaultBodyLimit, Request},
+    extract::{DefaultBodyLimit, Request, State},
     middleware::{self, Next},
-    response::Response,
+    response::{IntoResponse, Response},
 };
 use tokio::{sync::watch, time::timeout};
 use tracing::debug;
 use tribe::{CommandError, MemberState, Node, View, limits::HELD_COMMAND_TIME};
 
-use self::{error::ApiError, gate::Gate, routes::routes};
+use self::{
+    error::{ApiError, NotSynced},
+    gate::Gate,
+    routes::routes,
+};
 pub(crate) use self::{
     exposure::{ExposeError, Exposure},
     server::{Doors, serve},
@@ -109,10 +113,16 @@ impl App {
             seeds => seeds.join(", "),
         };
         let mut why = format!("it has not met another member yet; seeds: {seeds}");
-        if let Some(obstacle) = &view.obstacle {
-            why = format!("{why}\n{}", convert::obstacle(obstacle, &self.0.name, view.sealing));
+        if let Some(obstacle) = self.obstacle(view) {
+            why = format!("{why}\n{obstacle}");
         }
         Some(why)
+    }
+
+    /// What keeps this node from its cluster, if it can tell.
+    fn obstacle(&self, view: &View) -> Option<String> {
+        let obstacle = view.obstacle.as_ref()?;
+        Some(convert::obstacle(obstacle, &self.0.name, view.sealing))
     }
 
     /// The node, in tribe mode or alone.
@@ -184,8 +194,19 @@ fn router(app: App, gate: Arc<Gate>) -> Router {
         })
         .layer(DefaultBodyLimit::max(BODY_BYTES))
         .layer(middleware::from_fn_with_state(gate, gate::admit))
+        .layer(middleware::from_fn_with_state(app.clone(), explain))
         .layer(middleware::from_fn(trace))
         .with_state(app)
+}
+
+/// Adds to a refusal for want of the cluster what keeps this node from it.
+async fn explain(State(app): State<App>, request: Request, next: Next) -> Response {
+    let mut response = next.run(request).await;
+    let Some(NotSynced(refusal)) = response.extensions_mut().remove() else { return response };
+    match app.obstacle(&app.any_node().view()) {
+        Some(obstacle) => refusal.detail(obstacle).into_response(),
+        None => response,
+    }
 }
 
 async fn trace(request: Request, next: Next) -> Response {

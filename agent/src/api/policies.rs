@@ -71,7 +71,9 @@ pub(super) async fn create(
         Err(CommandError::UnknownTribe { near, .. }) => near,
         _ => None,
     };
+    let enabled = node.view().known_policy(&name).ok().map(|policy| policy.enabled);
     Ok(Json(PolicyCreated {
+        enabled,
         missing: convert::missing(node, &created.written, wait).await?,
         tribe_created: created.tribe_created,
         tribe_near: tribe_near.filter(|_| created.tribe_created),

@@ -151,10 +151,13 @@ impl Said {
             }
             Self::Policy { name, tribe, text, enabled, .. } => {
                 let is = view.policies.get(name)?;
-                let same = is.tribe == *tribe && is.text == *text && is.enabled == *enabled;
-                let switch = if is.enabled { "" } else { ", disabled" };
-                let what = || format!("it is `{}` for tribe `{}`{switch}", is.text, is.tribe);
-                Some(Found::other(same, what))
+                let switched = is.enabled != *enabled;
+                let state = if is.enabled { "enabled" } else { "disabled" };
+                if is.tribe == *tribe && is.text == *text {
+                    return Some(Found::other(!switched, || format!("it is {state}")));
+                }
+                let state = if switched { format!(", {state}") } else { String::new() };
+                Some(Found::Other(format!("it is `{}` for tribe `{}`{state}", is.text, is.tribe)))
             }
             Self::Placement { tribe, node, placement } => {
                 let is = convert::placement(*view.tribes.get(tribe)?.placements.get(node)?);

@@ -4,7 +4,7 @@
 
 use std::{net::SocketAddr, path::PathBuf};
 
-use super::{Given, Problems};
+use super::{Given, Problems, all_or_nothing};
 
 /// What makes an address wider than loopback safe.
 const WIDE_HELP: &str = "give it a certificate and a password, `api: {tls_cert: FILE, tls_key: FILE, \
@@ -49,16 +49,14 @@ impl ApiLayer {
 
 pub(super) fn resolve(layer: ApiLayer, problems: &mut Problems) -> Option<ApiSettings> {
     let ApiLayer { listen, tls_cert, tls_key, password_file } = layer;
-    let listen = match listen {
-        Some(given) => Some(problems.parse(given, |text| parse(text))?),
-        None => None,
-    };
+    let listen = listen.map(|given| problems.parse(given, |text| parse(text)));
     let tls = match (tls_cert, tls_key) {
         (Some(cert), Some(key)) => Some(ApiTls { cert, key }),
         (None, None) => None,
         (Some(alone), None) => return half(&alone, "tls_cert", "tls_key", problems),
         (None, Some(alone)) => return half(&alone, "tls_key", "tls_cert", problems),
     };
+    let listen = all_or_nothing(listen)?;
     if let Some(Given { value, origin }) = &listen
         && !value.ip().is_loopback()
     {

@@ -3,6 +3,7 @@
 //! Invariant: no message repeats a line of the file, for the line may hold the key.
 
 use std::{
+    cmp::Ordering,
     collections::BTreeMap,
     fmt, io,
     os::unix::fs::MetadataExt,
@@ -26,30 +27,93 @@ use crate::suggest::nearest;
 pub(super) enum ReadError {
     /// It cannot be read.
     Io(io::Error),
-    /// What it says is wrong.
+    /// It is no configuration; nothing of it is known.
     Mistakes(Problems),
 }
 
-/// Reads the configuration file.
-pub(super) fn read(path: &Path) -> Result<Layer, ReadError> {
+/// Reads the configuration file. What is wrong with single values goes to the problems.
+pub(super) fn read(path: &Path, problems: &mut Problems) -> Result<Layer, ReadError> {
     let text = Zeroizing::new(std::fs::read_to_string(path).map_err(ReadError::Io)?);
     let mode = std::fs::metadata(path).map_err(ReadError::Io)?.mode();
-    parse(path, &text, mode).map_err(ReadError::Mistakes)
+    parse(path, &text, mode, problems).map_err(ReadError::Mistakes)
 }
 
 /// Reads the text of a file with this mode.
-pub(super) fn parse(path: &Path, text: &str, mode: u32) -> Result<Layer, Problems> {
-    let options = serde_saphyr::options! { with_snippet: false };
-    let file: Option<File> = if blank(text) {
-        None
-    } else {
-        serde_saphyr::from_str_with_options(text, options)
-            .map_err(|error| Problems(vec![mistake(path, text, &error)]))?
-    };
-    let mut problems = Problems::default();
-    let layer = Reader { path, text }.layer(file.unwrap_or_default(), &mut problems);
-    check_mode(&layer, mode, &mut problems);
-    if problems.0.is_empty() { Ok(layer) } else { Err(problems) }
+pub(super) fn parse(
+    path: &Path,
+    text: &str,
+    mode: u32,
+    problems: &mut Problems,
+) -> Result<Layer, Problems> {
+    let file = parse_file(path, text)?;
+    let layer = Reader { path, text }.layer(file.unwrap_or_default(), problems);
+    check_mode(&layer, mode, problems);
+    Ok(layer)
+}
+
+/// The parser stops at the first mistake. If that is a key it does not know, it goes on without it.
+fn parse_file(path: &Path, text: &str) -> Result<Option<File>, Problems> {
+    let mut mistakes = Problems::default();
+    let mut rest = Zeroizing::new(text.to_owned());
+    loop {
+        let options = serde_saphyr::options! { with_snippet: false };
+        let parsed = match blank(&rest) {
+            true => Ok(None),
+            false => serde_saphyr::from_str_with_options(&rest, options),
+        };
+        match parsed {
+            Ok(file) if mistakes.0.is_empty() => return Ok(file),
+            Ok(_) => return Err(mistakes),
+            Err(error) => {
+                mistakes.0.push(mistake(path, &rest, &error));
+                match unknown_at(&error).and_then(|at| without_entry(&rest, at)) {
+                    Some(shorter) => rest = shorter,
+                    None => return Err(mistakes),
+                }
+            }
+        }
+    }
+}
+
+/// Line and column of a key that is not known, from 0.
+fn unknown_at(error: &serde_saphyr::Error) -> Option<(usize, usize)> {
+    let error = error.without_snippet();
+    if !matches!(error, serde_saphyr::Error::SerdeUnknownField { .. }) {
+        return None;
+    }
+    let at = error.location()?;
+    let from_0 = |number: u64| usize::try_from(number).ok()?.checked_sub(1);
+    Some((from_0(at.line())?, from_0(at.column())?))
+}
+
+/// The text without the entry whose key stands here, and all else at its place; `None` if it is not
+/// sure where the entry ends, or if more depends on it.
+fn without_entry(text: &str, (line, column): (usize, usize)) -> Option<Zeroizing<String>> {
+    let mut rest = Zeroizing::new(String::with_capacity(text.len()));
+    let (mut inside, mut open) = (false, 0);
+    for (at, one) in text.lines().enumerate() {
+        let trimmed = one.trim_start();
+        let indent = one.len() - trimmed.len();
+        inside = match at.cmp(&line) {
+            Ordering::Less => false,
+            Ordering::Equal if indent != column => return None,
+            Ordering::Equal => true,
+            Ordering::Greater => {
+                let item = indent == column && trimmed.starts_with("- ");
+                inside && (indent > column || item || trimmed.is_empty())
+            }
+        };
+        match inside {
+            true if one.contains('&') => return None,
+            true => {
+                open += one.matches(['[', '{']).count();
+                open = open.checked_sub(one.matches([']', '}']).count())?;
+            }
+            false => rest.push_str(one),
+        }
+        rest.push('\n');
+    }
+    (open == 0).then_some(rest)
 }
 
 /// The top of the file.
@@ -84,10 +148,10 @@ struct ApiSection {
 #[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct CapabilitySection {
-    load_from_tribes: Option<Spanned<Vec<String>>>,
-    plugins: Option<Spanned<Vec<String>>>,
-    serve_to: Option<Spanned<Vec<String>>>,
-    serve_plugins: Option<Spanned<Vec<String>>>,
+    load_from_tribes: Option<RawValue>,
+    plugins: Option<RawValue>,
+    serve_to: Option<RawValue>,
+    serve_plugins: Option<RawValue>,
     serve_concurrency: Option<Spanned<u64>>,
 }
 
@@ -117,7 +181,7 @@ struct TribeSection {
     bind_port: Option<Spanned<String>>,
     advertise: Option<Spanned<String>>,
     #[serde(alias = "seed")]
-    seeds: Option<Spanned<Seeds>>,
+    seeds: Option<RawValue>,
     key_file: Option<Spanned<PathBuf>>,
     key: Option<Spanned<String>>,
     plaintext: Option<Spanned<bool>>,
@@ -132,10 +196,6 @@ impl fmt::Debug for TribeSection {
         f.debug_struct("TribeSection").finish_non_exhaustive()
     }
 }
-
-/// One seed, as snap had it, or a list.
-#[derive(Debug)]
-struct Seeds(Vec<String>);
 
 /// A value whose scalars are still text in the file: a fact remembers how it was spelled.
 #[derive(Debug)]
@@ -173,6 +233,7 @@ impl Reader<'_> {
             tribe.key.map(|key| self.map(key, |text| KeyFrom::Text(Zeroizing::new(text)))),
             tribe.plaintext.filter(|on| on.value).map(|on| self.map(on, |_| KeyFrom::Plaintext)),
         ];
+        let mut list = |key, raw| self.list(key, raw, problems);
         Layer {
             log_level: self.given(file.log_level),
             log_format: self.given(file.log_format),
@@ -186,10 +247,10 @@ impl Reader<'_> {
             data_dir: self.given(file.data_dir),
             plugins,
             plugin_dir,
-            load_from_tribes: self.given(capabilities.load_from_tribes),
-            allowed_plugins: self.given(capabilities.plugins),
-            serve_to: self.given(capabilities.serve_to),
-            serve_plugins: self.given(capabilities.serve_plugins),
+            load_from_tribes: list("load_from_tribes", capabilities.load_from_tribes),
+            allowed_plugins: list("plugins", capabilities.plugins),
+            serve_to: list("serve_to", capabilities.serve_to),
+            serve_plugins: list("serve_plugins", capabilities.serve_plugins),
             serve_concurrency: self.given(capabilities.serve_concurrency),
             tasks: TaskLayer {
                 discover: self.given(file.auto_discover_path),
@@ -203,7 +264,7 @@ impl Reader<'_> {
             bind_addr: self.given(tribe.bind_addr),
             bind_port: self.given(tribe.bind_port),
             advertise: self.given(tribe.advertise),
-            seeds: tribe.seeds.map(|seeds| self.map(seeds, |seeds| seeds.0)),
+            seeds: list("seeds", tribe.seeds),
             key: only_key(keys.into_iter().flatten(), problems),
             facts_dir: self.given(tribe.facts_dir),
             hold_down: self.given(tribe.hold_down),
@@ -249,7 +310,35 @@ impl Reader<'_> {
         })
     }
 
-    pub(super) fn spelling(&self, location: Location) -> Option<&str> {
+    /// A list of texts. One alone stands for a list of one, as seeds in snap.
+    pub(super) fn list(
+        &self,
+        key: &str,
+        raw: Option<RawValue>,
+        problems: &mut Problems,
+    ) -> Option<Given<Vec<String>>> {
+        let raw = raw?;
+        let origin = self.origin(raw.0.referenced);
+        let texts = match raw.0.value {
+            Shape::List(list) => list.into_iter().map(|raw| self.as_spelled(raw)).collect(),
+            _ => self.as_spelled(raw).map(|text| vec![text]),
+        };
+        if texts.is_none() {
+            problems.add(&origin, format_args!("`{key}` must be a list, such as `[a, b]`"), None);
+        }
+        Some(Given { value: texts?, origin })
+    }
+
+    /// A text or a number, as it is spelled.
+    pub(super) fn as_spelled(&self, raw: RawValue) -> Option<String> {
+        match raw.0.value {
+            Shape::Text(text) => Some(text),
+            Shape::Plain => self.spelling(raw.0.defined).map(str::to_owned),
+            Shape::Null | Shape::List(_) | Shape::Map(_) => None,
+        }
+    }
+
+    fn spelling(&self, location: Location) -> Option<&str> {
         let span = location.span();
         let start = usize::try_from(span.byte_offset()?).ok()?;
         let end = start.checked_add(usize::try_from(span.byte_len()?).ok()?)?;
@@ -345,7 +434,6 @@ const NOT_BOOL: &str = "invalid boolean";
 /// What the parser wants, in our words.
 fn wanted(message: &str) -> Option<&'static str> {
     match message {
-        "expected sequence start" => Some("a list, such as `[a, b]`"),
         "expected mapping start" => Some("a map, such as `{a: b}`"),
         "expected string scalar" => Some("one value, not a list or a map"),
         "invalid u64" => Some("a whole number from 0 to 18446744073709551615"),
@@ -449,33 +537,5 @@ impl<'de> de::Visitor<'de> for ShapeVisitor {
             map.insert(key, value);
         }
         Ok(Shape::Map(map))
-    }
-}
-
-impl<'de> Deserialize<'de> for Seeds {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct SeedsVisitor;
-
-        impl<'de> de::Visitor<'de> for SeedsVisitor {
-            type Value = Seeds;
-
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("`HOST:PORT` or a list of them")
-            }
-
-            fn visit_str<E>(self, text: &str) -> Result<Seeds, E> {
-                Ok(Seeds(vec![text.to_owned()]))
-            }
-
-            fn visit_seq<A: de::SeqAccess<'de>>(self, mut access: A) -> Result<Seeds, A::Error> {
-                let mut seeds = Vec::new();
-                while let Some(seed) = access.next_element()? {
-                    seeds.push(seed);
-                }
-                Ok(Seeds(seeds))
-            }
-        }
-
-        deserializer.deserialize_any(SeedsVisitor)
     }
 }

@@ -12,6 +12,8 @@ pub(super) fn layer(args: RunArgs, matches: &ArgMatches, problems: &mut Problems
     let origin = |id: &str| origin(matches, id);
     let text = |id, value: Option<String>| given(&origin, id, value);
     let path = |id, value: Option<PathBuf>| given(&origin, id, value);
+    let tribe = given(&origin, "tribe", args.tribe);
+    let enable = tribe.and_then(|given| problems.parse(given, |text| switch(text)));
     let seeds: Vec<_> = args.tribe_seed.into_iter().filter(|seed| !seed.is_empty()).collect();
     Layer {
         log_level: text("log_level", args.log_level),
@@ -19,7 +21,7 @@ pub(super) fn layer(args: RunArgs, matches: &ArgMatches, problems: &mut Problems
         socket: path("socket", args.socket),
         api: ApiLayer { listen: text("api_listen", args.api_listen), ..ApiLayer::default() },
         data_dir: path("data_dir", args.data_dir),
-        enable: given(&origin, "tribe", args.tribe),
+        enable,
         name: text("tribe_node_name", args.tribe_node_name),
         bind_addr: text("tribe_addr", args.tribe_addr),
         bind_port: text("tribe_port", args.tribe_port),
@@ -37,6 +39,15 @@ pub(super) fn layer(args: RunArgs, matches: &ArgMatches, problems: &mut Problems
             .collect(),
         // The rest is in the file alone.
         ..Layer::default()
+    }
+}
+
+/// Everything that people take for on or off.
+fn switch(text: &str) -> Result<bool, String> {
+    match text.to_lowercase().as_str() {
+        "true" | "t" | "yes" | "y" | "on" | "1" => Ok(true),
+        "false" | "f" | "no" | "n" | "off" | "0" => Ok(false),
+        _ => Err(format!("`{text}` is neither true nor false")),
     }
 }
 

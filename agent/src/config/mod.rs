@@ -188,8 +188,8 @@ struct Problems(Vec<Problem>);
 
 /// Reads all sources.
 pub(crate) fn load(args: RunArgs, matches: &ArgMatches) -> Result<Settings, Failure> {
-    let (file, lower) = read_file(args.config.as_deref())?;
     let mut problems = Problems::default();
+    let (file, lower) = read_file(args.config.as_deref(), &mut problems)?;
     let upper = flags::layer(args, matches, &mut problems);
     let settings = resolve(file, upper.over(lower), &mut problems);
     problems.into_result()?;
@@ -197,10 +197,13 @@ pub(crate) fn load(args: RunArgs, matches: &ArgMatches) -> Result<Settings, Fail
     settings.ok_or_else(|| Failure::new(Exit::Config, "the configuration is incomplete"))
 }
 
-fn read_file(path: Option<&Path>) -> Result<(Option<PathBuf>, Layer), Failure> {
+fn read_file(
+    path: Option<&Path>,
+    problems: &mut Problems,
+) -> Result<(Option<PathBuf>, Layer), Failure> {
     let asked = path.is_some();
     let path = path.unwrap_or(Path::new(DEFAULT_FILE));
-    match file::read(path) {
+    match file::read(path, problems) {
         Ok(layer) => Ok((Some(path.to_owned()), layer)),
         Err(file::ReadError::Io(error)) if !asked && error.kind() == io::ErrorKind::NotFound => {
             Ok((None, Layer::default()))
@@ -277,6 +280,15 @@ fn check_concurrency(number: u64) -> Result<usize, String> {
 
 fn or_default<T>(given: Option<Given<T>>, default: T) -> Given<T> {
     given.unwrap_or(Given { value: default, origin: Origin::Default })
+}
+
+/// `None` if it was given and is wrong.
+#[expect(clippy::option_option, reason = "it may be given or not, and be good or not")]
+fn all_or_nothing<T>(checked: Option<Option<T>>) -> Option<Option<T>> {
+    match checked {
+        None => Some(None),
+        Some(good) => good.map(Some),
+    }
 }
 
 impl Layer {

@@ -6,8 +6,8 @@ use serde::{Deserialize, Deserializer, de};
 use serde_saphyr::Spanned;
 
 use super::{
-    Problems,
-    file::{RawValue, Reader, Shape},
+    Given, Problems,
+    file::{RawValue, Reader},
     plugin_settings::{LimitLayer, PluginLayer},
 };
 use crate::plugin::{
@@ -23,7 +23,7 @@ pub(super) struct PluginSection {
     max_running: Option<Spanned<u64>>,
     limits: Option<LimitSection>,
     trust: Option<Spanned<String>>,
-    keyrings: Option<Spanned<Vec<PathBuf>>>,
+    keyrings: Option<RawValue>,
     tls: Option<Spanned<TlsSection>>,
     #[serde(default)]
     config: BTreeMap<String, Tree>,
@@ -72,6 +72,7 @@ impl PluginSection {
         problems: &mut Problems,
     ) -> PluginLayer {
         let limits = self.limits.unwrap_or_default();
+        let keyrings = reader.list("keyrings", self.keyrings, problems);
         PluginLayer {
             load_timeout: reader.given(self.load_timeout),
             max_running: reader.given(self.max_running),
@@ -82,7 +83,10 @@ impl PluginSection {
                 cpu: reader.given(limits.cpu),
             },
             trust: reader.given(self.trust),
-            keyrings: reader.given(self.keyrings),
+            keyrings: keyrings.map(|Given { value, origin }| Given {
+                value: value.into_iter().map(PathBuf::from).collect(),
+                origin,
+            }),
             tls: self.tls.map(|tls| {
                 reader.map(tls, |tls| {
                     let TlsSection { ca, cert, key, plugin_cert, plugin_key } = tls;
@@ -112,7 +116,7 @@ impl Tags {
                         message,
                         Some("write it as `/intel/psutil`, or `/` for all"),
                     );
-                } else if let Some(text) = text(raw, reader) {
+                } else if let Some(text) = reader.as_spelled(raw) {
                     texts.insert(name, text);
                 } else {
                     let message = format!("tag `{name}` is neither text nor a number");
@@ -122,15 +126,6 @@ impl Tags {
             tree.add(&prefix, texts);
         }
         tree
-    }
-}
-
-/// The value of a tag as it is spelled.
-fn text(raw: RawValue, reader: &Reader<'_>) -> Option<String> {
-    match raw.0.value {
-        Shape::Text(text) => Some(text),
-        Shape::Plain => reader.spelling(raw.0.defined).map(str::to_owned),
-        Shape::Null | Shape::List(_) | Shape::Map(_) => None,
     }
 }
 

@@ -13,8 +13,8 @@ fn load_all(text: &str, mode: u32, flags: &[&str]) -> Result<Settings, String> {
         .map_err(|e| e.to_string())?;
     let args = Cli::from_arg_matches(&matches).unwrap().run;
     let shown = |problems: Problems| problems.into_failure().to_string();
-    let lower = file::parse(Path::new(PATH), text, mode).map_err(shown)?;
     let mut problems = Problems::default();
+    let lower = file::parse(Path::new(PATH), text, mode, &mut problems).map_err(shown)?;
     let upper = flags::layer(args, &matches, &mut problems);
     let settings = resolve(None, upper.over(lower), &mut problems);
     if problems.0.is_empty() { Ok(settings.unwrap()) } else { Err(shown(problems)) }
@@ -50,6 +50,32 @@ fn an_unknown_key_is_told_with_its_place_and_what_was_meant() {
 }
 
 #[test]
+fn all_unknown_keys_are_told_at_once_where_it_is_clear_what_they_hold() {
+    let check = |text: &str, places: &[&str]| {
+        let error = load_file(text).unwrap_err();
+        let errors = error.lines().filter_map(|line| line.strip_prefix("error: "));
+        let expected = places.iter().map(|place| format!("{PATH}:{place}"));
+        assert_eq!(errors.collect::<Vec<_>>(), expected.collect::<Vec<_>>(), "{text}");
+    };
+    check(
+        "loglevel: debug  # verbose\nscheduler:\n  a: {b: [1,\n    2]}\n\n  c:\n  - d\ntribe:\n  \
+         sed:\n  - a\n  bind_prot: 7000\n  bind_port: []\n",
+        &[
+            "1:1: unknown key `loglevel`",
+            "2:1: unknown key `scheduler`",
+            "9:3: unknown key `sed`",
+            "11:3: unknown key `bind_prot`",
+            "12:14: `bind_port` must be one value, not a list or a map",
+        ],
+    );
+    // What follows from a key that is missing because it is misspelled is no mistake.
+    check("tribe:\n  enable: true\n  key_fiel: /k\n", &["3:3: unknown key `key_fiel`"]);
+    check("tribe: {sed: a, bind_prot: 1}\n", &["1:9: unknown key `sed`"]);
+    check("a: &a /x\nsocket: *a\nb: 1\n", &["1:1: unknown key `a`"]);
+    check("a: [\n1\n]\nb: 1\n", &["1:1: unknown key `a`"]);
+}
+
+#[test]
 fn tribes_may_do_here_what_the_file_says_and_nothing_else() {
     let none = load_file("").unwrap().capabilities.capabilities();
     assert_eq!(none, Capabilities::default());
@@ -77,9 +103,9 @@ fn a_value_of_another_shape_is_told_with_its_key_and_not_repeated() {
         check_error(text, &format!("error: /etc/snap/snapd.yaml:{expected}"));
     };
     let list = "must be a list, such as `[a, b]`";
-    check("capabilities: {load_from_tribes: core}\n", &format!("1:34: `load_from_tribes` {list}"));
-    check("capabilities:\n  plugins: '*'  # all\n", &format!("2:12: `plugins` {list}"));
-    check("capabilities:\n  plugins:\n    psutil\n", "3:5: this must be a list, such as `[a, b]`");
+    check("capabilities: {serve_to: {core: 1}}\n", &format!("1:26: `serve_to` {list}"));
+    check("capabilities:\n  plugins: [a, [b]]\n", &format!("2:12: `plugins` {list}"));
+    check("tribe:\n  seeds: [a:1, null]\n", &format!("2:10: `seeds` {list}"));
     check("tribe: x\n", "1:8: `tribe` must be a map, such as `{a: b}`");
     check("log_level: [a]\n", "1:12: `log_level` must be one value, not a list or a map");
     let number = "must be a whole number from 0 to 18446744073709551615";
@@ -89,6 +115,24 @@ fn a_value_of_another_shape_is_told_with_its_key_and_not_repeated() {
         "plugins:\n  max_running: 18446744073709551616\n",
         &format!("2:16: `max_running` {number}"),
     );
+}
+
+#[test]
+fn one_text_stands_for_a_list_of_it_wherever_a_list_of_texts_can_stand() {
+    let check = |one: &str, list: &str| {
+        let shown = |text: &str| print(&load_file(text).unwrap()).unwrap();
+        let values = |text: String| -> Vec<String> {
+            text.lines().map(|line| line.split(" # ").next().unwrap().trim_end().into()).collect()
+        };
+        assert_eq!(values(shown(one)), values(shown(list)), "{one}");
+        assert_ne!(values(shown(one)), values(shown("")), "{one}");
+    };
+    check("capabilities: {load_from_tribes: core}", "capabilities: {load_from_tribes: [core]}");
+    check("capabilities:\n  plugins: '*'  # all", "capabilities: {plugins: ['*']}");
+    check("capabilities:\n  serve_to:\n    on", "capabilities: {serve_to: [on]}");
+    check("capabilities: {serve_plugins: 7}", "capabilities: {serve_plugins: [7]}");
+    check("plugins: {keyrings: /k}", "plugins: {keyrings: [/k]}");
+    check("tribe: {seeds: 'a:1'}", "tribe: {seed: ['a:1']}");
 }
 
 #[test]
@@ -296,8 +340,21 @@ fn broken_yaml_is_told_with_its_place_and_without_its_text() {
 
 #[test]
 fn all_bad_values_are_told_at_once() {
-    let error = load_file("log_level: loud\ntribe: {hold_down: ten}\n").unwrap_err();
-    assert_eq!(error.lines().filter(|line| line.starts_with("error: ")).count(), 2, "{error}");
+    let check = |text: &str, places: &[&str]| {
+        let error = load_file(text).unwrap_err();
+        let errors = error.lines().filter_map(|line| line.strip_prefix("error: "));
+        let place = |line: &str| line.split(": ").next().unwrap().to_owned();
+        let expected = places.iter().map(|place| format!("{PATH}:{place}"));
+        assert_eq!(errors.map(place).collect::<Vec<_>>(), expected.collect::<Vec<_>>(), "{error}");
+    };
+    check("log_level: loud\ntribe: {hold_down: ten}\n", &["1:12", "2:20"]);
+    // What is wrong with single values does not hide what is wrong together.
+    check(
+        "tags: {/: {rack: [7]}}\napi: {listen: x, tls_cert: /c}\nlog_level: loud\ntribe:\n  \
+         advertise: x\n  seeds: ['b:', 'c:']\n  facts: {a: null}\n  hold_down: ten\n  \
+         enable: true\n",
+        &["1:18", "7:14", "2:15", "2:28", "3:12", "5:14", "6:10", "6:10", "8:14", "9:11"],
+    );
 }
 
 #[test]

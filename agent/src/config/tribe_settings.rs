@@ -8,7 +8,9 @@ use std::{
 
 use tribe::{ClusterName, Facts, Keyring, NodeName, Source, fact};
 
-use super::{Given, KeyFrom, Layer, Origin, Problems, RawFact, duration, or_default};
+use super::{
+    Given, KeyFrom, Layer, Origin, Problems, RawFact, all_or_nothing, duration, or_default,
+};
 
 /// The port nodes meet at unless told otherwise, as in snap.
 const DEFAULT_PORT: u16 = 6000;
@@ -78,17 +80,14 @@ pub(super) fn resolve(layer: Layer, problems: &mut Problems) -> Option<TribeSett
         text.parse().map_err(|_| format!("`{text}` is not a port, use 0 to 65535"))
     });
     let port = bind_port.as_ref().map_or(DEFAULT_PORT, |port| port.value);
-    let advertise = match layer.advertise {
-        Some(given) => Some(problems.parse(given, |text| parse_advertise(text, port))?),
-        None => None,
-    };
-    let seeds = or_default(layer.seeds, Vec::new());
-    let seeds = problems.parse(seeds, |list| list.iter().map(|seed| parse_seed(seed)).collect());
+    let advertise =
+        layer.advertise.map(|given| problems.parse(given, |text| parse_advertise(text, port)));
+    let seeds = seeds(or_default(layer.seeds, Vec::new()), problems);
     let facts_dir = or_default(layer.facts_dir, DEFAULT_FACTS_DIR.into());
     let hold_down = or_default(layer.hold_down, duration::show(DEFAULT_HOLD_DOWN));
     let hold_down = problems.parse(hold_down, |text| duration::parse(text));
     let facts = facts(layer.facts, problems);
-    let keys = if enable.value { Some(keys(layer.key, &enable, problems)?) } else { None };
+    let keys = enable.value.then(|| keys(layer.key, &enable, problems));
     name_is_good.then_some(())?;
     Some(TribeSettings {
         enable,
@@ -96,9 +95,9 @@ pub(super) fn resolve(layer: Layer, problems: &mut Problems) -> Option<TribeSett
         cluster: cluster?,
         bind_addr: bind_addr?,
         bind_port: bind_port?,
-        advertise,
-        seeds: seeds?,
-        keys,
+        advertise: all_or_nothing(advertise)?,
+        seeds,
+        keys: all_or_nothing(keys)?,
         facts,
         facts_dir,
         hold_down: hold_down?,
@@ -142,6 +141,16 @@ fn parse_advertise(text: &str, bind_port: u16) -> Result<SocketAddr, String> {
         Ok(ip) if bind_port != 0 && !ip.is_unspecified() => Ok(SocketAddr::new(ip, bind_port)),
         _ => Err(format!("`{text}` is not an address, write it as `10.0.0.1:6000`")),
     }
+}
+
+/// Those that are seeds; each other is a problem.
+fn seeds(given: Given<Vec<String>>, problems: &mut Problems) -> Given<Vec<String>> {
+    let Given { value, origin } = given;
+    let mut seed = |text: String| {
+        problems.parse(Given { value: text, origin: origin.clone() }, |text| parse_seed(text))
+    };
+    let value = value.into_iter().filter_map(|text| Some(seed(text)?.value)).collect();
+    Given { value, origin }
 }
 
 /// `HOST:PORT`, or a host alone, reached at the default port as in snap.

@@ -50,6 +50,33 @@ fn a_switch_that_is_neither_on_nor_off_is_told_with_its_key() {
 }
 
 #[test]
+fn a_bad_variable_is_told_by_its_name() {
+    let check = |name: &str, value: &str, code: i32, stderr: &str| {
+        let words = ["config", "check", "--config=/dev/null"];
+        let output = snapd().args(words).env(name, value).output().unwrap();
+        assert_eq!(String::from_utf8(output.stderr).unwrap(), stderr);
+        assert_eq!(output.status.code(), Some(code));
+    };
+    let neither = "error: SNAP_TRIBE: `maybe` is neither true nor false\n";
+    check("SNAP_TRIBE", "maybe", 78, neither);
+    check(
+        "SNAP_TRIBE_PORT",
+        "x",
+        78,
+        "error: SNAP_TRIBE_PORT: `x` is not a port, use 0 to 65535\n",
+    );
+    check(
+        "SNAP_DATA_DIR",
+        "",
+        2,
+        "error: a value is required for 'SNAP_DATA_DIR' but none was supplied\n\n\
+         For more information, try '--help'.\n",
+    );
+    let typed = run(&["--tribe=maybe"]);
+    assert_eq!(typed.stderr, "error: --tribe: `maybe` is neither true nor false\n");
+}
+
+#[test]
 fn files_that_a_start_would_miss_are_missed_by_a_check() {
     let dir = TempDir::new().unwrap();
     let path = dir.path().join("snapd.yaml");
@@ -70,6 +97,18 @@ fn files_that_a_start_would_miss_are_missed_by_a_check() {
     let tls = "tls: {ca: DIR/a, cert: DIR/b, key: DIR/c, plugin_cert: DIR/d, plugin_key: DIR/e}";
     check(&format!("{data}plugins: {{{tls}}}\n"), "cannot read");
     check("data_dir: DIR/file/data\n", "/file");
+    let all = format!(
+        "data_dir: DIR/file/data\n\
+         plugins: {{trust: on, keyrings: DIR/none, {tls}}}\n\
+         api: {{listen: 127.0.0.1:0, tls_cert: DIR/f, tls_key: DIR/g, password_file: DIR/h}}\n"
+    );
+    fs::write(&path, all.replace("DIR", dir.path().to_str().unwrap())).unwrap();
+    let found = run(&["config", "check", "--config", path.to_str().unwrap()]);
+    let errors: Vec<_> = found.stderr.lines().collect();
+    assert_eq!(errors.len(), 5, "{}", found.stderr);
+    for (error, file) in errors.iter().zip(["/h`", "/f`", "/none", "/a", "/file`"]) {
+        assert!(error.starts_with("error: ") && error.contains(file), "{file} in {error}");
+    }
 }
 
 #[test]

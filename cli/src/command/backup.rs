@@ -50,6 +50,11 @@ pub(crate) async fn run(asked: Backup, session: &Session) -> Result<Exit, Failur
     }
 }
 
+/// Said of a backup that was forced.
+const ALONE: &str = "\
+warning: this node has not met its cluster: it is what this node alone knows, maybe nothing
+help: `snapctl tribe status` says what keeps it";
+
 async fn keep(file: &Path, force: bool, session: &Session) -> Result<Exit, Failure> {
     let failed = |error| unwritten(file, &error);
     let (mut whole, directory) = begin(file).map_err(failed)?;
@@ -68,18 +73,46 @@ async fn keep(file: &Path, force: bool, session: &Session) -> Result<Exit, Failu
     yield_now().await;
     end(whole, file, &directory).map_err(failed)?;
     output::tell(&format!("kept {count} things in `{}`", file.display()));
+    if force && session.is_unsynced().await {
+        output::tell(ALONE);
+    }
     Ok(Exit::Success)
 }
 
 fn unwritten(file: &Path, error: &io::Error) -> Failure {
-    let file = file.display();
+    let name = file.display();
+    let parent = parent(file).display();
     match error.kind() {
-        io::ErrorKind::AlreadyExists => {
-            Failure::new(format!("`{file}` exists and is not overwritten"))
-                .or_help("name another file, or remove this one first")
-        }
-        _ => Failure::new(format!("cannot write `{file}`: {error}")),
+        io::ErrorKind::AlreadyExists => exists(file),
+        io::ErrorKind::NotFound => Failure::new(format!("there is no directory `{parent}`"))
+            .or_help(format!("make it first: `mkdir -p {parent}`")),
+        io::ErrorKind::NotADirectory => Failure::new(format!("`{parent}` is no directory"))
+            .or_help("name a file in a directory"),
+        _ => Failure::new(format!("cannot write `{name}`: {error}")),
     }
+}
+
+/// Nothing is written over what is there, whatever it is.
+fn exists(file: &Path) -> Failure {
+    let name = file.display();
+    match file.metadata() {
+        Ok(it) if it.is_dir() => Failure::new(format!("`{name}` is a directory")).or_help(format!(
+            "name a file in it, such as `{}`",
+            file.join("backup.json").display()
+        )),
+        Ok(it) if !it.is_file() => {
+            Failure::new(format!("`{name}` is no file, and a backup is written to a new one"))
+                .or_help("name a file that is not there yet")
+        }
+        _ => Failure::new(format!("`{name}` exists and is not overwritten"))
+            .or_help("name another file, or remove this one first"),
+    }
+}
+
+/// The directory of a file.
+fn parent(file: &Path) -> &Path {
+    let parent = file.parent().filter(|parent| !parent.as_os_str().is_empty());
+    parent.unwrap_or(Path::new("."))
 }
 
 /// Those by which people end a program.
@@ -136,8 +169,7 @@ fn begin(file: &Path) -> io::Result<(NamedTempFile, File)> {
     if file.symlink_metadata().is_ok() {
         return Err(io::ErrorKind::AlreadyExists.into());
     }
-    let parent = file.parent().filter(|parent| !parent.as_os_str().is_empty());
-    let directory = parent.unwrap_or(Path::new("."));
+    let directory = parent(file);
     let entries = File::open(directory)?;
     // It is for its owner alone from the beginning.
     let whole = tempfile::Builder::new().prefix(".tribe-backup-").tempfile_in(directory)?;

@@ -11,7 +11,7 @@ use serde::{
     Deserializer,
     de::{DeserializeSeed, Error as _, IgnoredAny, MapAccess, SeqAccess, Visitor},
 };
-use serde_json::Value;
+use serde_json::{Value, error::Category};
 use tribe_api::{BACKUP_FORMAT, BACKUP_VERSION, BackupEntry};
 
 use crate::failure::Failure;
@@ -23,10 +23,21 @@ const BUFFER_BYTES: usize = 64 * 1024;
 pub(crate) fn open(path: &Path) -> Result<File, Failure> {
     let failed = |what: String| Failure::new(format!("`{}` {what}", path.display()));
     let unread = |error: io::Error| failed(format!("cannot be read: {error}"));
-    let no_backup = |error: serde_json::Error| match error.is_io() {
-        true => failed(format!("cannot be read: {error}")),
-        false => {
-            failed(format!("is no backup: {error}")).with_help("`snapctl backup FILE` makes one")
+    let no_backup = |error: serde_json::Error| match error.classify() {
+        Category::Io => failed(format!("cannot be read: {error}")),
+        Category::Eof => failed(format!("is no backup, or only its begin: {error}"))
+            .with_help("copy all of it once more; `snapctl backup FILE` makes one"),
+        _ => failed(format!("is no backup: {error}")).with_help("`snapctl backup FILE` makes one"),
+    };
+    let no_whole = |error: serde_json::Error| match error.classify() {
+        Category::Io => failed(format!("cannot be read: {error}")),
+        Category::Eof => failed(format!("is a backup that is cut off: {error}"))
+            .with_help("copy all of it once more"),
+        Category::Syntax => failed(format!("is a backup that was damaged: {error}"))
+            .with_help("copy it once more as it is"),
+        Category::Data => {
+            failed(format!("is a backup of which this snapctl cannot read all: {error}"))
+                .with_help("use the snapctl that made it")
         }
     };
     let mut file = seekable(File::open(path).map_err(unread)?).map_err(unread)?;
@@ -44,7 +55,7 @@ pub(crate) fn open(path: &Path) -> Result<File, Failure> {
         }
     }
     file.rewind().map_err(unread)?;
-    entries(&file, |_| true).map_err(no_backup)?;
+    entries(&file, |_| true).map_err(no_whole)?;
     file.rewind().map_err(unread)?;
     Ok(file)
 }

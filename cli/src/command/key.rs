@@ -160,7 +160,11 @@ async fn rotate(
         begun = true;
         made |= step.step == "installed";
         let waits = matches!(step.step.as_str(), "holding" | "sealing");
-        let text = sanitize::line(&step_text(&step));
+        let text = match step.step.as_str() {
+            "used" => used_text(session.snapd.keys().await.ok().as_ref(), &step),
+            _ => step_text(&step),
+        };
+        let text = sanitize::line(&text);
         if told.as_ref() != Some(&text) {
             output::tell(&text);
             told = Some(text);
@@ -263,13 +267,28 @@ fn step_text(step: &KeyStep) -> String {
     match step.step.as_str() {
         "installed" => "installed a new key".to_owned(),
         "holding" => format!("waiting for {count} to hold key `{key}`: {who}"),
-        "used" => format!("all hold key `{key}`: it seals from now on"),
         "sealing" => format!("waiting for {count} to seal with key `{key}`: {who}"),
         "removed" => format!("removed key `{key}`"),
         "down" => format!("{count} down and without key `{key}`: {who}"),
         "done" => format!("waiting for all to drop the others than key `{key}`"),
         other => format!("{other} {key}"),
     }
+}
+
+/// Who holds the key that seals from now on, if that is known: with force not all do.
+fn used_text(keys: Option<&Keys>, step: &KeyStep) -> String {
+    let id = step.key.as_deref().unwrap_or_default();
+    let Some(key) = keys.and_then(|keys| keys.keys.iter().find(|key| key.id == id)) else {
+        return format!("key `{id}` seals from now on");
+    };
+    if key.lacking.is_empty() {
+        return format!("all hold key `{id}`: it seals from now on");
+    }
+    let held = count(&key.holders);
+    let hold = if key.holders.len() == 1 { "holds" } else { "hold" };
+    let (lacking, do_not) = (key.lacking.len(), if key.lacking.len() == 1 { "does" } else { "do" });
+    let who = names(&key.lacking);
+    format!("{held} {hold} key `{id}`, {lacking} {do_not} not yet: {who}; it seals from now on")
 }
 
 fn names(nodes: &[String]) -> String {
@@ -419,6 +438,25 @@ mod tests {
              warning: 1 node is down and without it: i2\n\
              help: who is back within 7 days is handed it, who is later needs it in the key file",
         );
+    }
+
+    #[test]
+    fn when_a_key_is_used_it_is_told_who_holds_it() {
+        let step = KeyStep { step: "used".into(), key: Some("0a".into()), nodes: Vec::new() };
+        let check = |keys: Option<&Keys>, expected: &str| {
+            assert_eq!(used_text(keys, &step), expected);
+        };
+        let mut keys = keys();
+        check(None, "key `0a` seals from now on");
+        let told = "2 nodes hold key `0a`, 1 does not yet: i3; it seals from now on";
+        check(Some(&keys), told);
+        let first = keys.keys.first_mut().unwrap();
+        first.holders.pop();
+        first.lacking.push("i4".into());
+        let told = "1 node holds key `0a`, 2 do not yet: i3, i4; it seals from now on";
+        check(Some(&keys), told);
+        keys.keys.first_mut().unwrap().lacking.clear();
+        check(Some(&keys), "all hold key `0a`: it seals from now on");
     }
 
     #[test]

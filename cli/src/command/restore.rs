@@ -68,19 +68,46 @@ enum What {
 #[serde(rename_all = "kebab-case")]
 enum Outcome {
     Created,
-    Same,
+    WouldCreate,
     Replaced,
+    WouldReplace,
+    Same,
     Differs,
     Refused,
 }
 
-impl From<RestoreOutcome> for Outcome {
-    fn from(outcome: RestoreOutcome) -> Self {
-        match outcome {
-            RestoreOutcome::Created => Self::Created,
-            RestoreOutcome::Same => Self::Same,
-            RestoreOutcome::Replaced => Self::Replaced,
-            RestoreOutcome::Differs => Self::Differs,
+impl Outcome {
+    /// In the order in which they are counted.
+    const ALL: [Self; 7] = [
+        Self::Created,
+        Self::WouldCreate,
+        Self::Replaced,
+        Self::WouldReplace,
+        Self::Same,
+        Self::Differs,
+        Self::Refused,
+    ];
+
+    fn new(outcome: RestoreOutcome, dry_run: bool) -> Self {
+        match (outcome, dry_run) {
+            (RestoreOutcome::Created, false) => Self::Created,
+            (RestoreOutcome::Created, true) => Self::WouldCreate,
+            (RestoreOutcome::Replaced, false) => Self::Replaced,
+            (RestoreOutcome::Replaced, true) => Self::WouldReplace,
+            (RestoreOutcome::Same, _) => Self::Same,
+            (RestoreOutcome::Differs, _) => Self::Differs,
+        }
+    }
+
+    fn as_str(self) -> &'static str {
+        match self {
+            Self::Created => "created",
+            Self::WouldCreate => "to create",
+            Self::Replaced => "replaced",
+            Self::WouldReplace => "to replace",
+            Self::Same => "same",
+            Self::Differs => "differs",
+            Self::Refused => "refused",
         }
     }
 }
@@ -109,7 +136,7 @@ pub(crate) async fn run(restore: Restore, session: &Session) -> Result<Exit, Fai
         let request = Request { entry, replace, force, dry_run };
         // Unforced, a node that has not met its cluster refuses at once.
         match session.attend_if(force, session.snapd.restore(&request)).await {
-            Ok(restored) => rows.push(done(what, restored)),
+            Ok(restored) => rows.push(done(what, restored, dry_run)),
             Err(error) if is_of_one(&error) => rows.push(refused(what, &error)),
             Err(error) => {
                 end = Some(error.into());
@@ -128,7 +155,7 @@ pub(crate) async fn run(restore: Restore, session: &Session) -> Result<Exit, Fai
     {
         return Err(end);
     }
-    let shown = session.show(&rows, |rows| text(rows, restore.dry_run))?;
+    let shown = session.show(&rows, |rows| text(rows))?;
     match end {
         // What was done until then is told as well.
         Some(end) => Err(end),
@@ -146,9 +173,10 @@ fn is_of_one(error: &ClientError) -> bool {
     }
 }
 
-fn done(what: What, restored: Restored) -> Row {
+fn done(what: What, restored: Restored, dry_run: bool) -> Row {
     let Restored { outcome, note } = restored;
-    Row { what, outcome: outcome.into(), note, detail: None, help: None }
+    let outcome = Outcome::new(outcome, dry_run);
+    Row { what, outcome, note, detail: None, help: None }
 }
 
 fn refused(what: What, error: &ClientError) -> Row {
@@ -172,17 +200,9 @@ impl Row {
         self.outcome != Outcome::Same || self.note.is_some()
     }
 
-    fn cells(&self, dry_run: bool) -> [String; 3] {
-        let outcome = match (self.outcome, dry_run) {
-            (Outcome::Created, false) => "created",
-            (Outcome::Created, true) => "to create",
-            (Outcome::Replaced, false) => "replaced",
-            (Outcome::Replaced, true) => "to replace",
-            (Outcome::Differs, _) => "differs",
-            (Outcome::Same, _) => "same",
-            (Outcome::Refused, _) => "refused",
-        };
-        [outcome.to_owned(), self.what.text(), self.note.clone().unwrap_or_default()]
+    fn cells(&self) -> [String; 3] {
+        let outcome = self.outcome.as_str().to_owned();
+        [outcome, self.what.text(), self.note.clone().unwrap_or_default()]
     }
 
     /// What needs more than a line: the place of a mistake, and what to do about it.
@@ -208,16 +228,28 @@ impl What {
     }
 }
 
-/// What there is to know line by line, and how much of the rest.
-fn text(rows: &[Row], dry_run: bool) -> String {
+/// What there is to know line by line, and how much came to what.
+fn text(rows: &[Row]) -> String {
     let news = || rows.iter().filter(|row| row.is_news());
-    let cells: Vec<_> = news().map(|row| row.cells(dry_run)).collect();
-    let same = rows.iter().filter(|row| row.outcome == Outcome::Same).count();
-    let mut first = format!("{same} of {} are there already", rows.len());
+    let cells: Vec<_> = news().map(Row::cells).collect();
+    let mut first = counted(rows);
     if !cells.is_empty() {
         first = format!("{}\n{first}", table(["OUTCOME", "WHAT", "NOTE"], cells));
     }
     blocks([first].into_iter().chain(news().map(Row::remark)))
+}
+
+/// As in `3 things: 2 created, 1 there already`.
+fn counted(rows: &[Row]) -> String {
+    let counts = Outcome::ALL.into_iter().filter_map(|outcome| {
+        let count = rows.iter().filter(|row| row.outcome == outcome).count();
+        let what = if outcome == Outcome::Same { "there already" } else { outcome.as_str() };
+        (count > 0).then(|| format!("{count} {what}"))
+    });
+    let things =
+        if rows.len() == 1 { "1 thing".to_owned() } else { format!("{} things", rows.len()) };
+    let counts = counts.collect::<Vec<_>>().join(", ");
+    if counts.is_empty() { things } else { format!("{things}: {counts}") }
 }
 
 #[cfg(test)]
@@ -255,15 +287,30 @@ OUTCOME  WHAT                           NOTE
 refused  policy `p`                     `=` is not an operator
 created  task `cpu` of tribe `core`     -
 same     plugin `rand` of tribe `core`  no living node holds its file
-2 of 4 are there already
+4 things: 1 created, 2 there already, 1 refused
 
 policy `p`:
   error[P005]: `=`
     {{a}} =
           ^
   help: use `==`";
-        assert_eq!(text(&rows, false), expected);
-        assert!(text(&rows, true).contains("to create"));
+        assert_eq!(text(&rows), expected);
+    }
+
+    #[test]
+    fn what_came_of_all_is_counted() {
+        let check = |outcomes: &[Outcome], expected: &str| {
+            let rows: Vec<_> =
+                outcomes.iter().map(|outcome| row(policy(), *outcome, None)).collect();
+            assert_eq!(counted(&rows), expected);
+        };
+        check(&[], "0 things");
+        check(&[Outcome::Same], "1 thing: 1 there already");
+        check(&[Outcome::Same, Outcome::Same], "2 things: 2 there already");
+        check(
+            &[Outcome::Differs, Outcome::WouldCreate, Outcome::WouldReplace, Outcome::WouldCreate],
+            "4 things: 2 to create, 1 to replace, 1 differs",
+        );
     }
 
     #[test]

@@ -82,7 +82,7 @@ created  task `cpu` of tribe `core`  -
 created  own `x` of this node        -
 created  policy `p`                  -
 created  node `i2` in tribe `core`   -
-0 of 5 are there already",
+5 things: 5 created",
         )
         .run();
     let said = snapd.asked().into_iter().filter_map(|asked| {
@@ -110,13 +110,38 @@ fn a_file_that_is_there_is_not_overwritten() {
     assert!(snapd.asked().is_empty());
     assert_eq!(fs::read_to_string(&path).unwrap(), before);
     assert_eq!(names(directory.path()).len(), 1);
-    let nowhere = directory.path().join("nowhere/kept");
-    let nowhere = nowhere.to_str().unwrap();
-    snapd
-        .test(["backup", nowhere])
-        .stderr(&format!("error: cannot write `{nowhere}`: No such file or directory (os error 2)"))
-        .status(1)
-        .run();
+}
+
+#[test]
+fn what_no_backup_can_be_written_to_is_told_for_what_it_is() {
+    let (directory, file) = file(&json!([]));
+    let directory = directory.path().to_str().unwrap();
+    let snapd = Snapd::new([("GET /v3/backup", 200, BACKUP)]);
+    let check = |path: &str, error: &str, help: &str| {
+        let stderr = format!("error: {error}\nhelp: {help}");
+        snapd.test(["backup", path]).stderr(&stderr).status(1).run();
+    };
+    check(
+        directory,
+        &format!("`{directory}` is a directory"),
+        &format!("name a file in it, such as `{directory}/backup.json`"),
+    );
+    check(
+        "/dev/full",
+        "`/dev/full` is no file, and a backup is written to a new one",
+        "name a file that is not there yet",
+    );
+    check(
+        &format!("{directory}/nowhere/kept"),
+        &format!("there is no directory `{directory}/nowhere`"),
+        &format!("make it first: `mkdir -p {directory}/nowhere`"),
+    );
+    check(
+        &format!("{file}/kept"),
+        &format!("`{file}` is no directory"),
+        "name a file in a directory",
+    );
+    assert!(snapd.asked().is_empty());
 }
 
 #[test]
@@ -192,7 +217,7 @@ fn what_differs_stays_unless_it_is_to_be_replaced() {
             "\
 OUTCOME  WHAT        NOTE
 differs  policy `p`  it is `{{a}} == c` for tribe `core`
-1 of 2 are there already",
+2 things: 1 there already, 1 differs",
         )
         .status(4)
         .run();
@@ -202,7 +227,7 @@ differs  policy `p`  it is `{{a}} == c` for tribe `core`
             "\
 OUTCOME   WHAT        NOTE
 replaced  policy `p`  -
-1 of 2 are there already",
+2 things: 1 replaced, 1 there already",
         )
         .run();
 }
@@ -222,12 +247,37 @@ fn a_mistake_in_the_file_is_shown_by_a_dry_run() {
 OUTCOME    WHAT           NOTE
 refused    policy `p`     expected a value after `=`
 to create  tribe `after`  -
-0 of 2 are there already
+2 things: 1 to create, 1 refused
 
 policy `p`:
   error[P005]: expected a value
     {{a}} =
            ^ give one",
+        )
+        .status(4)
+        .run();
+    snapd
+        .test(["restore", &path, "--dry-run", "-o", "json"])
+        .stdout(
+            r#"[
+  {
+    "what": "policy",
+    "name": "p",
+    "tribe": "core",
+    "outcome": "refused",
+    "note": "expected a value after `=`",
+    "detail": "error[P005]: expected a value\n  {{a}} =\n         ^ give one\n",
+    "help": null
+  },
+  {
+    "what": "tribe",
+    "name": "after",
+    "outcome": "would-create",
+    "note": null,
+    "detail": null,
+    "help": null
+  }
+]"#,
         )
         .status(4)
         .run();
@@ -267,7 +317,7 @@ fn what_moves_many_members_out_can_be_forced() {
         .run();
     snapd
         .test(["restore", &path, "--replace", "--force"])
-        .stdout("OUTCOME   WHAT        NOTE\nreplaced  policy `p`  -\n0 of 1 are there already")
+        .stdout("OUTCOME   WHAT        NOTE\nreplaced  policy `p`  -\n1 thing: 1 replaced")
         .run();
 }
 
@@ -279,14 +329,21 @@ fn a_node_that_has_not_met_its_cluster_is_not_asked_further() {
     let snapd = Snapd::new([
         ("GET /v3/backup", 503, NOT_SYNCED),
         ("GET /v3/backup?force=true", 200, BACKUP),
+        ("GET /v3/node", 200, r#"{"name":"i1","tribe":true,"synced":false,"acting":[]}"#),
         ("POST /v3/restore", 503, NOT_SYNCED),
     ]);
     let stderr = "error: this node has not met its cluster\nhelp: wait, or add --force";
     snapd.test(["backup", name]).stderr(stderr).status(1).run();
     assert!(names(directory.path()).is_empty());
-    snapd.test(["backup", name, "--force"]).stderr(&format!("kept 5 things in `{name}`")).run();
+    let alone = format!(
+        "kept 5 things in `{name}`\n\
+         warning: this node has not met its cluster: it is what this node alone knows, maybe \
+         nothing\n\
+         help: `snapctl tribe status` says what keeps it"
+    );
+    snapd.test(["backup", name, "--force"]).stderr(&alone).run();
     snapd.test(["restore", name]).stderr(stderr).status(1).run();
-    assert_eq!(snapd.asked().len(), 3);
+    assert_eq!(snapd.asked().len(), 4);
 }
 
 #[test]
@@ -297,7 +354,7 @@ fn what_was_done_before_the_end_is_told() {
     let snapd = Snapd::new([(says(&core, PLAIN), 200, CREATED), (says(&after, PLAIN), 503, full)]);
     snapd
         .test(["restore", &path])
-        .stdout("OUTCOME  WHAT          NOTE\ncreated  tribe `core`  -\n0 of 1 are there already")
+        .stdout("OUTCOME  WHAT          NOTE\ncreated  tribe `core`  -\n1 thing: 1 created")
         .stderr("error: no more fit\nhelp: delete some")
         .status(1)
         .run();
@@ -317,7 +374,7 @@ fn what_is_too_large_does_not_stop_the_rest() {
 OUTCOME  WHAT           NOTE
 refused  tribe `core`   the body is too large
 created  tribe `after`  -
-0 of 2 are there already",
+2 things: 1 created, 1 refused",
         )
         .status(4)
         .run();
@@ -334,7 +391,7 @@ fn files_that_nobody_holds_are_told_again_and_again() {
             "\
 OUTCOME  WHAT          NOTE
 same     tribe `core`  load it again: `snapctl plugin load rand`
-1 of 1 are there already",
+1 thing: 1 there already",
         )
         .run();
 }
@@ -357,8 +414,25 @@ fn a_file_that_is_no_backup_is_not_sent() {
     );
     check(
         &fs::read_to_string(path).unwrap(),
-        "is no backup: unknown variant `else`, expected one of `tribe`, `policy`, `placement`, \
-         `item` at line 1 column 26\nhelp: `snapctl backup FILE` makes one",
+        "is a backup of which this snapctl cannot read all: unknown variant `else`, expected \
+         one of `tribe`, `policy`, `placement`, `item` at line 1 column 26\n\
+         help: use the snapctl that made it",
+    );
+    let part = BACKUP.split_once("},\n    {\"what\":\"policy\"").unwrap().0;
+    check(
+        part,
+        "is a backup that is cut off: EOF while parsing an object at line 5 column 86\n\
+         help: copy all of it once more",
+    );
+    check(
+        &BACKUP.replacen(":true", ":tru", 1),
+        "is a backup that was damaged: expected ident at line 5 column 57\n\
+         help: copy it once more as it is",
+    );
+    check(
+        "",
+        "is no backup, or only its begin: EOF while parsing a value at line 1 column 0\n\
+         help: copy all of it once more; `snapctl backup FILE` makes one",
     );
     check(
         "no backup",

@@ -75,6 +75,22 @@ fn a_write_says_what_was_done_on_stderr() {
         r#"{"name":"p","text":"true","tribe":"core","strict":true,"force":true}"#,
         "created policy `p` in tribe `core`",
     );
+    let replied = |line: &str, reply: &'static str, stderr: &str| {
+        let snapd = Snapd::new([NODE, ("POST /v3/policies", 200, reply)]);
+        snapd.test(line.split(' ')).stderr(stderr).run();
+    };
+    let replace = "tribe policy create p true --tribe core --replace";
+    replied(
+        replace,
+        r#"{"missing":[],"enabled":true,"tribe_created":true}"#,
+        "wrote policy `p` and created tribe `core`, which did not exist",
+    );
+    replied(
+        replace,
+        r#"{"missing":[],"enabled":false}"#,
+        "wrote policy `p` in tribe `core`; it is off as before, `snapctl tribe policy enable p` \
+         changes that",
+    );
     check(
         "tribe policy disable p",
         "PATCH /v3/policies/p",

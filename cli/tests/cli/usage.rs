@@ -1,5 +1,7 @@
 //! What snapctl says of its own, without a daemon.
 
+use std::path::Path;
+
 use crate::support::Test;
 
 #[test]
@@ -45,7 +47,8 @@ Global options:
           [default: /run/snap/snapd.sock]
 
       --url <URL>
-          URL of snapd instead of a socket, as in `https://i1.example:8181`
+          URL of snapd instead of a socket, as in `https://i1.example:8181`; SNAP_URL covers
+          SNAP_SOCKET
           
           [env: SNAP_URL]
 
@@ -131,8 +134,8 @@ Options:
 
 Global options:
       --socket <PATH>         Socket of snapd [env: SNAP_SOCKET] [default: /run/snap/snapd.sock]
-      --url <URL>             URL of snapd instead of a socket, as in `https://i1.example:8181`
-                              [env: SNAP_URL]
+      --url <URL>             URL of snapd instead of a socket, as in `https://i1.example:8181`;
+                              SNAP_URL covers SNAP_SOCKET [env: SNAP_URL]
       --password-file <FILE>  File with the password that snapd asks for at its URL, mode 0600 [env:
                               SNAP_PASSWORD_FILE]
       --cacert <FILE>         PEM file with the certificate that vouches for snapd [default: those
@@ -429,6 +432,57 @@ fn a_socket_nobody_listens_on_is_told_so() {
              `SNAP_SOCKET`",
             socket.display(),
         ))
+        .status(5)
+        .run();
+}
+
+#[test]
+fn what_is_wrong_with_a_variable_is_told_by_its_name() {
+    let check = |name: &str, value: &str, stderr: &str| {
+        Test::line("tribe list").env(name, Path::new(value)).stderr(stderr).status(2).run();
+    };
+    let no_url = |url: &str| {
+        format!(
+            "error: SNAP_URL: `{url}` is not the URL of a snapd, write it as `https://HOST:8181`"
+        )
+    };
+    check("SNAP_URL", "", &no_url(""));
+    check("SNAP_URL", "i1", &no_url("i1"));
+    check(
+        "SNAP_CACERT",
+        "",
+        "error: a value is required for 'SNAP_CACERT' but none was supplied\n\n\
+         For more information, try '--help'.",
+    );
+    Test::line("tribe list --url i1")
+        .stderr("error: `i1` is not the URL of a snapd, write it as `https://HOST:8181`")
+        .status(2)
+        .run();
+}
+
+#[test]
+fn a_url_of_the_environment_covers_a_socket_of_the_environment_and_what_is_typed_covers_both() {
+    let nobody = |place: &str, help: &str| {
+        format!("error: cannot connect to snapd at {place}\nhelp: {help}")
+    };
+    let (url, socket) = ("http://127.0.0.1:1", Path::new("/nowhere/snapd.sock"));
+    let at_url = nobody(
+        "http://127.0.0.1:1: nobody listens there",
+        "does snapd listen there? `api: {listen: IP:PORT}` in its snapd.yaml",
+    );
+    let at_socket = nobody(
+        "`/nowhere/snapd.sock`: there is no such socket",
+        "is snapd running? start it with `snapd`, or name its socket with `--socket` or \
+         `SNAP_SOCKET`",
+    );
+    let both = |line: &str| {
+        Test::line(line).env("SNAP_URL", Path::new(url)).env("SNAP_SOCKET", socket).status(5)
+    };
+    both("tribe list").stderr(&at_url).run();
+    both("tribe list --socket /nowhere/snapd.sock").stderr(&at_socket).run();
+    Test::line("tribe list --url http://127.0.0.1:1")
+        .env("SNAP_SOCKET", socket)
+        .stderr(&at_url)
         .status(5)
         .run();
 }

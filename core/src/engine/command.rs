@@ -1,6 +1,6 @@
 //! What someone wants.
 
-use std::collections::BTreeSet;
+use std::{collections::BTreeSet, net::SocketAddr};
 
 use bytes::Bytes;
 
@@ -338,8 +338,16 @@ pub enum CommandError {
     #[error("the clock of this host is more than 5 minutes ahead of the cluster's, set it first")]
     ClockAhead,
     /// Two live nodes claim this node's name, and the other one keeps it.
-    #[error("the name of this node is held by live node {0}, rename one of the two")]
-    NameTaken(NodeId),
+    #[error(
+        "the name of this node is held by live node {holder}{}, rename one of the two",
+        at(.address)
+    )]
+    NameTaken {
+        /// The other one.
+        holder: NodeId,
+        /// Where it was last reached, if this node has ever heard that.
+        address: Option<SocketAddr>,
+    },
     /// The user changes keys of a cluster that has none.
     #[error("this cluster is not encrypted, so it has no keys")]
     Plaintext,
@@ -378,6 +386,10 @@ pub enum CommandError {
     /// The handle was taken over a fork.
     #[error("this handle was made before fork(), start a new node in the child")]
     Forked,
+}
+
+fn at(address: &Option<SocketAddr>) -> String {
+    address.map_or_else(String::new, |address| format!(" at {address}"))
 }
 
 fn place(tribe: &Option<TribeName>) -> String {

@@ -29,7 +29,7 @@ impl Engine {
             return Err(CommandError::Closed);
         }
         if let (Some(holder), true) = (self.name_taken, command.writes()) {
-            return Err(CommandError::NameTaken(holder));
+            return Err(self.refusal_of_name(holder));
         }
         match command {
             Command::CreateTribe { tribe, description } => {

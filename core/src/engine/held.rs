@@ -42,7 +42,8 @@ impl Engine {
 
     /// Those that have waited for long are given up.
     pub(super) fn expire_held(&mut self, now: Now) {
-        let error = self.name_taken.map_or(CommandError::NotSynced, CommandError::NameTaken);
+        let error =
+            self.name_taken.map_or(CommandError::NotSynced, |holder| self.refusal_of_name(holder));
         while let Some((_, ticket, _)) = self.held.0.pop_front_if(|(until, ..)| *until <= now.mono)
         {
             self.outputs.push_back(Output::Reply(ticket, Err(error.clone())));

@@ -1,19 +1,25 @@
 //! What keeps a node from meeting its cluster, as far as it can tell.
 //!
 //! A name that is taken is told by a member. That others use another key is never sure, since what was not
-//! opened proves nothing: it is a hint for people, and nothing else follows from it.
+//! opened proves nothing: it is a hint for people, and nothing else follows from it. Either is
+//! forgotten once nobody says it any more.
 
 use std::net::SocketAddr;
 
-use super::Engine;
+use super::{CommandError, Engine};
 use crate::{KeyId, NodeId};
 
 /// Why a node may have met nobody since its start.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Obstacle {
-    /// This live node holds its name.
-    NameTaken(NodeId),
+    /// A live node holds its name.
+    NameTaken {
+        /// Which one.
+        holder: NodeId,
+        /// Where it was last reached, if this node has ever heard that.
+        address: Option<SocketAddr>,
+    },
     /// What came from this address names a key that the node does not hold. Anyone can send that.
     OtherKey {
         /// Who was called there, or who sent a datagram from there.
@@ -23,9 +29,22 @@ pub enum Obstacle {
     },
 }
 
+/// In which round of calls to the seeds each obstacle was last told.
+#[derive(Debug, Default)]
+pub(super) struct Told {
+    name: u32,
+    key: u32,
+}
+
 impl Engine {
+    /// Another node was said to hold this node's name.
+    pub(super) fn name_told(&mut self) {
+        self.told.name = self.seed_tries;
+    }
+
     /// Who was called at this address has a key that this node does not hold.
     pub(super) fn called_other_key(&mut self, at: SocketAddr, key: KeyId) {
+        self.told.key = self.seed_tries;
         if !self.has_met() && self.other_key != Some((at, key)) {
             self.other_key = Some((at, key));
             self.rev += 1;
@@ -35,8 +54,27 @@ impl Engine {
     /// A datagram came that names such a key. It covers nothing that was heard before: strangers must not
     /// have the view made anew with each.
     pub(super) fn hear_other_key(&mut self, from: SocketAddr, key: KeyId) {
-        if self.other_key.is_none() {
+        if self.other_key.is_none_or(|known| known == (from, key)) {
             self.called_other_key(from, key);
+            // Who calls us does so no more often than we call seeds.
+            self.told.key = self.seed_tries.saturating_add(1);
+        }
+    }
+
+    /// The seeds are about to be called again: what none of them said last time is news no more.
+    pub(super) fn drop_old_obstacles(&mut self) {
+        let mut called = self.seeds.iter().chain(&self.saved_members);
+        if called.any(|at| self.streams.is_calling(*at)) {
+            return;
+        }
+        // A node that yielded knows the holder as a member.
+        if self.seed_tries > self.told.name && !self.own.yielded && self.name_taken.is_some() {
+            self.name_taken = None;
+            self.rev += 1;
+        }
+        if self.seed_tries > self.told.key && self.other_key.is_some() {
+            self.other_key = None;
+            self.rev += 1;
         }
     }
 
@@ -46,7 +84,22 @@ impl Engine {
             return None;
         }
         let other_key = self.other_key.map(|(from, key)| Obstacle::OtherKey { from, key });
-        self.name_taken.map(Obstacle::NameTaken).or(other_key)
+        let name_taken = self.name_taken.map(|holder| {
+            let address = self.address_of(holder);
+            Obstacle::NameTaken { holder, address }
+        });
+        name_taken.or(other_key)
+    }
+
+    /// The refusal of a node whose name another one holds.
+    pub(super) fn refusal_of_name(&self, holder: NodeId) -> CommandError {
+        CommandError::NameTaken { holder, address: self.address_of(holder) }
+    }
+
+    /// Where a node was last reached.
+    pub(super) fn address_of(&self, id: NodeId) -> Option<SocketAddr> {
+        let known = self.reachable.get(&id).map(|known| known.address);
+        known.or_else(|| Some(self.state.owner(id)?.node()?.address))
     }
 
     fn has_met(&self) -> bool {

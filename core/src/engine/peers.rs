@@ -195,6 +195,7 @@ impl Engine {
 
     /// Another node holds our name: it was told to us when we called.
     pub(super) fn name_is_taken(&mut self, holder: NodeId) {
+        self.name_told();
         // Two that took one name during a split settle it once both are known.
         if self.synced || self.name_taken == Some(holder) {
             return;
@@ -213,6 +214,7 @@ impl Engine {
         if self.leaving.is_some() {
             return;
         }
+        self.drop_old_obstacles();
         self.outputs.push_back(Output::Resolve);
         let alone = self.swim.active_len() == 0;
         if alone {

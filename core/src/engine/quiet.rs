@@ -4,29 +4,44 @@ use std::{collections::BTreeMap, time::Duration};
 
 use crate::KeyId;
 
-/// A foreign key is named in the log this often; an attacker must not fill the disk.
+/// A foreign key is named in the log again after this long; an attacker must not fill the disk.
 const PAUSE: Duration = Duration::from_secs(60);
+/// Each pause is twice as long as the one before, but no longer than this: nothing new is said.
+const MOST: Duration = Duration::from_secs(60 * 60);
 /// Foreign keys remembered.
 const KEYS: usize = 64;
 
 /// When each foreign key was last named.
 #[derive(Debug, Default)]
-pub(crate) struct Quiet(BTreeMap<KeyId, Duration>);
+pub(crate) struct Quiet(BTreeMap<KeyId, Named>);
+
+#[derive(Debug)]
+struct Named {
+    at: Duration,
+    /// Until it may be named again.
+    pause: Duration,
+}
 
 impl Quiet {
     /// May this key be named now? Then it is taken as done.
     pub(crate) fn may_name(&mut self, key: KeyId, now: Duration) -> bool {
-        let silent = self.0.get(&key).is_some_and(|last| now < *last + PAUSE);
-        if silent || (self.0.len() >= KEYS && !self.0.contains_key(&key)) {
-            return false;
+        if let Some(named) = self.0.get_mut(&key) {
+            let due = now >= named.at + named.pause;
+            if due {
+                *named = Named { at: now, pause: (named.pause * 2).min(MOST) };
+            }
+            return due;
         }
-        self.0.insert(key, now);
-        true
+        let has_room = self.0.len() < KEYS;
+        if has_room {
+            self.0.insert(key, Named { at: now, pause: PAUSE });
+        }
+        has_room
     }
 
-    /// Forgets keys that were not named for a while.
+    /// Forgets keys that nobody used since they might have been named again: they are news again.
     pub(crate) fn forget(&mut self, now: Duration) {
-        self.0.retain(|_, last| now < *last + PAUSE);
+        self.0.retain(|_, named| now < named.at + named.pause * 2);
     }
 }
 
@@ -35,12 +50,19 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_key_is_named_once_a_minute() {
+    fn a_key_is_named_less_and_less_often_until_it_was_silent() {
         let mut quiet = Quiet::default();
         let key = KeyId::from_bytes([1, 2, 3, 4]);
-        assert!(quiet.may_name(key, Duration::ZERO));
-        assert!(!quiet.may_name(key, PAUSE / 2));
-        assert!(quiet.may_name(key, PAUSE));
+        let mut named = |minutes: std::ops::Range<u64>| -> Vec<u64> {
+            let mut is_named = |minute: &u64| {
+                let now = Duration::from_secs(minute * 60);
+                quiet.forget(now);
+                quiet.may_name(key, now)
+            };
+            minutes.filter(|minute| is_named(minute)).collect()
+        };
+        assert_eq!(named(0..250), [0, 1, 3, 7, 15, 31, 63, 123, 183, 243]);
+        assert_eq!(named(400..405), [400, 401, 403]);
     }
 
     #[test]
@@ -50,7 +72,7 @@ mod tests {
             .filter(|n| quiet.may_name(KeyId::from_bytes(n.to_be_bytes()), Duration::ZERO))
             .count();
         assert_eq!(named, KEYS);
-        quiet.forget(PAUSE);
-        assert!(quiet.may_name(KeyId::from_bytes([9; 4]), PAUSE));
+        quiet.forget(PAUSE * 2);
+        assert!(quiet.may_name(KeyId::from_bytes([9; 4]), PAUSE * 2));
     }
 }

@@ -364,18 +364,31 @@ fn a_name_that_is_in_use_is_refused() {
     sim.run_for(Duration::from_secs(30));
     let refused =
         sim.command(double, Command::CreateTribe { tribe: tribe("x"), description: String::new() });
-    assert_eq!(refused, Err(CommandError::NameTaken(sim.nodes[1].id)));
+    let holder = sim.nodes[1].id;
+    assert_eq!(refused, Err(CommandError::NameTaken { holder, address: None }));
     let events = sim.events(double);
     assert_eq!(kinds(&events, EventKind::NameConflict).len(), 1);
     let view = sim.view(double);
     assert!(!view.synced);
-    assert_eq!(view.obstacle, Some(Obstacle::NameTaken(sim.nodes[1].id)));
+    assert_eq!(view.obstacle, Some(Obstacle::NameTaken { holder, address: None }));
     assert_eq!(sim.view(0).members.len(), 4);
     sim.crash(1);
     converge(&mut sim, 2 * MINUTE, "the name is free");
     assert_eq!(sim.view(double).obstacle, None);
     assert_eq!(sim.view(0).member("n1").unwrap().id, sim.nodes[double].id);
     create(&mut sim, double, "x");
+}
+
+#[test]
+fn a_name_that_nobody_says_is_in_use_is_none_that_is_taken() {
+    let mut sim = settled(12, 4);
+    let double = sim.add(NodePlan::new(node("n1")));
+    sim.run_for(MINUTE);
+    assert!(sim.view(double).obstacle.is_some());
+    (0..4).for_each(|gone| sim.crash(gone));
+    let took = sim.run_until(2 * MINUTE, |sim| sim.view(double).obstacle.is_none());
+    assert!(took.is_some());
+    assert_eq!(kinds(&sim.events(double), EventKind::NameConflict).len(), 1);
 }
 
 #[test]
@@ -400,7 +413,9 @@ fn two_that_took_one_name_during_a_split_settle_it() {
         if sim.nodes[left].id < sim.nodes[right].id { (left, right) } else { (right, left) };
     assert_eq!(sim.view(0).member("twin").unwrap().id, sim.nodes[keeps].id);
     let command = Command::CreateTribe { tribe: tribe("x"), description: String::new() };
-    assert!(matches!(sim.command(yields, command), Err(CommandError::NameTaken(_))));
+    let (holder, address) = (sim.nodes[keeps].id, Some(node::address(keeps)));
+    let refused = sim.command(yields, command);
+    assert_eq!(refused, Err(CommandError::NameTaken { holder, address }));
     create(&mut sim, keeps, "y");
     let told = sim.events(yields);
     assert_eq!(kinds(&told, EventKind::NameConflict).len(), 1);

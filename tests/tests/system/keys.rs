@@ -61,6 +61,10 @@ fn a_node_with_another_key_never_becomes_a_member_and_both_sides_say_why() {
     for part in ["it has not met another member yet", &keys[1], "snapctl key status"] {
         assert!(status.contains(part), "{status}");
     }
+    let refused = cluster["stranger"].tries("tribe create core");
+    for part in ["has not met its cluster", &keys[0], "give them one key file"] {
+        assert!(refused.stderr.contains(part), "{}", refused.stderr);
+    }
     // Once more, after another round of every timer that matters.
     wait_until("the seeds say it again", || tells("i2").is_some());
     for name in ["i1", "i2"] {
@@ -199,6 +203,8 @@ fn one_command_exchanges_the_key_and_a_node_that_was_down_follows() {
     assert_eq!(done.code, Some(0), "{done:?}");
     assert!(!done.stderr.contains("installed"), "{}", done.stderr);
     let down = "warning: 1 node is down and without it: i3\n";
+    assert!(done.stderr.contains("2 nodes hold key"), "{done:?}");
+    assert!(done.stderr.contains("1 does not yet: i3; it seals"), "{done:?}");
     assert!(done.stderr.contains("is the only one") && done.stderr.contains(down), "{done:?}");
     let new = done.stdout.trim().to_owned();
     assert_ne!(new, old);

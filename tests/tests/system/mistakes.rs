@@ -79,6 +79,10 @@ fn a_node_whose_name_is_taken_says_so_and_what_to_do() {
     for part in ["synced  no", "its name `i1`", &holder, "--tribe-node-name"] {
         assert!(status.contains(part), "{part} in {status}");
     }
+    let refused = other["i1"].tries("tribe delete core");
+    for part in ["has not met its cluster", "its name `i1`", "snapctl member show i1"] {
+        assert!(refused.stderr.contains(part), "{part} in {}", refused.stderr);
+    }
 }
 
 #[test]

@@ -231,14 +231,18 @@ async fn create(session: &Session, policy: CreatePolicy) -> Result<Exit, Failure
         warn(&[format!("there was no tribe `{tribe}`, did you mean `{near}`?")]);
     }
     let what = if policy.enabled == Some(false) { "disabled policy" } else { "policy" };
-    let done = if policy.replace {
-        format!("wrote {what} `{name}` in tribe `{tribe}`")
-    } else if reply.tribe_created {
-        format!("created {what} `{name}` and tribe `{tribe}`, which did not exist")
-    } else {
-        format!("created {what} `{name}` in tribe `{tribe}`")
+    let place = match (reply.tribe_created, policy.replace) {
+        (false, _) => format!("in tribe `{tribe}`"),
+        (true, false) => format!("and tribe `{tribe}`, which did not exist"),
+        (true, true) => format!("and created tribe `{tribe}`, which did not exist"),
     };
-    session.written(&reply, &reply.missing, &done)
+    let verb = if policy.replace { "wrote" } else { "created" };
+    let stays_off = policy.enabled.is_none() && reply.enabled == Some(false);
+    let still = match stays_off {
+        true => format!("; it is off as before, `snapctl tribe policy enable {name}` changes that"),
+        false => String::new(),
+    };
+    session.written(&reply, &reply.missing, &format!("{verb} {what} `{name}` {place}{still}"))
 }
 
 async fn test(

@@ -106,6 +106,9 @@ fn who_meets_nobody_for_its_key_knows_so_and_what_strangers_send_counts_less() {
     assert_eq!(sim.view(new).obstacle, Some(seed));
     assert_eq!(sends(&mut sim, stray(1, 2)), Some(seed));
     assert_eq!(sim.view(0).obstacle, None);
+    (0..3).for_each(|gone| sim.crash(gone));
+    let took = sim.run_until(2 * MINUTE, |sim| sim.view(new).obstacle.is_none());
+    assert!(took.is_some());
 }
 
 #[test]
