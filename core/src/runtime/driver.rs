@@ -24,7 +24,7 @@ use super::{
     doorway::Crowded,
     services::{Incoming, ServiceStream, Taker},
     store::{Batch, Store, Stored},
-    streams::{self, Detach, Session, StreamNews, StreamOrder},
+    streams::{self, ConnectionError, Detach, Session, StreamNews, StreamOrder},
     unmet::Unmet,
 };
 use crate::{
@@ -36,7 +36,6 @@ use crate::{
     },
     limits,
     metric::{Metric, counters},
-    wire::noise::StreamError,
 };
 
 /// What the handle sends to the loop.
@@ -216,25 +215,38 @@ impl Driver {
                 }
                 self.engine.handle_stream(event, now);
             }
-            StreamNews::Rejected(from, streams::ConnectionError::Noise(error)) => {
-                self.desk.counts.rejected += 1;
-                if let StreamError::UnknownKey { theirs, .. } = &error
-                    && self.desk.quiet.may_name(*theirs, now.mono)
-                {
-                    tracing::warn!(%from, "refused a stream: {error}");
-                } else {
-                    tracing::debug!(%from, "refused a stream: {error}");
-                }
-            }
             StreamNews::Rejected(from, error) => {
                 self.desk.counts.rejected += 1;
-                tracing::debug!(%from, "refused a stream: {error}");
+                let is_other_key = error.other_key().is_some();
+                match is_other_key && self.is_worth_a_warning(&error, now) {
+                    true => tracing::warn!(%from, "refused a stream: {error}"),
+                    false => tracing::debug!(%from, "refused a stream: {error}"),
+                }
+            }
+            StreamNews::Unopened(stream, to, error) => {
+                match self.is_worth_a_warning(&error, now) {
+                    true => tracing::warn!(%to, "cannot open a stream: {error}"),
+                    false => tracing::debug!(%to, "cannot open a stream: {error}"),
+                }
+                if let Some(theirs) = error.other_key() {
+                    self.engine.handle_stream(StreamEvent::OtherKey(stream, theirs), now);
+                }
+                self.desk.streams.remove(&stream);
+                self.engine.handle_stream(StreamEvent::Closed(stream, error.to_string()), now);
             }
             StreamNews::Crowded(cause) => {
                 self.desk.counts.crowded += 1;
                 self.desk.counts.crowded_source += u64::from(cause == Crowded::Source);
             }
             StreamNews::Overfull => self.desk.counts.overfull += 1,
+        }
+    }
+
+    /// A peer that is not there is none; one with another key is, once in a while.
+    fn is_worth_a_warning(&mut self, error: &ConnectionError, now: Now) -> bool {
+        match error.other_key() {
+            Some(theirs) => self.desk.quiet.may_name(theirs, now.mono),
+            None => matches!(error, ConnectionError::Noise(_)),
         }
     }
 

@@ -57,6 +57,8 @@ pub(super) enum StreamNews {
     Event(StreamEvent),
     /// A peer could not prove the key, or did not speak the protocol.
     Rejected(SocketAddr, ConnectionError),
+    /// One that we dialled did not open.
+    Unopened(StreamId, SocketAddr, ConnectionError),
     /// A peer was turned away: too many had not proved the key yet.
     Crowded(Crowded),
     /// A stream ended because too much waited in it.
@@ -81,6 +83,16 @@ pub(super) enum ConnectionError {
     /// The peer has another key, or does not speak the protocol.
     #[error(transparent)]
     Noise(#[from] StreamError),
+}
+
+impl ConnectionError {
+    /// The key of a peer that does not hold ours.
+    pub(super) fn other_key(&self) -> Option<KeyId> {
+        match self {
+            Self::Noise(StreamError::UnknownKey { theirs, .. }) => Some(*theirs),
+            _ => None,
+        }
+    }
 }
 
 /// What every stream needs.
@@ -197,14 +209,8 @@ pub(super) fn dial(
                 pump.run(stream, inbox, &session).await
             }
             Ok(Err(error)) => {
-                if let ConnectionError::Noise(error) = &error {
-                    tracing::warn!(%to, "cannot open a stream: {error}");
-                }
-                if let ConnectionError::Noise(StreamError::UnknownKey { theirs, .. }) = error {
-                    let other = StreamNews::Event(StreamEvent::OtherKey(stream, theirs));
-                    let _ = session.news.send(other).await;
-                }
-                error.to_string()
+                let _ = session.news.send(StreamNews::Unopened(stream, to, error)).await;
+                return;
             }
             Err(_) => "no answer".to_owned(),
         };
