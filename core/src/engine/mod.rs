@@ -159,7 +159,7 @@ pub struct Engine {
     name_taken: Option<NodeId>,
     /// A key that others seem to use and this node does not hold, and where it was heard of.
     other_key: Option<(SocketAddr, KeyId)>,
-    told: obstacle::Told,
+    heard_in: obstacle::HeardIn,
     leaving: Option<leave::Leaving>,
     quiet: Quiet,
     counters: metrics::Counters,
@@ -220,7 +220,7 @@ impl Engine {
             services: services::Services::default(),
             name_taken: None,
             other_key: None,
-            told: obstacle::Told::default(),
+            heard_in: obstacle::HeardIn::default(),
             leaving: None,
             quiet: Quiet::default(),
             counters: metrics::Counters::default(),

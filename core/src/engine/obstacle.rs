@@ -31,7 +31,7 @@ pub enum Obstacle {
 
 /// In which round of calls to the seeds each obstacle was last told.
 #[derive(Debug, Default)]
-pub(super) struct Told {
+pub(super) struct HeardIn {
     name: u32,
     key: u32,
 }
@@ -39,12 +39,12 @@ pub(super) struct Told {
 impl Engine {
     /// Another node was said to hold this node's name.
     pub(super) fn name_told(&mut self) {
-        self.told.name = self.seed_tries;
+        self.heard_in.name = self.seed_tries;
     }
 
     /// Who was called at this address has a key that this node does not hold.
     pub(super) fn called_other_key(&mut self, at: SocketAddr, key: KeyId) {
-        self.told.key = self.seed_tries;
+        self.heard_in.key = self.heard_in.key.max(self.seed_tries);
         if !self.has_met() && self.other_key != Some((at, key)) {
             self.other_key = Some((at, key));
             self.rev += 1;
@@ -57,22 +57,25 @@ impl Engine {
         if self.other_key.is_none_or(|known| known == (from, key)) {
             self.called_other_key(from, key);
             // Who calls us does so no more often than we call seeds.
-            self.told.key = self.seed_tries.saturating_add(1);
+            self.heard_in.key = self.seed_tries.saturating_add(1);
         }
     }
 
-    /// The seeds are about to be called again: what none of them said last time is news no more.
+    /// The seeds are about to be called again: what none of them said in the last two rounds is news no
+    /// more. In one round alone nobody may have been asked, or all have been busy.
     pub(super) fn drop_old_obstacles(&mut self) {
-        let mut called = self.seeds.iter().chain(&self.saved_members);
-        if called.any(|at| self.streams.is_calling(*at)) {
+        let mut called = self.seeds.iter().chain(&self.saved_members).peekable();
+        if called.peek().is_none() || called.any(|at| self.streams.is_calling(*at)) {
             return;
         }
+        let is_old = |round: u32| self.seed_tries > round.saturating_add(1);
+        let (name, key) = (is_old(self.heard_in.name), is_old(self.heard_in.key));
         // A node that yielded knows the holder as a member.
-        if self.seed_tries > self.told.name && !self.own.yielded && self.name_taken.is_some() {
+        if name && !self.own.yielded && self.name_taken.is_some() {
             self.name_taken = None;
             self.rev += 1;
         }
-        if self.seed_tries > self.told.key && self.other_key.is_some() {
+        if key && self.other_key.is_some() {
             self.other_key = None;
             self.rev += 1;
         }
