@@ -105,7 +105,8 @@ pub const TOMBSTONE_AGE: Duration = Duration::from_secs(7 * 24 * 3600);
 pub const SWIM_PACKET_BYTES: usize = 1180;
 /// Largest record that rides as a broadcast, in bytes; larger ones are announced by a hint.
 pub const BROADCAST_BYTES: usize = 900;
-/// Records up to so many bytes are never only hinted at: a hint is half as long, and leads to a stream.
+/// Announcements up to so many bytes are of the whole record however many wait: a hint spares little, and leads
+/// to a stream.
 pub const BROADCAST_SMALL_BYTES: usize = 128;
 /// Waiting broadcasts above which other records are only hinted at.
 pub const BROADCAST_BACKLOG_FULL: usize = 8;

@@ -2,7 +2,7 @@
 //!
 //! Everything converges without this, by digest sync; it only makes it fast. Broadcasts carry about
 //! 1 KB/s of new data for the whole cluster, so what does not fit the queue is left to hints, unless it is
-//! hardly longer than its hint, and beyond that to sync.
+//! so short that a hint spares little, and beyond that to sync.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -39,7 +39,7 @@ const PULL_JITTER: Duration = Duration::from_millis(60);
 const PULL_JITTER_MOVING: Duration = Duration::from_millis(200);
 
 /// What is said of a record while so many others wait to be spread: all of it, or a hint.
-fn announcement(record: Record, waiting: usize) -> Announcement {
+fn said_of(record: Record, waiting: usize) -> Announcement {
     let most = match waiting <= limits::BROADCAST_BACKLOG_FULL {
         true => limits::BROADCAST_BYTES,
         false => limits::BROADCAST_SMALL_BYTES,
@@ -61,8 +61,8 @@ impl Engine {
             return;
         }
         let Some(record) = self.record_of(version) else { return };
-        let announcement = codec::encode(&announcement(record, backlog));
-        if !self.swim.broadcast(&announcement, now.mono) {
+        let said = codec::encode(&said_of(record, backlog));
+        if !self.swim.broadcast(&said, now.mono) {
             tracing::debug!("a record is left to digest sync: it cannot be broadcast");
         }
         self.drain_swim(now);
@@ -99,10 +99,12 @@ impl Engine {
             self.counters.hints_dropped += 1;
             return;
         }
+        if self.wanted.waiting.is_empty() {
+            let most = if self.is_moving(now) { PULL_JITTER_MOVING } else { PULL_JITTER };
+            let delay = self.jitter(Duration::ZERO, most);
+            self.timers.set_by(Timer::Wanted, now.mono + delay);
+        }
         self.wanted.waiting.insert(version, from);
-        let most = if self.is_moving(now) { PULL_JITTER_MOVING } else { PULL_JITTER };
-        let delay = self.jitter(Duration::ZERO, most);
-        self.timers.set_by(Timer::Wanted, now.mono + delay);
     }
 
     /// Pulls what is wanted, a stream for each neighbour that has some of it.
@@ -151,13 +153,13 @@ mod tests {
     #[test]
     fn a_hint_stands_for_what_is_long_and_for_more_of_it_while_many_wait() {
         let (calm, busy) = (limits::BROADCAST_BACKLOG_FULL, limits::BROADCAST_BACKLOG_FULL + 1);
-        let cases = [(50, calm, true), (50, busy, true), (500, calm, true), (500, busy, false)];
+        let cases = [(80, calm, true), (80, busy, true), (500, calm, true), (500, busy, false)];
         for (bytes, waiting, whole) in cases.into_iter().chain([(1000, calm, false)]) {
             let body = Body { version: 1, bytes: vec![7; bytes].into() };
             let (owner, kind) = (NodeId(9), Kind::NODE);
             let record =
                 Record::Owned(Owned { owner, epoch: 1_764_000_000_000, seq: 3, kind, body });
-            let said = announcement(record.clone(), waiting);
+            let said = said_of(record.clone(), waiting);
             assert_eq!(said.version, record.version());
             assert_eq!(said.record, whole.then_some(record), "{bytes} bytes, {waiting} wait");
         }

@@ -57,7 +57,7 @@ pub(super) enum StreamNews {
     Event(StreamEvent),
     /// A peer could not prove the key, or did not speak the protocol.
     Rejected(SocketAddr, ConnectionError),
-    /// One that we dialled did not open.
+    /// One that we dialled was answered, and did not open.
     Unopened(StreamId, SocketAddr, ConnectionError),
     /// A peer was turned away: too many had not proved the key yet.
     Crowded(Crowded),
