@@ -306,10 +306,11 @@ impl Engine {
         for version in done.versions {
             self.spread(&version, now);
         }
+        self.pay_owed(now);
     }
 
     /// The store failed: commands that wait for it are told so.
-    pub fn handle_store_failed(&mut self, reason: &str) {
+    pub fn handle_store_failed(&mut self, reason: &str, now: Now) {
         let failed = self.store.fail();
         let error = || CommandError::Storage(reason.to_owned());
         for (ticket, _) in failed.replies {
@@ -318,6 +319,7 @@ impl Engine {
         for (stream, _) in failed.answers {
             self.put_answer(stream, Err(error().to_string()));
         }
+        self.pay_owed(now);
     }
 
     /// The seeds' addresses, resolved anew.

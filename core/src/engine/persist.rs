@@ -22,6 +22,8 @@ pub(super) struct Store {
     next: u64,
     /// Given to the loop, not yet on disk: what becomes possible then.
     pending: BTreeMap<u64, Pending>,
+    /// The last that was heard of it is that it cannot write.
+    failing: bool,
 }
 
 /// What becomes possible once a write is on disk.
@@ -46,6 +48,7 @@ pub(crate) const EPOCH_KEY: &[u8] = b"epoch";
 
 impl Store {
     pub(super) fn persisted(&mut self, upto: u64) -> Pending {
+        self.failing = false;
         let later = self.pending.split_off(&(upto + 1));
         let done = std::mem::replace(&mut self.pending, later);
         done.into_values().fold(Pending::default(), |mut all, one| {
@@ -59,6 +62,7 @@ impl Store {
 
     /// None of it gets on disk: those who wait are told, and the versions are not spread.
     pub(super) fn fail(&mut self) -> Pending {
+        self.failing = true;
         let mut failed = Pending::default();
         for pending in self.pending.values_mut() {
             failed.replies.append(&mut pending.replies);
@@ -70,6 +74,10 @@ impl Store {
     /// Writes that were not given to the loop.
     pub(super) fn waiting_len(&self) -> usize {
         self.waiting.len()
+    }
+
+    pub(super) fn is_failing(&self) -> bool {
+        self.failing
     }
 
     /// Is this a write of ours that nobody may hear of yet?

@@ -13,6 +13,8 @@
 //! Records, Done                ->
 //! ```
 //!
+//! What a node wrote itself and has not yet on disk is told once it is, and `Done` waits for that.
+//!
 //! Who lacks more than one sync carries is told `Refuse(Busy)` or nothing instead of `Done`: then
 //! neither holds all that the other does, and both go on with the next comparison.
 
@@ -58,6 +60,8 @@ const CHECK_AGAIN: Duration = Duration::from_secs(1);
 /// Who was refused for its epoch and has gone beyond it calls again this soon.
 const RETRY_LEAST: Duration = Duration::from_millis(10);
 const RETRY_MOST: Duration = Duration::from_millis(200);
+/// So long a peer waits for what we have not yet on disk, and up to [`IDLE_PERIOD`] longer.
+const OWED_TIME: Duration = Duration::from_secs(2);
 /// How often idle streams are looked for.
 const IDLE_PERIOD: Duration = Duration::from_secs(2);
 
@@ -89,6 +93,10 @@ struct Stream {
     away: Option<Away>,
     /// The peer lacks more than we sent it.
     cut: bool,
+    /// Ours that the peer of a sync lacks, told once it is on disk.
+    owed: Vec<Version>,
+    /// When all was said but what is owed.
+    said: Option<Duration>,
 }
 
 /// What a stream is for.
@@ -123,6 +131,8 @@ impl Stream {
             told: Told::default(),
             away: None,
             cut: false,
+            owed: Vec::new(),
+            said: None,
         }
     }
 
@@ -169,9 +179,10 @@ impl Streams {
         syncs.map(|(id, _)| *id).collect()
     }
 
-    /// Does the peer lack more than we sent it?
-    fn is_cut(&self, id: StreamId) -> bool {
-        self.open.get(&id).is_some_and(|stream| stream.cut)
+    /// Those in which something is owed.
+    fn owing(&self, which: impl Fn(&Stream) -> bool) -> Vec<StreamId> {
+        let owing = self.open.iter().filter(|(_, one)| !one.owed.is_empty() && which(one));
+        owing.map(|(id, _)| *id).collect()
     }
 
     /// Bytes of records sent in answer to one message.
@@ -557,7 +568,8 @@ impl Engine {
             Frame::Pull(versions) => {
                 let asked: BTreeSet<&Version> = versions.iter().collect();
                 let held = asked.into_iter().filter_map(|version| self.record_of(version));
-                let mut records = held.take(limits::RECORDS_PULLED + 1).collect();
+                let told = |record: &Record| !self.store.is_unpersisted(&record.version());
+                let mut records = held.filter(told).take(limits::RECORDS_PULLED + 1).collect();
                 self.cut_answer(id, &mut records, limits::RECORDS_PULLED);
                 self.put_records(id, records);
                 self.put(id, &Frame::Done);
@@ -716,9 +728,7 @@ impl Engine {
             self.put(id, &Frame::Want { shared: want_shared, owned: want_owned });
         }
         if last {
-            // The dialler is not done, and ends the stream once it has said what we want.
-            let cut = self.streams.is_cut(id);
-            self.put(id, &if cut { Frame::Refuse(Refuse::Busy) } else { Frame::Done });
+            self.all_said(id, now);
         }
     }
 
@@ -801,24 +811,72 @@ impl Engine {
 
     /// The peer has said all.
     fn finish(&mut self, id: StreamId, now: Now) {
-        let Some(stream) = self.streams.open.get(&id) else { return };
+        let Some(stream) = self.streams.open.get_mut(&id) else { return };
         let (told, hello) = (stream.told, stream.hello.clone());
         match stream.role {
             Role::Sync if stream.cut => {
                 return self.end_stream(id, "more than one sync carries", now);
             }
+            Role::Sync if stream.said.is_some() => return self.end_stream(id, "done twice", now),
             Role::Sync => {
-                self.put(id, &Frame::Done);
+                // We have caught up, whatever the peer still waits for.
+                stream.away = None;
                 self.complete_sync(told, now);
                 if let Some(hello) = hello {
                     self.swim.announce(hello.identity, now.mono);
                     self.drain_swim(now);
                 }
+                return self.all_said(id, now);
             }
             Role::Served => self.complete_sync(told, now),
             Role::Pull(_) | Role::Keys(_) | Role::Ask(..) | Role::Dial(..) | Role::Ping => {}
         }
         self.end_stream(id, "done", now);
+    }
+
+    /// We have said all but what is owed: a peer that was done without it would take itself for complete,
+    /// and know less of us than we do.
+    fn all_said(&mut self, id: StreamId, now: Now) {
+        let Some(stream) = self.streams.open.get_mut(&id) else { return };
+        stream.said.get_or_insert(now.mono);
+        if !stream.owed.is_empty() {
+            return;
+        }
+        match (&stream.role, stream.cut) {
+            (Role::Sync, true) => self.end_stream(id, "more than one sync carries", now),
+            // The dialler ends the stream, once it has said what the other wants.
+            (Role::Sync, false) => {
+                self.put(id, &Frame::Done);
+                self.end_stream(id, "done", now);
+            }
+            (_, true) => self.put(id, &Frame::Refuse(Refuse::Busy)),
+            (_, false) => self.put(id, &Frame::Done),
+        }
+    }
+
+    /// Something is on disk, or will not be: those who wait are told, and wait on for what was written over it
+    /// since.
+    pub(super) fn pay_owed(&mut self, now: Now) {
+        for id in self.streams.owing(|_| true) {
+            let stream = self.streams.open.get_mut(&id);
+            let owed = stream.map(|stream| std::mem::take(&mut stream.owed)).unwrap_or_default();
+            let records = owed.iter().filter_map(|version| self.record_of(version)).collect();
+            self.put_records(id, records);
+            if self.streams.open.get(&id).is_some_and(|stream| stream.said.is_some()) {
+                self.all_said(id, now);
+            }
+        }
+    }
+
+    /// Nobody waits long for a slow disk: what it takes is spread once it is there.
+    fn forget_owed(&mut self, now: Now) {
+        let waited = |stream: &Stream| stream.said.is_some_and(|at| at + OWED_TIME <= now.mono);
+        for id in self.streams.owing(waited) {
+            if let Some(stream) = self.streams.open.get_mut(&id) {
+                stream.owed.clear();
+            }
+            self.all_said(id, now);
+        }
     }
 
     fn complete_sync(&mut self, told: Told, now: Now) {
@@ -863,6 +921,7 @@ impl Engine {
     }
 
     pub(super) fn close_idle_streams(&mut self, now: Now) {
+        self.forget_owed(now);
         let idle: Vec<StreamId> = self
             .streams
             .open
@@ -913,12 +972,15 @@ impl Engine {
         }
     }
 
-    /// Sends records in messages of bounded size, but none of ours that is not yet on disk.
+    /// Sends records in messages of bounded size. What of ours is not yet on disk is owed: were it lost with
+    /// this node, others would hold what nobody wrote.
     fn put_records(&mut self, id: StreamId, records: Vec<Record>) {
         let mut chunk = Vec::new();
         let (mut bytes, mut sent) = (0, 0);
         for record in records {
-            if self.store.is_unpersisted(&record.version()) {
+            let version = record.version();
+            if self.store.is_unpersisted(&version) {
+                self.owe(id, version);
                 continue;
             }
             bytes += codec::encode(&record).len();
@@ -933,6 +995,15 @@ impl Engine {
         }
         if !chunk.is_empty() {
             self.put(id, &Frame::Records(chunk));
+        }
+    }
+
+    /// The peer is to wait for this, unless the disk takes nothing.
+    fn owe(&mut self, id: StreamId, version: Version) {
+        if !self.store.is_failing()
+            && let Some(stream) = self.streams.open.get_mut(&id)
+        {
+            stream.owed.push(version);
         }
     }
 }

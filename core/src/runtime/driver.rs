@@ -300,7 +300,8 @@ impl Driver {
             }
             Stored::Failed(reason) => {
                 tracing::error!(reason, "cannot write to the data directory");
-                self.engine.handle_store_failed(&reason);
+                let now = self.clock.now();
+                self.engine.handle_store_failed(&reason, now);
             }
         }
     }

@@ -56,3 +56,43 @@ fn who_never_meets_its_cluster_is_told_so_and_who_met_it_before_goes_on_alone() 
     sim.restart(2, true);
     assert!(sim.command(2, create("core", "")).is_ok());
 }
+
+#[test]
+fn who_has_met_its_cluster_knows_all_of_it_though_disks_are_slow() {
+    let (_, unknown) = meets_writers(Duration::from_millis(1500));
+    assert_eq!(unknown, 0);
+}
+
+#[test]
+fn nobody_waits_long_for_a_disk_to_meet_the_cluster() {
+    let (took, _) = meets_writers(MINUTE);
+    assert!(took < limits::STREAM_IDLE, "met after {took:?}");
+}
+
+/// A newcomer meets members that write, all with such disks: how long it took to be complete, and of how many
+/// it then knew no facts.
+fn meets_writers(disk_delay: Duration) -> (Duration, usize) {
+    let set_tier = |tier: &str| Command::SetFacts {
+        node: None,
+        set: vec![(FactName::parse("tier").unwrap(), crate::Value::from_text(tier))],
+        unset: Vec::new(),
+    };
+    let mut sim = Sim::new(SimConfig { disk_delay, ..SimConfig::new(seed(33), 3) });
+    let all: Vec<usize> = sim.running().collect();
+    for at in &all {
+        sim.submit(*at, set_tier("gold"));
+    }
+    sim.run_for(3 * MINUTE);
+    for at in &all {
+        sim.submit(*at, set_tier("iron"));
+    }
+    let new = sim.add(NodePlan::new(node("new")));
+    let met = |sim: &Sim| sim.engine(new).is_some_and(Engine::is_synced);
+    let took = sim.run_until(MINUTE, met).expect("not met");
+    let view = sim.view(new);
+    let unknown = all.iter().filter(|at| {
+        let member = sim.id(**at).and_then(|id| view.members.get(&id));
+        member.is_none_or(|member| member.facts.get("tier").is_none())
+    });
+    (took, unknown.count())
+}
