@@ -94,16 +94,18 @@ fn without_entry(text: &str, (line, column): (usize, usize)) -> Option<Zeroizing
     for (at, one) in text.lines().enumerate() {
         let trimmed = one.trim_start();
         let indent = one.len() - trimmed.len();
+        let comment = trimmed.starts_with('#');
         inside = match at.cmp(&line) {
             Ordering::Less => false,
             Ordering::Equal if indent != column => return None,
             Ordering::Equal => true,
             Ordering::Greater => {
-                let item = indent == column && trimmed.starts_with("- ");
-                inside && (indent > column || item || trimmed.is_empty())
+                let item = indent == column && is_item(trimmed);
+                inside && (indent > column || item || comment || trimmed.is_empty())
             }
         };
         match inside {
+            true if comment => {}
             true if one.contains('&') => return None,
             true => {
                 open += one.matches(['[', '{']).count();
@@ -114,6 +116,11 @@ fn without_entry(text: &str, (line, column): (usize, usize)) -> Option<Zeroizing
         rest.push('\n');
     }
     (open == 0).then_some(rest)
+}
+
+/// Does a line that begins so hold an item of a list?
+fn is_item(line: &str) -> bool {
+    line.strip_prefix('-').is_some_and(|rest| rest.is_empty() || rest.starts_with([' ', '\t']))
 }
 
 /// The top of the file.

@@ -68,6 +68,11 @@ fn all_unknown_keys_are_told_at_once_where_it_is_clear_what_they_hold() {
             "12:14: `bind_port` must be one value, not a list or a map",
         ],
     );
+    // A comment ends nothing, wherever it stands, and a line may hold no more of an item than `-`.
+    let scheduler = "1:1: unknown key `scheduler`";
+    check("scheduler:\n# old & [\n  a: b\nc: 1\n", &[scheduler, "4:1: unknown key `c`"]);
+    check("tribe:\n  seds:\n  # - a:1\n  - b:1\n", &["2:3: unknown key `seds`"]);
+    check("scheduler:\n-\n  d: 1\n-\n", &[scheduler]);
     // What follows from a key that is missing because it is misspelled is no mistake.
     check("tribe:\n  enable: true\n  key_fiel: /k\n", &["3:3: unknown key `key_fiel`"]);
     check("tribe: {sed: a, bind_prot: 1}\n", &["1:9: unknown key `sed`"]);
