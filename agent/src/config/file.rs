@@ -51,7 +51,8 @@ pub(super) fn parse(
     Ok(layer)
 }
 
-/// The parser stops at the first mistake. If that is a key it does not know, it goes on without it.
+/// The parser stops at the first mistake. If that is a key it does not know, it goes on without it,
+/// for more of them alone: what else is wrong then may follow from what is left out.
 fn parse_file(path: &Path, text: &str) -> Result<Option<File>, Problems> {
     let mut mistakes = Problems::default();
     let mut rest = Zeroizing::new(text.to_owned());
@@ -65,8 +66,11 @@ fn parse_file(path: &Path, text: &str) -> Result<Option<File>, Problems> {
             Ok(file) if mistakes.0.is_empty() => return Ok(file),
             Ok(_) => return Err(mistakes),
             Err(error) => {
-                mistakes.0.push(mistake(path, &rest, &error));
-                match unknown_at(&error).and_then(|at| without_entry(&rest, at)) {
+                let unknown = unknown_at(&error);
+                if unknown.is_some() || mistakes.0.is_empty() {
+                    mistakes.0.push(mistake(path, &rest, &error));
+                }
+                match unknown.and_then(|at| without_entry(&rest, at)) {
                     Some(shorter) => rest = shorter,
                     None => return Err(mistakes),
                 }
