@@ -52,12 +52,14 @@ pub(crate) async fn run(asked: Backup, session: &Session) -> Result<Exit, Failur
 
 /// Said of a backup that was forced.
 const ALONE: &str = "\
-warning: this node has not met its cluster: it is what this node alone knows, maybe nothing
+warning: this node had not met its cluster: the backup holds what it alone knew, maybe nothing
 help: `snapctl tribe status` says what keeps it";
 
 async fn keep(file: &Path, force: bool, session: &Session) -> Result<Exit, Failure> {
     let failed = |error| unwritten(file, &error);
     let (mut whole, directory) = begin(file).map_err(failed)?;
+    // It may meet its cluster while it tells what it knew before.
+    let alone = force && session.is_unsynced().await;
     let mut told = Told { download: session.snapd.backup(force).await?, rest: Vec::new() };
     while let Some(text) = told.next().await? {
         whole.as_file_mut().write_all(text.as_bytes()).map_err(failed)?;
@@ -73,7 +75,7 @@ async fn keep(file: &Path, force: bool, session: &Session) -> Result<Exit, Failu
     yield_now().await;
     end(whole, file, &directory).map_err(failed)?;
     output::tell(&format!("kept {count} things in `{}`", file.display()));
-    if force && session.is_unsynced().await {
+    if alone {
         output::tell(ALONE);
     }
     Ok(Exit::Success)
@@ -84,8 +86,12 @@ fn unwritten(file: &Path, error: &io::Error) -> Failure {
     let parent = parent(file).display();
     match error.kind() {
         io::ErrorKind::AlreadyExists => exists(file),
-        io::ErrorKind::NotFound => Failure::new(format!("there is no directory `{parent}`"))
-            .or_help(format!("make it first: `mkdir -p {parent}`")),
+        io::ErrorKind::IsADirectory => in_directory(format!("`{name}` names a directory"), file),
+        io::ErrorKind::NotFound => {
+            let quoted = parent.to_string().replace('\'', r"'\''");
+            Failure::new(format!("there is no directory `{parent}`"))
+                .or_help(format!("make it first: `mkdir -p '{quoted}'`"))
+        }
         io::ErrorKind::NotADirectory => Failure::new(format!("`{parent}` is no directory"))
             .or_help("name a file in a directory"),
         _ => Failure::new(format!("cannot write `{name}`: {error}")),
@@ -96,10 +102,7 @@ fn unwritten(file: &Path, error: &io::Error) -> Failure {
 fn exists(file: &Path) -> Failure {
     let name = file.display();
     match file.metadata() {
-        Ok(it) if it.is_dir() => Failure::new(format!("`{name}` is a directory")).or_help(format!(
-            "name a file in it, such as `{}`",
-            file.join("backup.json").display()
-        )),
+        Ok(it) if it.is_dir() => in_directory(format!("`{name}` is a directory"), file),
         Ok(it) if !it.is_file() => {
             Failure::new(format!("`{name}` is no file, and a backup is written to a new one"))
                 .or_help("name a file that is not there yet")
@@ -107,6 +110,11 @@ fn exists(file: &Path) -> Failure {
         _ => Failure::new(format!("`{name}` exists and is not overwritten"))
             .or_help("name another file, or remove this one first"),
     }
+}
+
+fn in_directory(message: String, directory: &Path) -> Failure {
+    let file = directory.join("backup.json");
+    Failure::new(message).or_help(format!("name a file in it, such as `{}`", file.display()))
 }
 
 /// The directory of a file.
@@ -168,6 +176,9 @@ fn begin(file: &Path) -> io::Result<(NamedTempFile, File)> {
     // To name another one is easier now than after all of it was told.
     if file.symlink_metadata().is_ok() {
         return Err(io::ErrorKind::AlreadyExists.into());
+    }
+    if file.as_os_str().as_encoded_bytes().ends_with(b"/") {
+        return Err(io::ErrorKind::IsADirectory.into());
     }
     let directory = parent(file);
     let entries = File::open(directory)?;

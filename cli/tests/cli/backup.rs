@@ -134,7 +134,17 @@ fn what_no_backup_can_be_written_to_is_told_for_what_it_is() {
     check(
         &format!("{directory}/nowhere/kept"),
         &format!("there is no directory `{directory}/nowhere`"),
-        &format!("make it first: `mkdir -p {directory}/nowhere`"),
+        &format!("make it first: `mkdir -p '{directory}/nowhere'`"),
+    );
+    check(
+        &format!("{directory}/it's here/kept"),
+        &format!("there is no directory `{directory}/it's here`"),
+        &format!(r"make it first: `mkdir -p '{directory}/it'\''s here'`"),
+    );
+    check(
+        &format!("{directory}/nowhere/"),
+        &format!("`{directory}/nowhere/` names a directory"),
+        &format!("name a file in it, such as `{directory}/nowhere/backup.json`"),
     );
     check(
         &format!("{file}/kept"),
@@ -337,13 +347,16 @@ fn a_node_that_has_not_met_its_cluster_is_not_asked_further() {
     assert!(names(directory.path()).is_empty());
     let alone = format!(
         "kept 5 things in `{name}`\n\
-         warning: this node has not met its cluster: it is what this node alone knows, maybe \
+         warning: this node had not met its cluster: the backup holds what it alone knew, maybe \
          nothing\n\
          help: `snapctl tribe status` says what keeps it"
     );
     snapd.test(["backup", name, "--force"]).stderr(&alone).run();
     snapd.test(["restore", name]).stderr(stderr).status(1).run();
-    assert_eq!(snapd.asked().len(), 4);
+    let asked = snapd.asked();
+    assert_eq!(asked.len(), 4);
+    // It may have met its cluster when all was told.
+    assert_eq!(asked[1..3], ["GET /v3/node", "GET /v3/backup?force=true"]);
 }
 
 #[test]
