@@ -1,6 +1,6 @@
 //! What snapctl says of its own, without a daemon.
 
-use std::path::Path;
+use std::{net::TcpListener, path::Path};
 
 use crate::support::Test;
 
@@ -465,9 +465,11 @@ fn a_url_of_the_environment_covers_a_socket_of_the_environment_and_what_is_typed
     let nobody = |place: &str, help: &str| {
         format!("error: cannot connect to snapd at {place}\nhelp: {help}")
     };
-    let (url, socket) = ("http://127.0.0.1:1", Path::new("/nowhere/snapd.sock"));
+    // Of a port that was free just now.
+    let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+    let (url, socket) = (format!("http://127.0.0.1:{port}"), Path::new("/nowhere/snapd.sock"));
     let at_url = nobody(
-        "http://127.0.0.1:1: nobody listens there",
+        &format!("{url}: nobody listens there"),
         "does snapd listen there? `api: {listen: IP:PORT}` in its snapd.yaml",
     );
     let at_socket = nobody(
@@ -476,11 +478,11 @@ fn a_url_of_the_environment_covers_a_socket_of_the_environment_and_what_is_typed
          `SNAP_SOCKET`",
     );
     let both = |line: &str| {
-        Test::line(line).env("SNAP_URL", Path::new(url)).env("SNAP_SOCKET", socket).status(5)
+        Test::line(line).env("SNAP_URL", Path::new(&url)).env("SNAP_SOCKET", socket).status(5)
     };
     both("tribe list").stderr(&at_url).run();
     both("tribe list --socket /nowhere/snapd.sock").stderr(&at_socket).run();
-    Test::line("tribe list --url http://127.0.0.1:1")
+    Test::line(&format!("tribe list --url {url}"))
         .env("SNAP_SOCKET", socket)
         .stderr(&at_url)
         .status(5)
