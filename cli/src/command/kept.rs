@@ -19,13 +19,13 @@ use crate::failure::Failure;
 /// How much is read at a time, in bytes.
 const BUFFER_BYTES: usize = 64 * 1024;
 
-/// Opens a backup, at its begin. It was read once to its end: whatever it says, it says well.
+/// Opens a backup, at its beginning. It was read once to its end: whatever it says, it says well.
 pub(crate) fn open(path: &Path) -> Result<File, Failure> {
     let failed = |what: String| Failure::new(format!("`{}` {what}", path.display()));
     let unread = |error: io::Error| failed(format!("cannot be read: {error}"));
     let no_backup = |error: serde_json::Error| match error.classify() {
         Category::Io => failed(format!("cannot be read: {error}")),
-        Category::Eof => failed(format!("is no backup, or only its begin: {error}"))
+        Category::Eof => failed(format!("is no backup, or only its beginning: {error}"))
             .with_help("copy all of it once more; `snapctl backup FILE` makes one"),
         _ => failed(format!("is no backup: {error}")).with_help("`snapctl backup FILE` makes one"),
     };

@@ -286,9 +286,10 @@ fn used_text(keys: Option<&Keys>, step: &KeyStep) -> String {
     }
     let held = count(&key.holders);
     let hold = if key.holders.len() == 1 { "holds" } else { "hold" };
-    let (lacking, do_not) = (key.lacking.len(), if key.lacking.len() == 1 { "does" } else { "do" });
+    let lacking = key.lacking.len();
+    let does = if lacking == 1 { "does" } else { "do" };
     let who = names(&key.lacking);
-    format!("{held} {hold} key `{id}`, {lacking} {do_not} not yet: {who}; it seals from now on")
+    format!("{held} {hold} key `{id}`, {lacking} {does} not yet: {who}; it seals from now on")
 }
 
 fn names(nodes: &[String]) -> String {

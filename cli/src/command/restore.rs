@@ -243,7 +243,11 @@ fn text(rows: &[Row]) -> String {
 fn counted(rows: &[Row]) -> String {
     let counts = Outcome::ALL.into_iter().filter_map(|outcome| {
         let count = rows.iter().filter(|row| row.outcome == outcome).count();
-        let what = if outcome == Outcome::Same { "there already" } else { outcome.as_str() };
+        let what = match outcome {
+            Outcome::Same => "there already",
+            Outcome::Differs if count != 1 => "differ",
+            _ => outcome.as_str(),
+        };
         (count > 0).then(|| format!("{count} {what}"))
     });
     let things =
@@ -311,6 +315,7 @@ policy `p`:
             &[Outcome::Differs, Outcome::WouldCreate, Outcome::WouldReplace, Outcome::WouldCreate],
             "4 things: 2 to create, 1 to replace, 1 differs",
         );
+        check(&[Outcome::Differs, Outcome::Differs], "2 things: 2 differ");
     }
 
     #[test]

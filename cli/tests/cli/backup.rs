@@ -444,7 +444,7 @@ fn a_file_that_is_no_backup_is_not_sent() {
     );
     check(
         "",
-        "is no backup, or only its begin: EOF while parsing a value at line 1 column 0\n\
+        "is no backup, or only its beginning: EOF while parsing a value at line 1 column 0\n\
          help: copy all of it once more; `snapctl backup FILE` makes one",
     );
     check(

@@ -118,7 +118,7 @@ fn what_differs_is_told_and_stays_unless_it_is_to_be_replaced() {
         "it is `{{rack}} == r9` for tribe `racks`\n",
         "policy `off`                   it is enabled\n",
         "it is started\n",
-        "7 things: 2 there already, 5 differs\n",
+        "7 things: 2 there already, 5 differ\n",
     ] {
         assert!(kept.stdout.contains(part), "{part} in {}", kept.stdout);
     }
