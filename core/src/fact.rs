@@ -4,7 +4,8 @@
 //! Policies are evaluated over them. This module knows values and where they came from; it must not
 //! know how they are collected (`runtime`) or judged (`policy`).
 //!
-//! Invariant: a [`Facts`] set that was checked fits [`limits::FACTS_BYTES`], and its floats are finite.
+//! Invariant: a [`Facts`] set that was checked fits [`limits::FACTS_BYTES`], and its numbers are
+//! between -2^63 and 2^63, so that all of it can be said in JSON and read again.
 //!
 //! ```
 //! use tribe::Value;
@@ -143,7 +144,7 @@ pub enum Value {
     Bool(Boolean),
     /// A whole number.
     Int(i64),
-    /// A finite number.
+    /// A number; as a fact, between -2^63 and 2^63.
     Float(f64),
     /// Text, at most [`limits::FACT_TEXT_BYTES`].
     Text(Box<str>),
@@ -234,16 +235,21 @@ pub enum FactError {
         max: usize,
     },
     /// A number that no fact can hold.
-    #[error("fact `{0}` is not a finite 64-bit number")]
+    #[error("fact `{0}` is not a number between -2^63 and 2^63")]
     Number(FactName),
     /// The value is a JSON null: leave the fact out instead.
     #[error("fact `{0}` is null, leave it out or unset it")]
     Null(FactName),
 }
 
-/// From here on every float is a whole number: what reads JSON makes one of a whole number that has
-/// more than 64 bits, and its last digits are lost.
+/// From here on every float is a whole number, and no fact: what reads JSON makes one of a whole number
+/// that has more than 64 bits, and its last digits are lost.
 const WHOLE: f64 = 9_223_372_036_854_775_808.0;
+
+/// Can a fact be this number? It is neither infinite nor none at all.
+fn fits(number: f64) -> bool {
+    number.abs() < WHOLE
+}
 
 impl Value {
     /// Reads the value of a `key=value` fact: a boolean or a canonical whole number where it is
@@ -259,8 +265,8 @@ impl Value {
         }
     }
 
-    /// Reads a JSON value. `None` for null, alone or inside, and for numbers no fact can hold:
-    /// those beyond 64 bits.
+    /// Reads a JSON value. `None` for null, alone or inside, and for numbers no fact can hold: whole
+    /// ones beyond 64 bits, and what is written as a float but as large.
     #[must_use]
     pub fn from_json(json: &serde_json::Value) -> Option<Self> {
         use serde_json::Value as Json;
@@ -269,7 +275,7 @@ impl Value {
             Json::Bool(value) => Self::from(*value),
             Json::Number(number) => match number.as_i64() {
                 Some(number) => Self::Int(number),
-                None => Self::Float(number.as_f64().filter(|number| number.abs() < WHOLE)?),
+                None => Self::Float(number.as_f64().filter(|number| fits(*number))?),
             },
             Json::String(text) => Self::Text(text.as_str().into()),
             Json::Array(list) => {
@@ -327,7 +333,7 @@ impl Value {
             Self::Text(text) if text.len() > limits::FACT_TEXT_BYTES => {
                 too_large("bytes of text", text.len(), limits::FACT_TEXT_BYTES)
             }
-            Self::Float(number) if !number.is_finite() => Err(FactError::Number(name.clone())),
+            Self::Float(number) if !fits(*number) => Err(FactError::Number(name.clone())),
             Self::List(list) if list.len() > limits::FACT_ELEMENTS => {
                 too_large("elements", list.len(), limits::FACT_ELEMENTS)
             }
@@ -661,6 +667,8 @@ pub fn settable(name: &str) -> Result<FactName, FactError> {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
 
     fn check(pair: &str, expected: &str) {
@@ -698,6 +706,33 @@ mod tests {
         check("[1, 1e20]", None);
         check("1e18", Some(Value::Float(1e18)));
         check("0.1", Some(Value::Float(0.1)));
+    }
+
+    #[test]
+    fn a_number_is_a_fact_if_its_json_is_one() {
+        let check = |number: f64, is_fact: bool| {
+            let (value, name) = (Value::Float(number), FactName::parse("f").unwrap());
+            let found = value.check(&name, 1);
+            assert_eq!(found, is_fact.then_some(()).ok_or(FactError::Number(name)), "{number}");
+            let text = serde_json::to_string(&value).unwrap();
+            assert_eq!(serde_json::from_str(&text).ok(), is_fact.then_some(value), "{text}");
+        };
+        for number in [0.0, -0.0, 1.0, -7.5, 1e-300, 0.1, 1e18, -9_223_372_036_854_774_784.0] {
+            check(number, true);
+        }
+        for number in [WHOLE, -WHOLE, 1e20, f64::MAX, f64::INFINITY, f64::NEG_INFINITY, f64::NAN] {
+            check(number, false);
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn a_float_is_read_as_it_was_written(bits: u64) {
+            let value = Value::Float(f64::from_bits(bits));
+            let is_fact = value.check(&FactName::parse("f").unwrap(), 1).is_ok();
+            let text = serde_json::to_string(&value).unwrap();
+            prop_assert_eq!(serde_json::from_str(&text).ok(), is_fact.then_some(value), "{}", text);
+        }
     }
 
     #[test]

@@ -151,7 +151,7 @@ mod tests {
     fn what_no_fact_can_hold_says_why() {
         check(json!(null), "fact `f` is null, leave it out or unset it");
         check(json!([1, null]), "fact `f` is null, leave it out or unset it");
-        check(json!(u64::MAX), "fact `f` is not a finite 64-bit number");
-        check(json!([1e20]), "fact `f` is not a finite 64-bit number");
+        check(json!(u64::MAX), "fact `f` is not a number between -2^63 and 2^63");
+        check(json!([1e20]), "fact `f` is not a number between -2^63 and 2^63");
     }
 }
