@@ -32,11 +32,19 @@ impl Quiet {
             }
             return due;
         }
-        let has_room = self.0.len() < KEYS;
+        let has_room = self.0.len() < KEYS || self.forget_one(now);
         if has_room {
             self.0.insert(key, Named { at: now, pause: PAUSE });
         }
         has_room
+    }
+
+    /// Gives the place of the key named longest ago to another: keys that someone makes up must not
+    /// silence a real one for as long as they pause. Within [`PAUSE`] there are [`KEYS`] lines at most.
+    fn forget_one(&mut self, now: Duration) -> bool {
+        let oldest = self.0.iter().min_by_key(|(_, named)| named.at);
+        let oldest = oldest.filter(|(_, named)| now >= named.at + PAUSE).map(|(key, _)| *key);
+        oldest.is_some_and(|key| self.0.remove(&key).is_some())
     }
 
     /// Forgets keys that nobody used since they might have been named again: they are news again.
@@ -68,11 +76,17 @@ mod tests {
     #[test]
     fn many_keys_are_not_all_named() {
         let mut quiet = Quiet::default();
-        let named = (0..1000_u32)
-            .filter(|n| quiet.may_name(KeyId::from_bytes(n.to_be_bytes()), Duration::ZERO))
-            .count();
-        assert_eq!(named, KEYS);
-        quiet.forget(PAUSE * 2);
-        assert!(quiet.may_name(KeyId::from_bytes([9; 4]), PAUSE * 2));
+        let mut named = |keys: std::ops::Range<u32>, now| {
+            let key = |n: u32| KeyId::from_bytes(n.to_be_bytes());
+            quiet.forget(now);
+            keys.filter(|n| quiet.may_name(key(*n), now)).count()
+        };
+        assert_eq!(named(0..1000, Duration::ZERO), KEYS);
+        // The first of them go on; others are heard of all the same, one for one.
+        assert_eq!(named(0..10, PAUSE), 10);
+        assert_eq!(named(1000..2000, PAUSE), KEYS - 10);
+        assert_eq!(named(2000..3000, PAUSE + PAUSE / 2), 0);
+        assert_eq!(named(2000..3000, PAUSE * 2), KEYS);
+        assert_eq!(named(3000..4000, PAUSE * 4), KEYS);
     }
 }
