@@ -475,6 +475,8 @@ fn facts_in_the_file_mean_what_they_mean_on_the_command_line() {
     check_fact("yes", "text yes");
     check_fact("7", "int 7");
     check_fact("007", "text 007");
+    check_fact("1e20", "text 1e20");
+    check_fact("9223372036854775808", "text 9223372036854775808");
     check_fact("0x10", "text 0x10");
     check_fact("20.04  # LTS", "text 20.04");
     check_fact("1_000", "text 1_000");
