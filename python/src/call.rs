@@ -54,8 +54,11 @@ impl Runtime {
 
 impl Drop for Runtime {
     fn drop(&mut self) {
-        if let Some(tokio) = self.tokio.take() {
-            tokio.shutdown_timeout(STOP);
+        let Some(tokio) = self.tokio.take() else { return };
+        // The last who holds it may be a task that it carries, which cannot wait for itself.
+        match tokio::runtime::Handle::try_current() {
+            Ok(_) => tokio.shutdown_background(),
+            Err(_) => tokio.shutdown_timeout(STOP),
         }
     }
 }
