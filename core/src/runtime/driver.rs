@@ -217,22 +217,22 @@ impl Driver {
             }
             StreamNews::Rejected(from, error) => {
                 self.desk.counts.rejected += 1;
-                let is_other_key = error.other_key().is_some();
-                match is_other_key && self.is_worth_a_warning(&error, now) {
+                match self.may_name_other_key(&error, now).unwrap_or(false) {
                     true => tracing::warn!(%from, "refused a stream: {error}"),
                     false => tracing::debug!(%from, "refused a stream: {error}"),
                 }
             }
             StreamNews::Unopened(stream, to, error) => {
-                match self.is_worth_a_warning(&error, now) {
+                let is_strange = matches!(error, ConnectionError::Noise(_));
+                match self.may_name_other_key(&error, now).unwrap_or(is_strange) {
                     true => tracing::warn!(%to, "cannot open a stream: {error}"),
                     false => tracing::debug!(%to, "cannot open a stream: {error}"),
                 }
                 if let Some(theirs) = error.other_key() {
                     self.engine.handle_stream(StreamEvent::OtherKey(stream, theirs), now);
                 }
-                self.desk.streams.remove(&stream);
-                self.engine.handle_stream(StreamEvent::Closed(stream, error.to_string()), now);
+                let closed = StreamEvent::Closed(stream, error.to_string());
+                self.take_news(StreamNews::Event(closed));
             }
             StreamNews::Crowded(cause) => {
                 self.desk.counts.crowded += 1;
@@ -242,12 +242,9 @@ impl Driver {
         }
     }
 
-    /// A peer that is not there is none; one with another key is, once in a while.
-    fn is_worth_a_warning(&mut self, error: &ConnectionError, now: Now) -> bool {
-        match error.other_key() {
-            Some(theirs) => self.desk.quiet.may_name(theirs, now.mono),
-            None => matches!(error, ConnectionError::Noise(_)),
-        }
+    /// If the peer has another key: may that be named in the log now?
+    fn may_name_other_key(&mut self, error: &ConnectionError, now: Now) -> Option<bool> {
+        error.other_key().map(|theirs| self.desk.quiet.may_name(theirs, now.mono))
     }
 
     fn take_request(&mut self, request: Option<Request>) {
