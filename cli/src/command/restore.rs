@@ -1,6 +1,6 @@
 //! `snapctl restore`: what people said, said again.
 
-use std::path::PathBuf;
+use std::{collections::BTreeMap, path::PathBuf};
 
 use clap::Args;
 use serde::Serialize;
@@ -63,8 +63,8 @@ enum What {
     Item { kind: String, name: String, tribe: Option<String> },
 }
 
-/// What was done about it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+/// What was done about it, in the order in which it is counted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "kebab-case")]
 enum Outcome {
     Created,
@@ -77,17 +77,6 @@ enum Outcome {
 }
 
 impl Outcome {
-    /// In the order in which they are counted.
-    const ALL: [Self; 7] = [
-        Self::Created,
-        Self::WouldCreate,
-        Self::Replaced,
-        Self::WouldReplace,
-        Self::Same,
-        Self::Differs,
-        Self::Refused,
-    ];
-
     fn new(outcome: RestoreOutcome, dry_run: bool) -> Self {
         match (outcome, dry_run) {
             (RestoreOutcome::Created, false) => Self::Created,
@@ -241,14 +230,17 @@ fn text(rows: &[Row]) -> String {
 
 /// As in `3 things: 2 created, 1 there already`.
 fn counted(rows: &[Row]) -> String {
-    let counts = Outcome::ALL.into_iter().filter_map(|outcome| {
-        let count = rows.iter().filter(|row| row.outcome == outcome).count();
+    let mut counts = BTreeMap::<Outcome, usize>::new();
+    for row in rows {
+        *counts.entry(row.outcome).or_default() += 1;
+    }
+    let counts = counts.into_iter().map(|(outcome, count)| {
         let what = match outcome {
             Outcome::Same => "there already",
             Outcome::Differs if count != 1 => "differ",
             _ => outcome.as_str(),
         };
-        (count > 0).then(|| format!("{count} {what}"))
+        format!("{count} {what}")
     });
     let things =
         if rows.len() == 1 { "1 thing".to_owned() } else { format!("{} things", rows.len()) };
