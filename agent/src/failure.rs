@@ -31,7 +31,7 @@ impl Failure {
     }
 
     /// Tells all that is wrong at once, and ends as the first does.
-    pub(crate) fn all<const N: usize>(checks: [Result<(), Self>; N]) -> Result<(), Self> {
+    pub(crate) fn all(checks: impl IntoIterator<Item = Result<(), Self>>) -> Result<(), Self> {
         let mut failures = checks.into_iter().filter_map(Result::err);
         let Some(first) = failures.next() else { return Ok(()) };
         Err(failures.fold(first, |mut all, next| {
