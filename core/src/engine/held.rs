@@ -17,11 +17,15 @@ pub(super) struct Held(VecDeque<(Duration, Ticket, Command)>);
 impl Engine {
     /// Is this command to wait for the cluster?
     pub(super) fn must_wait(&self, command: &Command) -> bool {
-        let is_new = self.config.has_seeds && !self.synced && self.horizon.is_new();
         let name = &self.config.name;
         let own_facts = matches!(command, Command::SetFacts { node, .. }
             if node.as_ref().is_none_or(|node| node == name));
-        is_new && self.name_taken.is_none() && command.writes() && !own_facts
+        self.has_yet_to_meet() && self.name_taken.is_none() && command.writes() && !own_facts
+    }
+
+    /// There is a cluster, which it has never met, in no run.
+    pub(super) fn has_yet_to_meet(&self) -> bool {
+        self.config.has_seeds && !self.synced && self.horizon.is_new()
     }
 
     pub(super) fn hold(&mut self, ticket: Ticket, command: Command, now: Now) {

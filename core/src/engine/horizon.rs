@@ -37,6 +37,8 @@ const TELLS_GAPS: u8 = 2;
 
 /// Where [`Span`] is kept.
 pub(super) const SPAN_KEY: &[u8] = b"complete";
+/// Since when someone knows everything who knows nothing.
+const NOTHING: u64 = u64::MAX;
 /// Where the [`Gap`] in it is kept.
 pub(super) const GAP_KEY: &[u8] = b"gap";
 
@@ -70,11 +72,16 @@ pub(super) struct Told {
 }
 
 impl Told {
+    /// It has never met anyone, or was away and speaks version 1.
+    pub(super) fn knows_nothing(self) -> bool {
+        self.known == Some(Known::Since(NOTHING))
+    }
+
     /// What was deleted since then it does not hold; the end of time if it does not know.
     fn since_ms(&self) -> u64 {
         match self.known {
             Some(Known::Since(since_ms)) => since_ms,
-            Some(Known::Until(_)) | None => u64::MAX,
+            Some(Known::Until(_)) | None => NOTHING,
         }
     }
 }
@@ -233,8 +240,9 @@ impl Engine {
     pub(super) fn tell_known(&self, version: u8, now: Now) -> Vec<Frame> {
         let gap = self.horizon.gap;
         match self.known(now) {
+            _ if self.has_yet_to_meet() => vec![Frame::Since(NOTHING)],
             Known::Until(until_ms) if version >= TELLS_GAPS => vec![Frame::Until(until_ms)],
-            Known::Until(_) => vec![Frame::Since(u64::MAX)],
+            Known::Until(_) => vec![Frame::Since(NOTHING)],
             Known::Since(since_ms) if version >= TELLS_GAPS => {
                 [Frame::Since(since_ms)].into_iter().chain(gap.map(Frame::Gap)).collect()
             }

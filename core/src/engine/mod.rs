@@ -157,6 +157,8 @@ pub struct Engine {
     services: services::Services,
     /// A live node holds our name, and we have not got it.
     name_taken: Option<NodeId>,
+    /// Since this node was started or refused, another one has compared roots with it.
+    let_in: bool,
     /// A key that others seem to use and this node does not hold, and where it was heard of.
     other_key: Option<(SocketAddr, KeyId)>,
     heard_in: obstacle::HeardIn,
@@ -219,6 +221,7 @@ impl Engine {
             asks: BTreeMap::new(),
             services: services::Services::default(),
             name_taken: None,
+            let_in: false,
             other_key: None,
             heard_in: obstacle::HeardIn::default(),
             leaving: None,
@@ -372,6 +375,9 @@ impl Engine {
     }
 
     fn handle_opened(&mut self, from: SocketAddr, datagram: Datagram, now: Now) {
+        if self.is_outside() {
+            return self.call(from, now);
+        }
         match datagram {
             Datagram::Swim(packet) => {
                 if self.swim.handle_datagram(&packet, now.mono).is_err() {

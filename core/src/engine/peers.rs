@@ -197,7 +197,11 @@ impl Engine {
     pub(super) fn name_is_taken(&mut self, holder: NodeId) {
         self.name_told();
         // Two that took one name during a split settle it once both are known.
-        if self.synced || self.name_taken == Some(holder) {
+        if self.synced {
+            return;
+        }
+        self.let_in = false;
+        if self.name_taken == Some(holder) {
             return;
         }
         self.name_taken = Some(holder);
@@ -243,7 +247,13 @@ impl Engine {
         }
     }
 
-    fn call(&mut self, to: SocketAddr, now: Now) {
+    /// Was this node never let in? Members that look for one who was at its address before would make it
+    /// one of them, whatever its name: it answers none of them, and calls, to be let in or refused.
+    pub(super) fn is_outside(&self) -> bool {
+        self.has_yet_to_meet() && !self.let_in
+    }
+
+    pub(super) fn call(&mut self, to: SocketAddr, now: Now) {
         if to != self.config.address && !self.streams.is_calling(to) {
             self.dial_sync(to, now);
         }

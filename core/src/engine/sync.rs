@@ -469,6 +469,14 @@ impl Engine {
         }
     }
 
+    /// What is wrong with a newcomer that was called, at the address of a seed or of a member that is gone.
+    fn objection_to_called(&self, id: StreamId) -> Option<Refuse> {
+        let stream = self.streams.open.get(&id)?;
+        let called = matches!(stream.role, Role::Sync) && stream.told.knows_nothing();
+        let hello = stream.hello.as_ref().filter(|_| called && self.synced)?;
+        self.objection(hello)
+    }
+
     /// What is wrong with a peer.
     fn objection(&self, hello: &Hello) -> Option<Refuse> {
         let moved_out = |holder: NodeId| {
@@ -635,6 +643,10 @@ impl Engine {
         if !self.streams.open.get(&id).is_some_and(compares) {
             return self.end_stream(id, "compares roots unasked", now);
         }
+        if let Some(refuse) = self.objection_to_called(id) {
+            return self.refuse(id, refuse);
+        }
+        self.let_in = true;
         let horizon_ms = self.hear_horizon(theirs.records.horizon_ms, now);
         // Others may have been away like us, and would bring back what this sync makes us drop.
         if self.streams.is_catching_up() {

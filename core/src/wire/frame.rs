@@ -104,7 +104,8 @@ pub(crate) enum Frame {
     WantKeys(Vec<KeyId>),
     /// Keys of the cluster, each with the record of its phase.
     Keys(Vec<ToldKey>),
-    /// Before the roots: I know everything that was said, and deleted, since then. Unix milliseconds.
+    /// Before the roots: I know everything that was said, and deleted, since then. Unix milliseconds;
+    /// `u64::MAX` if I have never met the cluster.
     Since(u64),
     /// Before the roots, instead of `Since`: I was away, and know nothing of what was said after
     /// then. Unix milliseconds. From version 2 on.
