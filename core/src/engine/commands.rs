@@ -386,14 +386,13 @@ impl Engine {
     }
 
     pub(super) fn unknown_node(&self, name: &str) -> CommandError {
-        let names = self.state.owners().filter_map(|(_, owner)| owner.node());
-        let near = nearest(name, names.map(|node| node.name.as_str()));
+        let near = nearest(name, self.holders().map(|(_, _, node)| node.name.as_str()));
         CommandError::UnknownNode { name: name.to_owned(), near }
     }
 
     /// What all nodes say of themselves.
     fn facts_of_nodes(&self) -> impl Iterator<Item = &Facts> {
-        self.state.owners().map(|(_, owner)| &**owner.facts())
+        self.holders().map(|(_, owner, _)| &**owner.facts())
     }
 }
 

@@ -4,9 +4,10 @@
 //! back years later, begins a later epoch and is a member like any other.
 //!
 //! One that said good-bye is forgotten without being asked, once it was away for as long as
-//! deletions are remembered: hosts that come and go under new ids would fill everybody's memory.
-//! Each node counts from when it heard the good-bye, also while it does not run itself. One that
-//! died without a word is for people to forget.
+//! deletions are remembered: hosts that come and go under new ids would fill everybody's memory. So is
+//! the id that a host had before it was installed anew, once another one holds its name.
+//! Each node counts from when it heard of it, also while it does not run itself. One that
+//! died without a word, and whose name nobody took, is for people to forget.
 
 use std::{collections::BTreeMap, time::Duration};
 
@@ -122,13 +123,18 @@ impl Engine {
         }
     }
 
-    /// Other nodes that said good-bye, and the epochs they said it in.
+    /// Other nodes that said good-bye, or died and lost their names, and the epochs they did so in.
     fn left(&self) -> BTreeMap<NodeId, u64> {
         let others = self.state.owners().filter(|(id, owner)| {
+            let is_gone = || match self.presence(*id) {
+                MemberState::Alive => false,
+                MemberState::Left => true,
+                MemberState::Down => {
+                    owner.node().is_some_and(|node| self.live_holder(&node.name, *id).is_some())
+                }
+            };
             // Who has begun a later epoch is about to be back.
-            *id != self.config.id
-                && self.presence(*id) == MemberState::Left
-                && owner.newest_epoch() == owner.epoch()
+            *id != self.config.id && owner.newest_epoch() == owner.epoch() && is_gone()
         });
         others.map(|(id, owner)| (id, owner.epoch())).collect()
     }

@@ -408,12 +408,9 @@ impl Engine {
 
     /// Members that are known and have neither left nor been forgotten.
     fn key_members(&self) -> impl Iterator<Item = KeyMember> {
-        self.state.owners().filter_map(|(id, owner)| {
-            let node = owner.node()?;
+        self.holders().filter_map(|(id, _, node)| {
             let presence = self.presence(id);
-            let counts =
-                presence != MemberState::Left && self.memberships.is_holder(&node.name, id);
-            counts.then(|| KeyMember {
+            (presence != MemberState::Left).then(|| KeyMember {
                 name: node.name.clone(),
                 alive: presence == MemberState::Alive,
                 keys: self.held_by(id).map(<[KeyId]>::to_vec),

@@ -88,8 +88,7 @@ impl Engine {
     }
 
     fn member_gauges(&self) -> [Metric; 3] {
-        let named = self.state.owners().filter(|(_, owner)| owner.node().is_some());
-        let states: Vec<MemberState> = named.map(|(id, _)| self.presence(id)).collect();
+        let states: Vec<MemberState> = self.holders().map(|(id, _, _)| self.presence(id)).collect();
         [MemberState::Alive, MemberState::Down, MemberState::Left].map(|state| Metric {
             labels: match state {
                 MemberState::Alive => &[("state", "alive")],

@@ -8,7 +8,10 @@ use super::{Engine, EventKind, MemberState, Now, Output, timer::Timer};
 use crate::{
     Facts, NodeId, NodeName, Placement, TribeName, codec, limits,
     membership::Moved,
-    state::{Body, Buckets, Form, ItemBody, Key, Kind, Lost, PolicyBody, TribeBody, node_hash},
+    state::{
+        Body, Buckets, Form, ItemBody, Key, Kind, Lost, NodeBody, Owner, PolicyBody, TribeBody,
+        node_hash,
+    },
     swim::SwimOutput,
     wire::{
         frame::Datagram,
@@ -182,6 +185,15 @@ impl Engine {
             self.name_taken = rivals.first().copied().filter(|_| yields);
             self.timers.set_by(Timer::Publish, now.mono);
         }
+    }
+
+    /// All nodes that hold their names, dead ones too: not the ids that hosts had before they were installed
+    /// anew.
+    pub(super) fn holders(&self) -> impl Iterator<Item = (NodeId, &Owner, &NodeBody)> {
+        self.state.owners().filter_map(|(id, owner)| {
+            let node = owner.node()?;
+            self.memberships.is_holder(&node.name, id).then_some((id, owner, &**node))
+        })
     }
 
     /// A live node other than this one that holds a name.

@@ -281,8 +281,8 @@ impl Engine {
             Target::Node(node) => match self.memberships.holder(node.as_str()) {
                 Some(holder) => Ok(vec![holder]),
                 None => {
-                    let nodes = self.state.owners().filter_map(|(_, owner)| owner.node());
-                    let near = nearest(node.as_str(), nodes.map(|node| node.name.as_str()));
+                    let names = self.holders().map(|(_, _, node)| node.name.as_str());
+                    let near = nearest(node.as_str(), names);
                     Err(DialError::UnknownNode { name: node.to_string(), near })
                 }
             },

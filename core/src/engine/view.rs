@@ -235,12 +235,8 @@ impl Engine {
     }
 
     fn view_members(&self) -> BTreeMap<NodeId, Member> {
-        let holders = self.state.owners().filter_map(|(id, owner)| {
-            let node = owner.node()?;
-            self.memberships.is_holder(&node.name, id).then_some((id, owner, node))
-        });
         let nothing = Arc::new(Offers::default());
-        holders
+        self.holders()
             .map(|(id, owner, node)| {
                 let state = self.presence(id);
                 let alive = state == MemberState::Alive;

@@ -58,7 +58,7 @@ fn who_is_alive_or_unknown_is_not_forgotten() {
 }
 
 #[test]
-fn who_left_long_ago_is_forgotten_and_who_died_is_not() {
+fn who_left_long_ago_is_forgotten_and_who_died_only_if_its_name_was_taken() {
     const AGE: Duration = Duration::from_secs(2 * 3600);
     let config = SimConfig { tombstone_age: AGE, encrypted: false, ..SimConfig::new(seed(53), 6) };
     let mut sim = Sim::new(config);
@@ -67,14 +67,18 @@ fn who_left_long_ago_is_forgotten_and_who_died_is_not() {
     sim.crash(4);
     sim.run_for(AGE / 2);
     // A node without its disk counts from its start; the first of the others does not wait for it.
+    let before = sim.nodes[1].id;
     sim.restart(1, false);
     sim.run_for(AGE / 4);
     assert!(knows(&sim, 1, "n3"));
-    sim.run_for(AGE);
+    assert!(sim.engine(0).unwrap().knows_node(before));
+    assert_eq!(metric(&sim, 0, "tribe_members"), 6, "each name once");
+    sim.run_for(AGE + AGE / 2);
     converge(&mut sim, MINUTE, "forgotten");
     for at in [0, 1, 2, 5] {
         assert!(!knows(&sim, at, "n3"), "{at}");
         assert!(knows(&sim, at, "n4"), "{at}");
+        assert!(!sim.engine(at).unwrap().knows_node(before), "its name is that of another: {at}");
     }
     sim.restart(3, true);
     converge(&mut sim, 2 * MINUTE, "back");
