@@ -77,16 +77,30 @@ pub(super) fn memory(root: &FactRoot, field: &str) -> Option<i64> {
 /// All memory that is built in and in use, with what firmware and kernel keep for themselves.
 pub(super) fn memory_installed(root: &FactRoot) -> Option<i64> {
     const DIRECTORY: &str = "sys/devices/system/memory";
-    let block = hexadecimal(&root.line(&format!("{DIRECTORY}/block_size_bytes"))?)?;
-    let names = root.names(DIRECTORY)?;
-    let online = names.iter().filter(|name| {
+    let block = i64::from(hexadecimal(&root.line(&format!("{DIRECTORY}/block_size_bytes"))?)?);
+    let mut blocks = root.names(DIRECTORY)?;
+    blocks.retain(|name| {
         let number = name.strip_prefix("memory").unwrap_or("");
-        !number.is_empty()
-            && number.bytes().all(|b| b.is_ascii_digit())
-            && root.line(&format!("{DIRECTORY}/{name}/state")).as_deref() == Some("online")
+        !number.is_empty() && number.bytes().all(|b| b.is_ascii_digit())
     });
-    let bytes = i64::try_from(online.count()).ok()?.checked_mul(i64::from(block))?;
+    // A terabyte has thousands of blocks: they are asked one by one only if some may be out of use.
+    let all = i64::try_from(blocks.len()).ok()?.checked_mul(block)?;
+    if memory_present(root).is_none_or(|present| present <= all - block) {
+        blocks.retain(|name| {
+            root.line(&format!("{DIRECTORY}/{name}/state")).as_deref() == Some("online")
+        });
+    }
+    let bytes = i64::try_from(blocks.len()).ok()?.checked_mul(block)?;
     (bytes > 0).then_some(bytes)
+}
+
+/// What of the memory in use the kernel found to be there: all but the holes.
+fn memory_present(root: &FactRoot) -> Option<i64> {
+    let text = root.text("proc/zoneinfo")?;
+    let pages = text.lines().filter_map(|line| line.trim_start().strip_prefix("present "));
+    let pages = pages.map(|pages| pages.trim().parse::<i64>().ok());
+    let sum = pages.sum::<Option<i64>>()?;
+    sum.checked_mul(i64::try_from(rustix::param::page_size()).ok()?)
 }
 
 /// NUMA nodes.

@@ -116,6 +116,33 @@ fn containers_and_hypervisors_are_known_by_their_marks() {
 }
 
 #[test]
+fn blocks_of_memory_that_are_out_of_use_do_not_count() {
+    const BLOCK: usize = 0x800_0000;
+    let installed = |present: usize, states: [&str; 3]| {
+        let root = tempfile::tempdir().unwrap();
+        let write = |file: &str, text: &str| {
+            let path = root.path().join(file);
+            fs::create_dir_all(path.parent().unwrap()).unwrap();
+            fs::write(path, text).unwrap();
+        };
+        write("sys/devices/system/memory/block_size_bytes", "8000000\n");
+        for (at, state) in states.iter().enumerate() {
+            write(&format!("sys/devices/system/memory/memory{at}/state"), state);
+        }
+        let pages = present / rustix::param::page_size();
+        let zone = format!("Node 0, zone    DMA\n        spanned  1\n        present  {pages}\n");
+        write("proc/zoneinfo", &format!("{zone}Node 0, zone  Movable\n        present  0\n"));
+        lookup(&collect(&below(root.path())), "meminstalled").as_i64().unwrap() as usize / BLOCK
+    };
+    let (all, two) = (["online\n"; 3], ["online\n", "offline\n", "online\n"]);
+    assert_eq!(installed(3 * BLOCK - 4096 * 16, all), 3);
+    assert_eq!(installed(2 * BLOCK, all), 3);
+    assert_eq!(installed(2 * BLOCK, two), 2);
+    // More than two are there, so all are in use: none is asked.
+    assert_eq!(installed(2 * BLOCK + 4096 * 16, two), 3);
+}
+
+#[test]
 fn the_distribution_has_its_short_name() {
     check("debian12-vm", "os_dist", json!("Debian"));
     check("debian12-vm", "os_dist_id", json!("debian"));
