@@ -37,6 +37,9 @@ const PULL_JITTER: Duration = Duration::from_millis(60);
 /// And after up to this long while members come and go: one stream then pulls the facts of several, if no
 /// sync has brought them.
 const PULL_JITTER_MOVING: Duration = Duration::from_millis(200);
+/// Of several neighbours that hinted meanwhile one is asked; the next after up to this long, for what nobody
+/// has brought by then.
+const PULL_NEXT_MOVING: Duration = Duration::from_millis(400);
 
 /// What is said of a record while so many others wait to be spread: all of it, or a hint.
 fn said_of(record: Record, waiting: usize) -> Announcement {
@@ -107,7 +110,8 @@ impl Engine {
         self.wanted.waiting.insert(version, from);
     }
 
-    /// Pulls what is wanted, a stream for each neighbour that has some of it.
+    /// Pulls what is wanted, a stream for each neighbour that has some of it; while members come and go only
+    /// from the one that has most.
     pub(super) fn pull_wanted(&mut self, now: Now) {
         let waiting = std::mem::take(&mut self.wanted.waiting);
         let mut by_peer: BTreeMap<SocketAddr, Vec<Version>> = BTreeMap::new();
@@ -115,6 +119,16 @@ impl Engine {
             if !self.state.holds(&version) {
                 by_peer.entry(from).or_default().push(version);
             }
+        }
+        let one_at_a_time = self.is_moving(now) && by_peer.len() > 1;
+        let most = by_peer.iter().max_by_key(|(_, versions)| versions.len()).map(|(at, _)| *at);
+        if let Some(most) = most.filter(|_| one_at_a_time) {
+            let others = by_peer.extract_if(.., |at, _| *at != most);
+            let others =
+                others.flat_map(|(at, versions)| versions.into_iter().map(move |one| (one, at)));
+            self.wanted.waiting.extend(others);
+            let delay = self.jitter(Duration::ZERO, PULL_NEXT_MOVING);
+            self.timers.set_by(Timer::Wanted, now.mono + delay);
         }
         for (from, mut versions) in by_peer {
             let rest = versions.split_off(versions.len().min(limits::RECORDS_PULLED));

@@ -53,6 +53,9 @@ const MOVING: Duration = Duration::from_secs(10);
 const CHECK_MOVING_EACH: Duration = Duration::from_millis(2);
 const CHECK_MOVING_LEAST: Duration = Duration::from_millis(100);
 const CHECK_MOVING_MOST: Duration = Duration::from_millis(1500);
+/// Meanwhile nobody is asked while a sync is under way that got on within this time: what it brings, another
+/// would bring as well, and a host short of processor time finishes one sooner than two.
+const GETS_ON: Duration = Duration::from_secs(1);
 /// Members above which a cluster is large.
 const LARGE: usize = 1000;
 /// A round that moved data is followed by another this soon.
@@ -149,6 +152,12 @@ impl Streams {
         self.open.values().any(|stream| stream.peer == to && matches!(stream.role, Role::Sync))
     }
 
+    /// Is a sync that was dialled getting on?
+    fn is_syncing(&self, now: Now) -> bool {
+        let mut syncs = self.open.values().filter(|stream| matches!(stream.role, Role::Sync));
+        syncs.any(|stream| now.mono < stream.last_moved + GETS_ON)
+    }
+
     fn dialled(&self) -> usize {
         let others = |role: &Role| matches!(role, Role::Served | Role::Dial(..) | Role::Ping);
         self.open.values().filter(|stream| !others(&stream.role)).count()
@@ -208,7 +217,8 @@ impl Engine {
         let period = self.check_period(now);
         let delay = self.jitter(period / 2, period * 3 / 2);
         self.timers.set_by(Timer::Check, now.mono + delay);
-        if members.is_empty() || self.leaving.is_some() {
+        let enough = self.is_moving(now) && self.streams.is_syncing(now);
+        if members.is_empty() || self.leaving.is_some() || enough {
             return;
         }
         let chosen = self.rng.random_range(0..members.len());
