@@ -542,7 +542,7 @@ fn an_exchange_of_keys_that_is_done_ends_well_even_if_snapd_cannot_tell_who_drop
     let begun = r#"POST /v3/keys/rotate {"begun":true,"force":false}"#;
     let snapd = Snapd::new([
         (begun, 200, r#"{"step":"done","key":"0a"}"#),
-        (rotate, 200, r#"{"step":"installed"}"#),
+        (rotate, 200, r#"{"step":"installed","key":"0a"}"#),
         ("GET /v3/keys", 503, r#"{"error":{"code":"busy","message":"not now"}}"#),
     ]);
     snapd
@@ -550,7 +550,7 @@ fn an_exchange_of_keys_that_is_done_ends_well_even_if_snapd_cannot_tell_who_drop
         .stdout("0a")
         .stderr(
             "\
-installed a new key
+installed key `0a`
 waiting for all to drop the others than key `0a`
 done: key `0a` seals, and the others are removed; who dropped them is not known
 help: `snapctl key status` shows who holds what

@@ -66,6 +66,8 @@ pub(crate) enum Verb {
     /// It waits until all nodes hold the new key before it is used, and until all seal with it before the old one
     /// is removed. It may be broken off at any point: run again, on any node, it goes on from there.
     ///
+    /// Of two at one time one wins. The other ends with status 1, and says which key is in use.
+    ///
     /// Make the new key with `snapd keygen --out FILE`, and put that file in the place of the old
     /// one on every host afterwards. Without --key-file the new key is in no file: a node that is added
     /// gets in with the old key file for 7 days, and then not until the key is exchanged again.
@@ -105,15 +107,16 @@ pub(crate) async fn run(verb: Verb, session: &Session) -> Result<Exit, Failure> 
             session.written(&reply, &reply.missing, &format!("removed key `{}`", reply.id))
         }
         Verb::Rotate { key_file, force, within } => {
+            let mut begun = None;
             if let Some(file) = &key_file {
                 let new = read_key(file)?;
                 check_new(&session.snapd.keys().await?, &new.id().to_string(), file)?;
                 let key = InstallKey { key: new.to_base64().to_string() };
                 let reply = session.attend(session.snapd.install_key(&key, session.wait)).await?;
                 output::tell(&format!("installed key `{}`", sanitize::line(&reply.id)));
+                begun = Some(rotate::New { id: reply.id, file });
             }
-            let within = Duration::from_secs(within.into());
-            rotate::rotate(session, key_file.is_some(), force, within).await
+            rotate::rotate(session, begun, force, Duration::from_secs(within.into())).await
         }
     }
 }
