@@ -244,6 +244,7 @@ fn what_is_refused_does_not_stop_the_rest() {
         {"what": "item", "tribe": "after", "kind": "task", "name": "t", "running": true,
             "document": {"base64": "no"}},
         {"what": "placement", "tribe": "a b", "node": "i1", "placement": "left"},
+        {"what": "placement", "tribe": "gone", "node": "i1", "placement": "left"},
         {"what": "tribe", "name": "after", "description": ""}"#;
     let text = format!(
         r#"{{"format": "tribe-backup", "version": 1, "node": "x", "entries": [{entries}]}}"#
@@ -252,6 +253,8 @@ fn what_is_refused_does_not_stop_the_rest() {
     let dry = cluster["i1"].tries(&format!("restore {} --dry-run", path.display()));
     assert_eq!(dry.code, Some(4), "{dry:?}");
     assert!(dry.stdout.contains("refused    policy `p`"), "{}", dry.stdout);
+    let gone = "refused    node `i1` out of tribe `gone`  there is no tribe `gone`\n";
+    assert!(dry.stdout.contains(gone), "{}", dry.stdout);
     let ran = cluster["i1"].tries(&format!("restore {}", path.display()));
     assert_eq!(ran.code, Some(4), "{ran:?}");
     assert!(ran.stdout.contains("refused  policy `p`"), "{}", ran.stdout);
