@@ -95,6 +95,26 @@ created  node `i2` out of tribe `core`  -
 }
 
 #[test]
+fn a_dash_is_stdout_and_stdin() {
+    let directory = tempfile::tempdir().unwrap();
+    let at = directory.path();
+    let (all, part) = (format!("{BACKUP}\n").leak(), BACKUP.split_once("},").unwrap().0);
+    let snapd = Snapd::new([("GET /v3/backup", 200, &*all), ("POST /v3/restore", 200, SAME)]);
+    let test = snapd.test(["backup", "-"]).directory(at);
+    test.stdout(BACKUP).stderr("wrote 5 things to stdout").run();
+    let test = snapd.test(["restore", "-"]).directory(at).stdin(BACKUP);
+    test.stdout("5 things: 5 there already").run();
+    let cut = "error: stdin is a backup that is cut off: EOF while parsing an object at line 2 \
+               column 53\nhelp: copy all of it once more";
+    snapd.test(["restore", "-"]).stdin(part).stderr(cut).status(1).run();
+    let broken = Snapd::new([("GET /v3/backup", 200, part)]);
+    let cut = "error: what snapd tells is no backup: EOF while parsing an object at line 2 column \
+               53\nhelp: compare the versions of client and daemon with `snapctl version`";
+    broken.test(["backup", "-"]).directory(at).stderr(cut).status(1).run();
+    assert!(names(at).is_empty());
+}
+
+#[test]
 fn a_dry_run_knows_the_tribes_that_the_file_brings() {
     let place = |tribe: &str, node: &str, placement: &str| {
         json!({"what": "placement",

@@ -96,6 +96,10 @@ fn a_cluster_of_which_nothing_is_left_is_said_again_on_one_node() {
     );
     assert_eq!(entries(&fresh, "new", "after"), before);
     assert_eq!(new.types(&format!("restore {file}")), "7 things: 7 there already\n");
+    let piped = new.tries("backup -");
+    assert_eq!(piped.stderr, "wrote 7 things to stdout\n");
+    let piped: serde_json::Value = serde_json::from_str(&piped.stdout).unwrap();
+    assert_eq!(piped["entries"], before);
 }
 
 #[test]
