@@ -334,6 +334,17 @@ For more information, try '--help'.",
 }
 
 #[test]
+fn a_new_policy_alone_has_nothing_to_force() {
+    Test::new(["tribe", "policy", "create", "p", "true", "--tribe", "core", "--force"])
+        .stderr(
+            "error: `--force` has nothing to force: a new policy moves nobody out\n\
+             help: give it with `--replace`, `--disabled` or `--strict`, or leave it out",
+        )
+        .status(2)
+        .run();
+}
+
+#[test]
 fn an_empty_name_is_not_sent() {
     Test::new(["tribe", "delete", ""])
         .stderr(
