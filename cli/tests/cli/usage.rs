@@ -78,6 +78,12 @@ Global options:
           and the exit status is 4; the change is made nevertheless. Commands that only read do not
           wait.
 
+      --timeout <SECONDS>
+          Give up on an answer of snapd after this time [default: 60, and 900 to load a plugin]
+          
+          What snapd is asked to `--wait` comes on top. The exit status is 5, and a change may have
+          been made or not. Of `events`, `tap` and `task watch` it ends what they print.
+
 Examples:
   snapctl tribe create storage --description 'nodes that watch disks'
   snapctl tribe join storage i1
@@ -143,7 +149,9 @@ Global options:
   -o, --output <FORMAT>       Format of the data on stdout [default: table] [possible values: table,
                               json]
       --wait[=<SECONDS>]      Writes wait until all live nodes hold the change, at most this long
-                              [alone: 10 seconds]";
+                              [alone: 10 seconds]
+      --timeout <SECONDS>     Give up on an answer of snapd after this time [default: 60, and 900 to
+                              load a plugin]";
     Test::line("-h").stdout(help).run();
     Test::new([]).stderr(help).status(2).run();
 }
