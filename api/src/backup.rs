@@ -115,6 +115,9 @@ pub struct Restored {
     /// Something to know.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub note: Option<String>,
+    /// With `dry_run`: it would be refused for this reason, unless its tribe is created before.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub no_tribe: Option<String>,
 }
 
 /// What was done about one thing.

@@ -133,6 +133,12 @@ pub(crate) struct Global {
         default_missing_value = "10"
     )]
     pub(crate) wait: Option<Seconds>,
+    /// Give up on an answer of snapd after this time [default: 60, and 900 to load a plugin]
+    ///
+    /// What snapd is asked to `--wait` comes on top. The exit status is 5, and a change may have been
+    /// made or not. Of `events`, `tap` and `task watch` it ends what they print.
+    #[arg(long, global = true, value_name = "SECONDS")]
+    pub(crate) timeout: Option<Seconds>,
 }
 
 /// Format of the data.
@@ -199,6 +205,17 @@ mod tests {
         check("snapctl tribe --wait create core", Some(10));
         check("snapctl tribe create --wait core", Some(10));
         check("snapctl --wait=30 tribe create core", Some(30));
+    }
+
+    #[test]
+    fn timeout_stands_before_or_behind_a_command() {
+        let check = |line: &str| {
+            let cli = Cli::try_parse_from(line.split(' ')).unwrap();
+            assert_eq!(cli.global.timeout.map(|time| time.0.as_secs()), Some(5), "for {line}");
+        };
+        check("snapctl --timeout 5 tribe list");
+        check("snapctl tribe list --timeout 5");
+        check("snapctl --timeout 5 events");
     }
 
     #[test]

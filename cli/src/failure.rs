@@ -157,7 +157,7 @@ mod tests {
         check(connect(io::ErrorKind::PermissionDenied), 6);
         let request = || String::from("GET /v3/node");
         check(ClientError::Lost { request: request(), reason: String::new() }, 5);
-        check(ClientError::Timeout { request: request(), seconds: 60 }, 5);
+        check(ClientError::Timeout { request: request(), seconds: 60.0 }, 5);
         check(ClientError::BadReply { request: request(), reason: String::new() }, 1);
     }
 

@@ -1,6 +1,6 @@
 //! The one place that writes: data to stdout, all else to stderr.
 
-use std::io::{self, Write};
+use std::io::{self, IsTerminal, Write};
 
 use comfy_table::{ContentArrangement, Table, presets};
 use serde::Serialize;
@@ -22,6 +22,11 @@ pub(crate) fn data(text: &str) -> Result<(), Failure> {
 pub(crate) fn tell(text: &str) {
     // There is nowhere left to say that it could not be said.
     let _ = writeln!(io::stderr().lock(), "{text}");
+}
+
+/// Does someone see what is told, as it is told?
+pub(crate) fn is_watched() -> bool {
+    io::stderr().is_terminal()
 }
 
 /// Writes a reply to stdout in the format that was asked for.

@@ -7,7 +7,7 @@ use tokio::time::sleep;
 use tribe_api::client::{Client, Remote, RemoteError};
 
 use crate::{
-    args::{Format, Global},
+    args::{Format, Global, Seconds},
     exit::Exit,
     failure::Failure,
     output, sanitize,
@@ -46,6 +46,10 @@ impl Session {
                 Remote::new(url, password, trusted)
                     .map_err(|error| unusable(&error, global.url_is_typed))?,
             ),
+        };
+        let snapd = match global.timeout {
+            None => snapd,
+            Some(Seconds(time)) => snapd.answered_within(time),
         };
         Ok(Self { snapd, format: global.output, wait: global.wait.map(|wait| wait.0) })
     }

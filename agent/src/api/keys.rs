@@ -115,6 +115,7 @@ pub(super) async fn rotate(
 ) -> Result<Json<KeyStep>, ApiError> {
     let (step, key, nodes) = match app.node()?.step_rotation(begun, force).await? {
         Rotation::Install => ("installed", None, Vec::new()),
+        Rotation::Installed(key) => ("installed", Some(key), Vec::new()),
         Rotation::Holding(key, nodes) => ("holding", Some(key), nodes),
         Rotation::Use(key) => ("used", Some(key), Vec::new()),
         Rotation::Sealing(key, nodes) => ("sealing", Some(key), nodes),

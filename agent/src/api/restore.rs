@@ -47,7 +47,8 @@ pub(super) async fn restore(
         Found::Other(what) if outcome == Outcome::Differs => Some(what),
         _ => app.lacking(&said, &view),
     };
-    Ok(Json(Restored { outcome, note }))
+    let no_tribe = said.check_tribe(&view).err().filter(|_| dry_run);
+    Ok(Json(Restored { outcome, note, no_tribe: no_tribe.map(|error| error.to_string()) }))
 }
 
 impl App {
@@ -197,6 +198,17 @@ impl Said {
         }
         let options = PolicyOptions { replace: true, enabled: Some(*enabled) };
         guard::putting(view, name.as_str(), policy, tribe.as_str(), options)
+    }
+
+    /// Is it of a tribe that is not there? That saying it would be refused for.
+    fn check_tribe(&self, view: &View) -> Result<(), CommandError> {
+        match self {
+            Self::Placement { tribe, .. } | Self::Item { tribe: Some(tribe), .. } => {
+                view.known_tribe(tribe.as_str()).map(drop)
+            }
+            // A policy brings its tribe along.
+            Self::Tribe { .. } | Self::Policy { .. } | Self::Item { tribe: None, .. } => Ok(()),
+        }
     }
 
     /// Says it, as if someone had typed it.

@@ -68,7 +68,7 @@ pub(super) fn resolve(layer: ApiLayer, problems: &mut Problems) -> Option<ApiSet
         };
         if let Some(lacks) = lacks {
             let message = format!("`{value}` can be reached from other hosts, but lacks {lacks}");
-            problems.add(origin, message, Some(WIDE_HELP));
+            problems.add_lack(origin, message, Some(WIDE_HELP));
             return None;
         }
     }
@@ -77,7 +77,7 @@ pub(super) fn resolve(layer: ApiLayer, problems: &mut Problems) -> Option<ApiSet
 
 fn half<T>(alone: &Given<PathBuf>, is: &str, lacks: &str, problems: &mut Problems) -> Option<T> {
     let help = "give both, `api: {tls_cert: FILE, tls_key: FILE}`, or none";
-    problems.add(&alone.origin, format_args!("there is `{is}` but no `{lacks}`"), Some(help));
+    problems.add_lack(&alone.origin, format_args!("there is `{is}` but no `{lacks}`"), Some(help));
     None
 }
 

@@ -3,7 +3,6 @@
 //! Invariant: no message repeats a line of the file, for the line may hold the key.
 
 use std::{
-    cmp::Ordering,
     collections::BTreeMap,
     fmt, io,
     os::unix::fs::MetadataExt,
@@ -16,45 +15,29 @@ use tribe::Value;
 use zeroize::Zeroizing;
 
 use super::{
-    ApiLayer, Given, KeyFrom, Layer, Origin, Problem, Problems, RawFact,
+    ApiLayer, Given, KeyFrom, Layer, Origin, Problems, RawFact, left_out, mistake,
     plugin_section::{PluginSection, Tags},
     task_settings::TaskLayer,
 };
-use crate::suggest::nearest;
 
-/// Why a file gives no layer.
-#[derive(Debug)]
-pub(super) enum ReadError {
-    /// It cannot be read.
-    Io(io::Error),
-    /// It is no configuration; nothing of it is known.
-    Mistakes(Problems),
-}
-
-/// Reads the configuration file. What is wrong with single values goes to the problems.
-pub(super) fn read(path: &Path, problems: &mut Problems) -> Result<Layer, ReadError> {
-    let text = Zeroizing::new(std::fs::read_to_string(path).map_err(ReadError::Io)?);
-    let mode = std::fs::metadata(path).map_err(ReadError::Io)?.mode();
-    parse(path, &text, mode, problems).map_err(ReadError::Mistakes)
+/// Reads the configuration file. What is wrong goes to the problems.
+pub(super) fn read(path: &Path, problems: &mut Problems) -> io::Result<Layer> {
+    let text = Zeroizing::new(std::fs::read_to_string(path)?);
+    let mode = std::fs::metadata(path)?.mode();
+    Ok(parse(path, &text, mode, problems))
 }
 
 /// Reads the text of a file with this mode.
-pub(super) fn parse(
-    path: &Path,
-    text: &str,
-    mode: u32,
-    problems: &mut Problems,
-) -> Result<Layer, Problems> {
-    let file = parse_file(path, text)?;
-    let layer = Reader { path, text }.layer(file.unwrap_or_default(), problems);
+pub(super) fn parse(path: &Path, text: &str, mode: u32, problems: &mut Problems) -> Layer {
+    let (file, rest) = parse_file(path, text, problems);
+    let layer = Reader { path, text: &rest }.layer(file, problems);
     check_mode(&layer, mode, problems);
-    Ok(layer)
+    layer
 }
 
-/// The parser stops at the first mistake. If that is a key it does not know, it goes on without it,
-/// for more of them alone: what else is wrong then may follow from what is left out.
-fn parse_file(path: &Path, text: &str) -> Result<Option<File>, Problems> {
-    let mut mistakes = Problems::default();
+/// The parser stops at the first mistake: it goes on without the entry that has it, for more of
+/// them, as long as it is clear where the entry ends. What is left, and the text it is of.
+fn parse_file(path: &Path, text: &str, problems: &mut Problems) -> (File, Zeroizing<String>) {
     let mut rest = Zeroizing::new(text.to_owned());
     loop {
         let options = serde_saphyr::options! { with_snippet: false };
@@ -62,69 +45,16 @@ fn parse_file(path: &Path, text: &str) -> Result<Option<File>, Problems> {
             true => Ok(None),
             false => serde_saphyr::from_str_with_options(&rest, options),
         };
-        match parsed {
-            Ok(file) if mistakes.0.is_empty() => return Ok(file),
-            Ok(_) => return Err(mistakes),
-            Err(error) => {
-                let unknown = unknown_at(&error);
-                if unknown.is_some() || mistakes.0.is_empty() {
-                    mistakes.0.push(mistake(path, &rest, &error));
-                }
-                match unknown.and_then(|at| without_entry(&rest, at)) {
-                    Some(shorter) => rest = shorter,
-                    None => return Err(mistakes),
-                }
-            }
-        }
-    }
-}
-
-/// Line and column of a key that is not known, from 0.
-fn unknown_at(error: &serde_saphyr::Error) -> Option<(usize, usize)> {
-    let error = error.without_snippet();
-    if !matches!(error, serde_saphyr::Error::SerdeUnknownField { .. }) {
-        return None;
-    }
-    let at = error.location()?;
-    let from_0 = |number: u64| usize::try_from(number).ok()?.checked_sub(1);
-    Some((from_0(at.line())?, from_0(at.column())?))
-}
-
-/// The text without the entry whose key stands here, and all else at its place; `None` if it is not
-/// sure where the entry ends, or if more depends on it.
-fn without_entry(text: &str, (line, column): (usize, usize)) -> Option<Zeroizing<String>> {
-    let mut rest = Zeroizing::new(String::with_capacity(text.len()));
-    let (mut inside, mut open) = (false, 0);
-    for (at, one) in text.lines().enumerate() {
-        let trimmed = one.trim_start();
-        let indent = one.len() - trimmed.len();
-        let comment = trimmed.starts_with('#');
-        inside = match at.cmp(&line) {
-            Ordering::Less => false,
-            Ordering::Equal if indent != column => return None,
-            Ordering::Equal => true,
-            Ordering::Greater => {
-                let item = indent == column && is_item(trimmed);
-                inside && (indent > column || item || comment || trimmed.is_empty())
-            }
+        let error = match parsed {
+            Ok(file) => return (Option::unwrap_or_default(file), rest),
+            Err(error) => error,
         };
-        match inside {
-            true if comment => {}
-            true if one.contains('&') => return None,
-            true => {
-                open += one.matches(['[', '{']).count();
-                open = open.checked_sub(one.matches([']', '}']).count())?;
-            }
-            false => rest.push_str(one),
+        problems.leave_out(mistake::problem(path, &rest, &error));
+        match left_out::rest(&rest, &error) {
+            Some(shorter) => rest = shorter,
+            None => return (File::default(), rest),
         }
-        rest.push('\n');
     }
-    (open == 0).then_some(rest)
-}
-
-/// Does a line that begins so hold an item of a list?
-fn is_item(line: &str) -> bool {
-    line.strip_prefix('-').is_some_and(|rest| rest.is_empty() || rest.starts_with([' ', '\t']))
 }
 
 /// The top of the file.
@@ -336,6 +266,7 @@ impl Reader<'_> {
         };
         if texts.is_none() {
             problems.add(&origin, format_args!("`{key}` must be a list, such as `[a, b]`"), None);
+            problems.partial = true;
         }
         Some(Given { value: texts?, origin })
     }
@@ -405,76 +336,6 @@ fn check_mode(layer: &Layer, mode: u32, problems: &mut Problems) {
     let help =
         format!("run `chmod 600 {path}`, or keep the key in a file of its own with `key_file`");
     problems.add(origin, message, Some(&help));
-}
-
-/// The parser's error in our words.
-fn mistake(path: &Path, text: &str, error: &serde_saphyr::Error) -> Problem {
-    use serde_saphyr::Error as Yaml;
-    let error = error.without_snippet();
-    let place = match error.location() {
-        Some(at) => format!("{}:{}:{}", path.display(), at.line(), at.column()),
-        None => path.display().to_string(),
-    };
-    let (message, help) = match error {
-        Yaml::SerdeUnknownField { field, expected, .. } => {
-            (format!("unknown key `{field}`"), Some(suggestion(field, expected)))
-        }
-        Yaml::DuplicateMappingKey { key: Some(key), .. } => {
-            (format!("key `{key}` is given twice"), None)
-        }
-        other => {
-            let message = plain(&other.to_string());
-            let entry = error.location().and_then(|at| entry_at(text, at.line(), at.column()));
-            match (entry, wanted(&message)) {
-                (Some((key, value)), _) if message == NOT_BOOL => {
-                    (format!("`{key}` is true or false, not `{value}`"), None)
-                }
-                // What stands there instead may be a key of the cluster.
-                (Some((key, _)), Some(wanted)) => (format!("`{key}` must be {wanted}"), None),
-                (None, Some(wanted)) => (format!("this must be {wanted}"), None),
-                (_, None) => (message, None),
-            }
-        }
-    };
-    Problem { message: format!("{place}: {message}"), help }
-}
-
-/// The parser's words for a switch that is neither true nor false.
-const NOT_BOOL: &str = "invalid boolean";
-
-/// What the parser wants, in our words.
-fn wanted(message: &str) -> Option<&'static str> {
-    match message {
-        "expected mapping start" => Some("a map, such as `{a: b}`"),
-        "expected string scalar" => Some("one value, not a list or a map"),
-        "invalid u64" => Some("a whole number from 0 to 18446744073709551615"),
-        _ => None,
-    }
-}
-
-/// Key and value of an entry whose value stands at this place, counted from 1.
-fn entry_at(text: &str, line: u64, column: u64) -> Option<(&str, &str)> {
-    let line = text.lines().nth(usize::try_from(line).ok()?.checked_sub(1)?)?;
-    let column = usize::try_from(column).ok()?.checked_sub(1)?;
-    let start = line.char_indices().nth(column)?.0;
-    let (before, value) = line.split_at_checked(start)?;
-    let value = value.split([',', '}', '#']).next()?.trim();
-    let key = before.trim_end().strip_suffix(':')?;
-    Some((key.rsplit(['{', ',', ' ']).next()?, value))
-}
-
-fn suggestion(field: &str, expected: &[&'static str]) -> String {
-    match nearest(field, expected.iter().copied()) {
-        Some(near) => format!("did you mean `{near}`?"),
-        None => format!("keys here are {}", expected.join(", ")),
-    }
-}
-
-/// The first line of a foreign message, without its own idea of the place.
-fn plain(message: &str) -> String {
-    let line = message.lines().next().unwrap_or_default();
-    let line = line.split(" at line ").next().unwrap_or(line);
-    line.trim_end_matches('.').to_owned()
 }
 
 impl<'de> Deserialize<'de> for RawValue {

@@ -12,6 +12,8 @@ mod check;
 mod duration;
 mod file;
 mod flags;
+mod left_out;
+mod mistake;
 mod plugin_section;
 mod plugin_settings;
 mod size;
@@ -178,13 +180,19 @@ const NO_FILE: &str =
 /// One mistake in the configuration.
 #[derive(Debug, PartialEq, Eq)]
 struct Problem {
+    /// Line and column, if it is in the file.
+    at: Option<(u64, u64)>,
     message: String,
     help: Option<String>,
 }
 
 /// All mistakes that were found.
 #[derive(Debug, Default)]
-struct Problems(Vec<Problem>);
+struct Problems {
+    found: Vec<Problem>,
+    /// Entries with a mistake were left out: that something lacks another may follow from that.
+    partial: bool,
+}
 
 /// Reads all sources.
 pub(crate) fn load(args: RunArgs, matches: &ArgMatches) -> Result<Settings, Failure> {
@@ -205,10 +213,10 @@ fn read_file(
     let path = path.unwrap_or(Path::new(DEFAULT_FILE));
     match file::read(path, problems) {
         Ok(layer) => Ok((Some(path.to_owned()), layer)),
-        Err(file::ReadError::Io(error)) if !asked && error.kind() == io::ErrorKind::NotFound => {
+        Err(error) if !asked && error.kind() == io::ErrorKind::NotFound => {
             Ok((None, Layer::default()))
         }
-        Err(file::ReadError::Io(error)) => {
+        Err(error) => {
             let message = format_args!("cannot read {}: {error}", path.display());
             let failure = Failure::new(Exit::Config, message);
             Err(match error.kind() {
@@ -216,7 +224,6 @@ fn read_file(
                 _ => failure,
             })
         }
-        Err(file::ReadError::Mistakes(problems)) => Err(problems.into_failure()),
     }
 }
 
@@ -327,11 +334,31 @@ impl Layer {
 
 impl Problems {
     fn add(&mut self, origin: &Origin, message: impl fmt::Display, help: Option<&str>) {
-        let message = match origin {
-            Origin::Default => message.to_string(),
-            place => format!("{place}: {message}"),
+        let (at, message) = match origin {
+            Origin::Default => (None, message.to_string()),
+            Origin::File { line, column, .. } => {
+                (Some((*line, *column)), format!("{origin}: {message}"))
+            }
+            place => (None, format!("{place}: {message}")),
         };
-        self.0.push(Problem { message, help: help.map(str::to_owned) });
+        let problem = Problem { at, message, help: help.map(str::to_owned) };
+        // A flag may be repeated, mistake and all.
+        if !self.found.contains(&problem) {
+            self.found.push(problem);
+        }
+    }
+
+    /// Adds that something lacks another, unless that may be what was left out.
+    fn add_lack(&mut self, origin: &Origin, message: impl fmt::Display, help: Option<&str>) {
+        if !self.partial {
+            self.add(origin, message, help);
+        }
+    }
+
+    /// Adds a mistake whose entry is left out.
+    fn leave_out(&mut self, problem: Problem) {
+        self.partial = true;
+        self.found.push(problem);
     }
 
     /// Checks one value; a bad one becomes a problem.
@@ -350,12 +377,14 @@ impl Problems {
     }
 
     fn into_result(self) -> Result<(), Failure> {
-        if self.0.is_empty() { Ok(()) } else { Err(self.into_failure()) }
+        if self.found.is_empty() { Ok(()) } else { Err(self.into_failure()) }
     }
 
-    fn into_failure(self) -> Failure {
-        let reports = self.0.into_iter().map(|problem| (problem.message, problem.help)).collect();
-        Failure::list(Exit::Config, reports)
+    /// Those of the file as they stand in it, then the others.
+    fn into_failure(mut self) -> Failure {
+        self.found.sort_by_key(|problem| (problem.at.is_none(), problem.at));
+        let reports = self.found.into_iter().map(|problem| (problem.message, problem.help));
+        Failure::list(Exit::Config, reports.collect())
     }
 }
 

@@ -25,8 +25,7 @@ pub(super) struct PluginSection {
     trust: Option<Spanned<String>>,
     keyrings: Option<RawValue>,
     tls: Option<Spanned<TlsSection>>,
-    #[serde(default)]
-    config: BTreeMap<String, Tree>,
+    config: Option<BTreeMap<String, Tree>>,
 }
 
 /// The section `plugins: limits`.
@@ -43,11 +42,11 @@ struct LimitSection {
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct TlsSection {
-    ca: PathBuf,
-    cert: PathBuf,
-    key: PathBuf,
-    plugin_cert: PathBuf,
-    plugin_key: PathBuf,
+    ca: Option<PathBuf>,
+    cert: Option<PathBuf>,
+    key: Option<PathBuf>,
+    plugin_cert: Option<PathBuf>,
+    plugin_key: Option<PathBuf>,
 }
 
 /// Tags by prefix of a namespace and name.
@@ -62,6 +61,8 @@ struct Tree(Spanned<Branch>);
 enum Branch {
     Value(ConfigValue),
     Section(BTreeMap<String, Tree>),
+    /// Nowhere of use.
+    List,
 }
 
 impl PluginSection {
@@ -87,16 +88,33 @@ impl PluginSection {
                 value: value.into_iter().map(PathBuf::from).collect(),
                 origin,
             }),
-            tls: self.tls.map(|tls| {
-                reader.map(tls, |tls| {
-                    let TlsSection { ca, cert, key, plugin_cert, plugin_key } = tls;
-                    TlsFiles { ca, cert, key, plugin_cert, plugin_key }
-                })
-            }),
-            configs: Told { reader, problems, configs: PluginConfigs::default() }.read(self.config),
+            tls: reader.given(self.tls).and_then(|tls| tls_files(tls, problems)),
+            configs: Told { reader, problems, configs: PluginConfigs::default() }
+                .read(self.config.unwrap_or_default()),
             tags: tags.read(reader, problems),
         }
     }
+}
+
+/// All of them, or it is told which are not there.
+fn tls_files(given: Given<TlsSection>, problems: &mut Problems) -> Option<Given<TlsFiles>> {
+    let Given { value: TlsSection { ca, cert, key, plugin_cert, plugin_key }, origin } = given;
+    let files = [
+        ("ca", &ca),
+        ("cert", &cert),
+        ("key", &key),
+        ("plugin_cert", &plugin_cert),
+        ("plugin_key", &plugin_key),
+    ];
+    let lacks = files.iter().filter(|(_, file)| file.is_none());
+    let lacks: Vec<_> = lacks.map(|(name, _)| format!("`{name}`")).collect();
+    if !lacks.is_empty() {
+        let message = format!("`tls` lacks {}", lacks.join(", "));
+        problems.add_lack(&origin, message, Some("give all five files, or leave out `tls`"));
+    }
+    let (ca, cert, key) = (ca?, cert?, key?);
+    let (plugin_cert, plugin_key) = (plugin_cert?, plugin_key?);
+    Some(Given { value: TlsFiles { ca, cert, key, plugin_cert, plugin_key }, origin })
 }
 
 impl Tags {
@@ -174,7 +192,7 @@ impl Told<'_> {
                     values.extend(inner);
                 }
                 ("versions", Branch::Section(versions)) => self.versions(kind, &name, versions),
-                (_, Branch::Section(_)) => {
+                (_, Branch::Section(_) | Branch::List) => {
                     let origin = self.reader.origin(tree.0.referenced);
                     let message = format!("`{key}` is no value that a plugin can be told");
                     let help = "sections here are `all` and `versions`";
@@ -202,7 +220,7 @@ impl Told<'_> {
     fn section(&mut self, tree: Tree) -> BTreeMap<String, Tree> {
         match tree.0.value {
             Branch::Section(section) => section,
-            Branch::Value(_) => {
+            Branch::Value(_) | Branch::List => {
                 let origin = self.reader.origin(tree.0.referenced);
                 let message = "this is a value where plugins are expected";
                 let help = "write what a plugin is told as `name: {key: value}`";
@@ -222,7 +240,7 @@ impl Told<'_> {
         for (key, tree) in section {
             match tree.0.value {
                 Branch::Value(value) => drop(values.insert(key, value)),
-                Branch::Section(_) => {
+                Branch::Section(_) | Branch::List => {
                     let origin = self.reader.origin(tree.0.referenced);
                     let message = format!("`{key}` is no value that a plugin can be told");
                     let help = "values are true or false, a number or text";
@@ -271,6 +289,15 @@ impl<'de> Deserialize<'de> for Branch {
 
             fn visit_str<E>(self, text: &str) -> Result<Branch, E> {
                 Ok(Branch::Value(ConfigValue::Text(text.to_owned())))
+            }
+
+            fn visit_unit<E>(self) -> Result<Branch, E> {
+                Ok(Branch::Section(BTreeMap::new()))
+            }
+
+            fn visit_seq<A: de::SeqAccess<'de>>(self, mut access: A) -> Result<Branch, A::Error> {
+                while access.next_element::<de::IgnoredAny>()?.is_some() {}
+                Ok(Branch::List)
             }
 
             fn visit_map<A: de::MapAccess<'de>>(self, mut access: A) -> Result<Branch, A::Error> {

@@ -98,7 +98,7 @@ fn resolve_trust(
     if trust.value == TrustLevel::On && keyrings.is_empty() {
         let message = "plugins must be signed, but there is no keyring to check it with";
         let help = "name files or directories with public keys in `plugins: {keyrings: [...]}`";
-        problems.add(&trust.origin, message, Some(help));
+        problems.add_lack(&trust.origin, message, Some(help));
     }
     Some(trust)
 }

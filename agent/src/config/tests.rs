@@ -12,12 +12,11 @@ fn load_all(text: &str, mode: u32, flags: &[&str]) -> Result<Settings, String> {
         .try_get_matches_from(["snapd"].iter().chain(flags))
         .map_err(|e| e.to_string())?;
     let args = Cli::from_arg_matches(&matches).unwrap().run;
-    let shown = |problems: Problems| problems.into_failure().to_string();
     let mut problems = Problems::default();
-    let lower = file::parse(Path::new(PATH), text, mode, &mut problems).map_err(shown)?;
+    let lower = file::parse(Path::new(PATH), text, mode, &mut problems);
     let upper = flags::layer(args, &matches, &mut problems);
     let settings = resolve(None, upper.over(lower), &mut problems);
-    if problems.0.is_empty() { Ok(settings.unwrap()) } else { Err(shown(problems)) }
+    problems.into_result().map(|()| settings.unwrap()).map_err(|failure| failure.to_string())
 }
 
 fn load_file(text: &str) -> Result<Settings, String> {
@@ -65,6 +64,7 @@ fn all_unknown_keys_are_told_at_once_where_it_is_clear_what_they_hold() {
             "2:1: unknown key `scheduler`",
             "9:3: unknown key `sed`",
             "11:3: unknown key `bind_prot`",
+            "12:14: `bind_port` must be one value, not a list or a map",
         ],
     );
     // A comment ends nothing, wherever it stands, and a line may hold no more of an item than `-`.
@@ -193,6 +193,11 @@ fn what_no_plugin_can_be_told_is_told_with_its_place() {
     );
     check_error(
         "plugins:\n  config:\n    influxdb: {host: {a: 1}}\n",
+        "error: /etc/snap/snapd.yaml:3:22: `host` is no value that a plugin can be told\n\
+         help: values are true or false, a number or text",
+    );
+    check_error(
+        "plugins:\n  config:\n    influxdb: {host: [a]}\n",
         "error: /etc/snap/snapd.yaml:3:22: `host` is no value that a plugin can be told\n\
          help: values are true or false, a number or text",
     );
@@ -358,13 +363,97 @@ fn all_bad_values_are_told_at_once() {
         "tags: {/: {rack: [7]}}\napi: {listen: x, tls_cert: /c}\nlog_level: loud\ntribe:\n  \
          advertise: x\n  seeds: ['b:', 'c:']\n  facts: {a: null}\n  hold_down: ten\n  \
          enable: true\n",
-        &["1:18", "7:14", "2:15", "2:28", "3:12", "5:14", "6:10", "6:10", "8:14", "9:11"],
+        &["1:18", "2:15", "2:28", "3:12", "5:14", "6:10", "6:10", "7:14", "8:14", "9:11"],
+    );
+}
+
+#[test]
+fn mistakes_of_all_kinds_are_told_at_once() {
+    let check = |text: &str, expected: &[&str]| {
+        let error = load_all(text, 0o644, &["--fact=a b", "--fact=a b"]).unwrap_err();
+        let errors = error.lines().filter_map(|line| line.strip_prefix("error: "));
+        let fact = "--fact: `a b` is not a fact name";
+        let expected: Vec<_> =
+            expected.iter().map(|told| format!("{PATH}:{told}")).chain([fact.to_owned()]).collect();
+        let errors: Vec<_> = errors.collect();
+        let is_told = |(error, told): (&&str, &String)| error.starts_with(told.as_str());
+        assert_eq!(errors.len(), expected.len(), "{error}");
+        assert!(errors.iter().zip(&expected).all(is_told), "{errors:#?} {expected:#?}");
+    };
+    check(
+        "log_level: [debug]\nlogformat: json\ndata_dir:\n  a: 1\n\n  b: 2\napi:\n  listen: 8181\n  \
+         tls_crt: /x\n  tls_key: /y\nplugins:\n  max_running: many\n  limits:\n    memory: [1]\n  \
+         trust: on\n  keyrings: {}\nspool: {size: 5}\ntags:\n  /intel: rack\ntribe:\n  enable: \
+         true\n  key_file: [a,\n    b]\n  seeds: {a: 1}\n  hold_down: soon\n  facts:\n  - a\n",
+        &[
+            "1:12: `log_level` must be one value",
+            "2:1: unknown key `logformat`",
+            "4:3: `data_dir` must be one value",
+            "8:11: `8181` is not an address",
+            "9:3: unknown key `tls_crt`",
+            "12:16: `max_running` must be a whole number",
+            "14:13: `memory` must be one value",
+            "16:13: `keyrings` must be a list",
+            "17:15: `5` is not a size",
+            "19:11: `/intel` must be a map",
+            "22:13: `key_file` must be one value",
+            "24:10: `seeds` must be a list",
+            "25:14: `soon` is not a time",
+            "27:5: `facts` must be a map",
+        ],
+    );
+    // Of a map on one line the first one is told.
+    check(
+        "tribe: {enable: yess, bind_prot: 3}\napi: {listn: x}\nspool: {size: 1}\n",
+        &["1:17: `enable` is true or false", "2:7: unknown key `listn`", "3:15: `1` is not a size"],
+    );
+    // What is no YAML ends it.
+    check("a: 1\nlog_level: \"x\nlog_format: 7\n", &["1:1: unknown key `a`", "2:12: the quote"]);
+}
+
+#[test]
+fn what_is_no_yaml_is_told_in_our_words() {
+    let check = |text: &str, expected: &str| {
+        let error = load_file(text).unwrap_err();
+        let told = format!("error: {PATH}:{expected}");
+        assert!(error.starts_with(&told) && error.contains("\nhelp: "), "{text}: {error}");
+    };
+    check("tribe:\n\tname: x\n", "2:2: there is a tab");
+    check("log_level: \"x\n", "1:12: the quote that begins here has no end");
+    check("tribe:\n  name: a\n enable: true\n", "3:2: this line is indented otherwise");
+    check("log_level: info\n  x: y\n", "2:4: there is a key within a value");
+    check("tribe:\n  seeds: [a, b\n  name: c\n", "3:7: a `[` or `{` is not closed");
+    check("tribe:\n  facts: {a: b: c}\n", "2:15: a `[` or `{` is not closed");
+    check("tribe: {name: x}}\n", "1:17: this bracket closes nothing");
+    check("tribe:\n  facts: {a: *.txt}\n", "2:14: what begins with `*` is no text in YAML");
+    check("log_level: @x\n", "1:12: a value cannot begin with this character");
+    check("log_level: 'it's'\n", "1:16: there is more after the quote that ends the text");
+    check("log_level: \"\\q\"\n", "1:12: there is a `\\` in double quotes that escapes nothing");
+    check("log_level: |x\n", "1:12: after `|` or `>` there is nothing more on the line");
+    check("tribe: {facts: {a: .inf}}\n", "1:20: this is no finite number");
+}
+
+#[test]
+fn a_switch_that_the_next_line_is_a_part_of_is_told_with_that() {
+    check_error(
+        "tribe:\n  enable: true\n   name: x\n",
+        "error: /etc/snap/snapd.yaml:2:11: `enable` must be true or false, and the next line is \
+         indented as a part of it",
+    );
+}
+
+#[test]
+fn files_of_tls_that_are_missing_are_told_together() {
+    check_error(
+        "plugins:\n  tls: {ca: /a, cert: /b}\n",
+        "error: /etc/snap/snapd.yaml:2:8: `tls` lacks `key`, `plugin_cert`, `plugin_key`\n\
+         help: give all five files, or leave out `tls`",
     );
 }
 
 #[test]
 fn an_empty_file_says_nothing() {
-    for text in ["", "\n\n", "# all by default\n", "tribe:\n"] {
+    for text in ["", "\n\n", "# all by default\n", "tribe:\n", "plugins:\n  config:\n    a:\n"] {
         let settings = load_file(text).unwrap();
         assert_eq!(settings.log_level.value, "info");
         assert!(!settings.tribe.enable.value);

@@ -116,11 +116,13 @@ fn check_name(name: &Given<String>, enabled: bool, problems: &mut Problems) -> b
         return true;
     }
     let Err(error) = NodeName::parse(&name.value) else { return true };
-    let help = match name.origin {
-        Origin::Default => Some("the hostname does not do, name the node with --tribe-node-name"),
-        _ => None,
-    };
-    problems.add(&name.origin, error, help);
+    match name.origin {
+        Origin::Default => {
+            let help = "the hostname does not do, name the node with --tribe-node-name";
+            problems.add_lack(&name.origin, error, Some(help));
+        }
+        _ => problems.add(&name.origin, error, None),
+    }
     false
 }
 
@@ -200,7 +202,7 @@ fn keys(
 ) -> Option<Given<Keys>> {
     let Some(Given { value, origin }) = given else {
         let help = "make one with `snapd keygen --out FILE` and give it with --tribe-key-file FILE";
-        problems.add(&enable.origin, "tribe mode needs a key, and there is none", Some(help));
+        problems.add_lack(&enable.origin, "tribe mode needs a key, and there is none", Some(help));
         return None;
     };
     let (keys, help) = match value {

@@ -74,7 +74,7 @@ pub enum ClientError {
         /// Method and path.
         request: String,
         /// How long we waited.
-        seconds: u64,
+        seconds: f64,
     },
     /// snapd answered something else than its API says; perhaps it is another version, or no snapd. What
     /// was asked may have been done or not.

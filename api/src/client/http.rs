@@ -112,7 +112,7 @@ pub(crate) async fn within<T>(
     call: impl Future<Output = Result<T, ClientError>>,
 ) -> Result<T, ClientError> {
     tokio::time::timeout(time, call).await.unwrap_or_else(|_| {
-        Err(ClientError::Timeout { request: request.into(), seconds: time.as_secs() })
+        Err(ClientError::Timeout { request: request.into(), seconds: time.as_secs_f64() })
     })
 }
 

@@ -64,6 +64,8 @@ pub const LOAD_TIME: Duration = Duration::from_secs(15 * 60);
 #[derive(Debug, Clone)]
 pub struct Client {
     target: Target,
+    /// How long an answer may take, instead of the usual time.
+    reply_time: Option<Duration>,
 }
 
 /// All methods that ask fail alike, with [`ClientError`]; snapd has then changed nothing if the error is
@@ -74,13 +76,20 @@ impl Client {
     /// A client of the snapd that listens on this socket. Does not connect yet.
     #[must_use]
     pub fn new(socket: impl Into<PathBuf>) -> Self {
-        Self { target: Target::Socket(socket.into()) }
+        Self { target: Target::Socket(socket.into()), reply_time: None }
     }
 
     /// A client of a snapd that is reached over TCP. Does not connect yet.
     #[must_use]
     pub fn remote(remote: Remote) -> Self {
-        Self { target: Target::Remote(remote) }
+        Self { target: Target::Remote(remote), reply_time: None }
+    }
+
+    /// The client, to which each answer may take so long beside what snapd is asked to wait, instead of
+    /// [`REPLY_TIME`] or [`LOAD_TIME`]. What is told as it happens has no such limit.
+    #[must_use]
+    pub fn answered_within(self, time: Duration) -> Self {
+        Self { reply_time: Some(time), ..self }
     }
 
     /// What the daemon is. Answered with tribe mode off, too.
@@ -132,8 +141,9 @@ impl Client {
     pub async fn backup(&self, force: bool) -> Result<Download, ClientError> {
         let request = Request::new(Method::GET, path(&["backup"]) + &query(forced(force)));
         let name = request.name();
-        let body = http::within(REPLY_TIME, &name, http::open(&self.target, request)).await?;
-        Ok(Download::new(body, name))
+        let time = self.reply_time.unwrap_or(REPLY_TIME);
+        let body = http::within(time, &name, http::open(&self.target, request)).await?;
+        Ok(Download::new(body, name, time))
     }
 
     /// Says one thing of a backup again.
@@ -318,7 +328,7 @@ impl Client {
         pairs.extend(seconds.as_deref().map(|seconds| ("wait", seconds)));
         let request = Request::new(Method::POST, path(&["plugins"]) + &query(&pairs));
         let request = request.file(file).signature(signature);
-        self.call_within(request, LOAD_TIME.saturating_add(wait.unwrap_or_default())).await
+        self.call_within(request, LOAD_TIME, wait.unwrap_or_default()).await
     }
 
     /// Loads a plugin that lies in the plugin directory of the daemon.
@@ -331,7 +341,7 @@ impl Client {
         let wait_for = seconds.as_deref().map(|seconds| ("wait", seconds));
         let path = path(&["plugins", "named"]) + &query(wait_for.as_slice());
         let request = Request::new(Method::POST, path).json(load)?;
-        self.call_within(request, LOAD_TIME.saturating_add(wait.unwrap_or_default())).await
+        self.call_within(request, LOAD_TIME, wait.unwrap_or_default()).await
     }
 
     /// Unloads a plugin of the daemon's node, named as `TYPE:NAME:VERSION` or as it was loaded.
@@ -541,14 +551,16 @@ impl Client {
         request: Request,
         wait: Duration,
     ) -> Result<T, ClientError> {
-        self.call_within(request, REPLY_TIME.saturating_add(wait)).await
+        self.call_within(request, REPLY_TIME, wait).await
     }
 
     async fn call_within<T: DeserializeOwned>(
         &self,
         request: Request,
-        time: Duration,
+        usual: Duration,
+        wait: Duration,
     ) -> Result<T, ClientError> {
+        let time = self.reply_time.unwrap_or(usual).saturating_add(wait);
         let name = request.name();
         let reply = http::within(time, &name, http::exchange(&self.target, request)).await?;
         serde_json::from_slice(&reply)

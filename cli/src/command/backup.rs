@@ -24,10 +24,11 @@ use crate::{command::kept, exit::Exit, failure::Failure, output, sanitize, sessi
 /// is enough for a cluster. Not in it: keys, secrets, facts, and the files of plugins.
 ///
 /// The file is JSON, for its owner alone (0600). One that exists is not overwritten, and one that
-/// cannot be written to its end, or is interrupted before, is not left behind.
+/// cannot be written to its end, or is interrupted before, is not left behind. To stdout nothing
+/// is written before all of it was told.
 #[derive(Debug, Args)]
 pub(crate) struct Backup {
-    /// The file
+    /// The file; `-` writes to stdout
     #[arg(value_name = "FILE")]
     file: PathBuf,
     /// Even if the node has not met its cluster since it was started, and may know a part only
@@ -37,6 +38,9 @@ pub(crate) struct Backup {
 
 pub(crate) async fn run(asked: Backup, session: &Session) -> Result<Exit, Failure> {
     let file = &asked.file;
+    if file == Path::new(kept::DASH) {
+        return hand_on(asked.force, session).await;
+    }
     let signals = Signals::listen()
         .map_err(|error| Failure::new(format!("cannot listen for signals: {error}")))?;
     tokio::select! {
@@ -56,29 +60,60 @@ warning: this node had not met its cluster: the backup holds what it alone knew,
 help: `snapctl tribe status` says what keeps it";
 
 async fn keep(file: &Path, force: bool, session: &Session) -> Result<Exit, Failure> {
-    let failed = |error| unwritten(file, &error);
+    let failed = |error: io::Error| unwritten(file, &error);
     let (mut whole, directory) = begin(file).map_err(failed)?;
+    let told = fill(whole.as_file_mut(), force, session, failed).await?;
+    // Of a signal that came meanwhile nothing was heard yet.
+    yield_now().await;
+    end(whole, file, &directory).map_err(failed)?;
+    told.tell(&format!("kept {} things in `{}`", told.count, file.display()));
+    Ok(Exit::Success)
+}
+
+/// Writes it to stdout, once it is known to be whole. Nothing is left behind by a signal.
+async fn hand_on(force: bool, session: &Session) -> Result<Exit, Failure> {
+    let failed = |error: io::Error| Failure::new(format!("cannot write a temporary file: {error}"));
+    let mut whole = tempfile::tempfile().map_err(failed)?;
+    let told = fill(&mut whole, force, session, failed).await?;
+    whole.rewind().map_err(failed)?;
+    let mut stdout = io::stdout().lock();
+    let written = io::copy(&mut whole, &mut stdout).and_then(|_| stdout.flush());
+    written.map_err(|error| Failure::stdout(&error))?;
+    told.tell(&format!("wrote {} things to stdout", told.count));
+    Ok(Exit::Success)
+}
+
+/// What was told.
+struct Filled {
+    count: usize,
+    /// By a node that had not met its cluster.
+    alone: bool,
+}
+
+impl Filled {
+    fn tell(&self, done: &str) {
+        output::tell(done);
+        if self.alone {
+            output::tell(ALONE);
+        }
+    }
+}
+
+/// Has snapd tell a backup into a file, and counts what is in it.
+async fn fill(
+    whole: &mut File,
+    force: bool,
+    session: &Session,
+    failed: impl Fn(io::Error) -> Failure,
+) -> Result<Filled, Failure> {
     // It may meet its cluster while it tells what it knew before.
     let alone = force && session.is_unsynced().await;
     let mut told = Told { download: session.snapd.backup(force).await?, rest: Vec::new() };
     while let Some(text) = told.next().await? {
-        whole.as_file_mut().write_all(text.as_bytes()).map_err(failed)?;
+        whole.write_all(text.as_bytes()).map_err(&failed)?;
     }
-    let mut count = 0;
-    whole.as_file_mut().rewind().map_err(failed)?;
-    let counted = kept::entries(whole.as_file(), |_| {
-        count += 1;
-        true
-    });
-    counted.map_err(no_backup)?;
-    // Of a signal that came meanwhile nothing was heard yet.
-    yield_now().await;
-    end(whole, file, &directory).map_err(failed)?;
-    output::tell(&format!("kept {count} things in `{}`", file.display()));
-    if alone {
-        output::tell(ALONE);
-    }
-    Ok(Exit::Success)
+    whole.rewind().map_err(failed)?;
+    Ok(Filled { count: kept::count(&*whole).map_err(no_backup)?, alone })
 }
 
 fn unwritten(file: &Path, error: &io::Error) -> Failure {

@@ -19,9 +19,17 @@ use crate::failure::Failure;
 /// How much is read at a time, in bytes.
 const BUFFER_BYTES: usize = 64 * 1024;
 
-/// Opens a backup, at its beginning. It was read once to its end: whatever it says, it says well.
-pub(crate) fn open(path: &Path) -> Result<File, Failure> {
-    let failed = |what: String| Failure::new(format!("`{}` {what}", path.display()));
+/// The path that stands for stdin, or for stdout.
+pub(crate) const DASH: &str = "-";
+
+/// Opens a backup, at its beginning, and counts its entries. It was read once to its end: whatever
+/// it says, it says well.
+pub(crate) fn open(path: &Path) -> Result<(File, usize), Failure> {
+    let stdin = path == Path::new(DASH);
+    let failed = |what: String| match stdin {
+        true => Failure::new(format!("stdin {what}")),
+        false => Failure::new(format!("`{}` {what}", path.display())),
+    };
     let unread = |error: io::Error| failed(format!("cannot be read: {error}"));
     let no_backup = |error: serde_json::Error| match error.classify() {
         Category::Io => failed(format!("cannot be read: {error}")),
@@ -40,7 +48,11 @@ pub(crate) fn open(path: &Path) -> Result<File, Failure> {
                 .with_help("use the snapctl that made it")
         }
     };
-    let mut file = seekable(File::open(path).map_err(unread)?).map_err(unread)?;
+    let file = match stdin {
+        true => copy(io::stdin().lock()),
+        false => File::open(path).and_then(seekable),
+    };
+    let mut file = file.map_err(unread)?;
     let Header { format, version } = Header::read(&file).map_err(no_backup)?;
     if format.as_ref().and_then(Value::as_str) != Some(BACKUP_FORMAT) {
         return Err(failed("is no backup".to_owned()).with_help("`snapctl backup FILE` makes one"));
@@ -55,9 +67,19 @@ pub(crate) fn open(path: &Path) -> Result<File, Failure> {
         }
     }
     file.rewind().map_err(unread)?;
-    entries(&file, |_| true).map_err(no_whole)?;
+    let count = count(&file).map_err(no_whole)?;
     file.rewind().map_err(unread)?;
-    Ok(file)
+    Ok((file, count))
+}
+
+/// How many entries there are in all of a backup.
+pub(crate) fn count(file: impl Read) -> serde_json::Result<usize> {
+    let mut count = 0;
+    entries(file, |_| {
+        count += 1;
+        true
+    })?;
+    Ok(count)
 }
 
 /// Hands on one entry after the other, to the end of the file or until no more are wanted.
@@ -75,12 +97,13 @@ fn document<R: Read>(file: R) -> serde_json::Deserializer<serde_json::de::IoRead
 }
 
 /// The file, or a copy of what cannot be read twice, as a pipe.
-fn seekable(mut file: File) -> io::Result<File> {
-    if file.metadata()?.is_file() {
-        return Ok(file);
-    }
+fn seekable(file: File) -> io::Result<File> {
+    if file.metadata()?.is_file() { Ok(file) } else { copy(file) }
+}
+
+fn copy(mut source: impl Read) -> io::Result<File> {
     let mut copy = tempfile::tempfile()?;
-    io::copy(&mut file, &mut copy)?;
+    io::copy(&mut source, &mut copy)?;
     copy.rewind()?;
     Ok(copy)
 }

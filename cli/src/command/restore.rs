@@ -1,17 +1,27 @@
 //! `snapctl restore`: what people said, said again.
 
-use std::{collections::BTreeMap, path::PathBuf};
+use std::{
+    collections::{BTreeMap, BTreeSet, VecDeque},
+    path::PathBuf,
+    time::Duration,
+};
 
 use clap::Args;
 use serde::Serialize;
-use tokio::{sync::mpsc, task::spawn_blocking};
-use tribe_api::{BackupEntry, Restore as Request, RestoreOutcome, Restored, client::ClientError};
+use tokio::{
+    sync::mpsc,
+    task::{JoinHandle, spawn_blocking},
+    time::Instant,
+};
+use tribe_api::{
+    BackupEntry, Placement, Restore as Request, RestoreOutcome, Restored, client::ClientError,
+};
 
 use crate::{
     command::{forceable, kept},
     exit::Exit,
     failure::Failure,
-    output::{blocks, remark, table},
+    output::{self, blocks, remark, table},
     session::Session,
 };
 
@@ -27,7 +37,7 @@ use crate::{
 /// refused.
 #[derive(Debug, Args)]
 pub(crate) struct Restore {
-    /// The file
+    /// The file; `-` reads stdin
     #[arg(value_name = "FILE")]
     file: PathBuf,
     /// Replace what differs
@@ -59,7 +69,7 @@ struct Row {
 enum What {
     Tribe { name: String },
     Policy { name: String, tribe: String },
-    Placement { node: String, tribe: String },
+    Placement { node: String, tribe: String, placement: Placement },
     Item { kind: String, name: String, tribe: Option<String> },
 }
 
@@ -106,35 +116,50 @@ impl From<&BackupEntry> for What {
         match entry.clone() {
             BackupEntry::Tribe { name, .. } => Self::Tribe { name },
             BackupEntry::Policy { name, tribe, .. } => Self::Policy { name, tribe },
-            BackupEntry::Placement { tribe, node, .. } => Self::Placement { node, tribe },
+            BackupEntry::Placement { tribe, node, placement } => {
+                Self::Placement { node, tribe, placement }
+            }
             BackupEntry::Item { tribe, kind, name, .. } => Self::Item { kind, name, tribe },
         }
     }
 }
 
+/// How many things are asked for at a time: most of what each takes is the wait for a disk.
+const AT_ONCE: usize = 8;
+/// How often it is told how far it is.
+const PROGRESS_EACH: Duration = Duration::from_secs(1);
+
 pub(crate) async fn run(restore: Restore, session: &Session) -> Result<Exit, Failure> {
-    let file = kept::open(&restore.file)?;
+    let (file, total) = kept::open(&restore.file)?;
     let (sender, mut entries) = mpsc::channel(1);
     let reading =
         spawn_blocking(move || kept::entries(file, |entry| sender.blocking_send(entry).is_ok()));
-    let mut rows = Vec::new();
-    let mut end = None;
-    while let Some(entry) = entries.recv().await {
-        let what = What::from(&entry);
-        let Restore { replace, force, dry_run, .. } = restore;
-        let request = Request { entry, replace, force, dry_run };
-        // Unforced, a node that has not met its cluster refuses at once.
-        match session.attend_if(force, session.snapd.restore(&request)).await {
-            Ok(restored) => rows.push(done(what, restored, dry_run)),
-            Err(error) if is_of_one(&error) => rows.push(refused(what, &error)),
-            Err(error) => {
-                end = Some(error.into());
-                break;
-            }
+    let mut asked = VecDeque::<Asked>::new();
+    let mut answers = Answers::new(&restore, total);
+    while answers.end.is_none() {
+        let entry = entries.recv().await;
+        let what = entry.as_ref().map(What::from);
+        let waits = |asked: &VecDeque<Asked>| match &what {
+            Some(what) => asked.len() >= AT_ONCE || !asked.iter().all(|it| it.what.is_apart(what)),
+            None => !asked.is_empty(),
+        };
+        while waits(&asked)
+            && let Some(next) = asked.pop_front()
+        {
+            answers.take(next, session).await;
         }
+        let (Some(entry), Some(what)) = (entry, what) else { break };
+        if answers.end.is_none() {
+            asked.push_back(Asked::new(what, entry, &restore, session));
+        }
+    }
+    // What was asked for by then is done.
+    while let Some(next) = asked.pop_front() {
+        answers.take(next, session).await;
     }
     drop(entries);
     let read = reading.await.map_err(|error| Failure::new(error.to_string()))?;
+    let Answers { rows, mut end, .. } = answers;
     if let (None, Err(error)) = (&end, read) {
         let file = restore.file.display();
         end = Some(Failure::new(format!("`{file}` changed while it was read: {error}")));
@@ -153,6 +178,73 @@ pub(crate) async fn run(restore: Restore, session: &Session) -> Result<Exit, Fai
     }
 }
 
+/// One thing, and the answer that is to come.
+struct Asked {
+    what: What,
+    answer: JoinHandle<Result<Restored, ClientError>>,
+}
+
+impl Asked {
+    fn new(what: What, entry: BackupEntry, restore: &Restore, session: &Session) -> Self {
+        let Restore { replace, force, dry_run, .. } = *restore;
+        let (snapd, request) = (session.snapd.clone(), Request { entry, replace, force, dry_run });
+        Self { what, answer: tokio::spawn(async move { snapd.restore(&request).await }) }
+    }
+}
+
+/// What came of all, in the order of the file.
+struct Answers<'a> {
+    restore: &'a Restore,
+    rows: Vec<Row>,
+    /// Tribes that are not there, and would be.
+    coming: BTreeSet<String>,
+    /// Why it goes no further.
+    end: Option<Failure>,
+    total: usize,
+    /// When to tell how far it is.
+    next: Instant,
+}
+
+impl<'a> Answers<'a> {
+    fn new(restore: &'a Restore, total: usize) -> Self {
+        let next = Instant::now() + PROGRESS_EACH;
+        Self { restore, rows: Vec::new(), coming: BTreeSet::new(), end: None, total, next }
+    }
+
+    async fn take(&mut self, asked: Asked, session: &Session) {
+        let Restore { force, dry_run, .. } = *self.restore;
+        let Asked { what, answer } = asked;
+        // Unforced, a node that has not met its cluster refuses at once.
+        let row = match session.attend_if(force, answer).await {
+            Ok(Ok(Restored { no_tribe: Some(why), .. })) if !self.is_coming(&what) => {
+                Row { what, outcome: Outcome::Refused, note: Some(why), detail: None, help: None }
+            }
+            Ok(Ok(restored)) => done(what, restored, dry_run),
+            Ok(Err(error)) if is_of_one(&error) => refused(what, &error),
+            Ok(Err(error)) => return self.stop(error.into()),
+            Err(error) => return self.stop(Failure::new(error.to_string())),
+        };
+        if matches!(row.outcome, Outcome::WouldCreate | Outcome::WouldReplace) {
+            self.coming.extend(row.what.brings().map(str::to_owned));
+        }
+        self.rows.push(row);
+        if Instant::now() >= self.next && output::is_watched() {
+            output::tell(&format!("{} of {} things", self.rows.len(), self.total));
+            self.next = Instant::now() + PROGRESS_EACH;
+        }
+    }
+
+    /// The first reason counts.
+    fn stop(&mut self, why: Failure) {
+        self.end.get_or_insert(why);
+    }
+
+    /// Would the file have brought its tribe by then?
+    fn is_coming(&self, what: &What) -> bool {
+        what.tribe().is_some_and(|tribe| self.coming.contains(tribe))
+    }
+}
+
 /// Is it refused for what it is, so that the rest may well be said?
 fn is_of_one(error: &ClientError) -> bool {
     match error {
@@ -163,7 +255,7 @@ fn is_of_one(error: &ClientError) -> bool {
 }
 
 fn done(what: What, restored: Restored, dry_run: bool) -> Row {
-    let Restored { outcome, note } = restored;
+    let Restored { outcome, note, .. } = restored;
     let outcome = Outcome::new(outcome, dry_run);
     Row { what, outcome, note, detail: None, help: None }
 }
@@ -204,11 +296,49 @@ impl Row {
 }
 
 impl What {
+    /// Does it not matter which of the two is said first?
+    fn is_apart(&self, other: &Self) -> bool {
+        match (self, other) {
+            (Self::Tribe { name }, Self::Tribe { name: other }) => name != other,
+            (
+                Self::Placement { node, tribe, .. },
+                Self::Placement { node: other, tribe: of, .. },
+            ) => (node, tribe) != (other, of),
+            (
+                Self::Item { kind, name, tribe },
+                Self::Item { kind: other_kind, name: other, tribe: of },
+            ) => (kind, name, tribe) != (other_kind, other, of),
+            // How many a policy moves out of its tribe is judged by what was said before.
+            _ => false,
+        }
+    }
+
+    /// The tribe it is of.
+    fn tribe(&self) -> Option<&str> {
+        match self {
+            Self::Placement { tribe, .. } => Some(tribe),
+            Self::Item { tribe, .. } => tribe.as_deref(),
+            Self::Tribe { .. } | Self::Policy { .. } => None,
+        }
+    }
+
+    /// The tribe that is there once it is said.
+    fn brings(&self) -> Option<&str> {
+        match self {
+            Self::Tribe { name: tribe } | Self::Policy { tribe, .. } => Some(tribe),
+            Self::Placement { .. } | Self::Item { .. } => None,
+        }
+    }
+
     fn text(&self) -> String {
         match self {
             Self::Tribe { name } => format!("tribe `{name}`"),
             Self::Policy { name, .. } => format!("policy `{name}`"),
-            Self::Placement { node, tribe } => format!("node `{node}` in tribe `{tribe}`"),
+            Self::Placement { node, tribe, placement } => match placement {
+                Placement::Joined => format!("node `{node}` in tribe `{tribe}`"),
+                Placement::Left => format!("node `{node}` out of tribe `{tribe}`"),
+                Placement::Automatic => format!("node `{node}` by the policies of tribe `{tribe}`"),
+            },
             Self::Item { kind, name, tribe: Some(tribe) } => {
                 format!("{kind} `{name}` of tribe `{tribe}`")
             }

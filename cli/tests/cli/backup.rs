@@ -76,12 +76,12 @@ fn what_is_kept_is_said_again_word_for_word() {
         .test(["restore", name])
         .stdout(
             "\
-OUTCOME  WHAT                        NOTE
-created  tribe `core`                -
-created  task `cpu` of tribe `core`  -
-created  own `x` of this node        -
-created  policy `p`                  -
-created  node `i2` in tribe `core`   -
+OUTCOME  WHAT                           NOTE
+created  tribe `core`                   -
+created  task `cpu` of tribe `core`     -
+created  own `x` of this node           -
+created  policy `p`                     -
+created  node `i2` out of tribe `core`  -
 5 things: 5 created",
         )
         .run();
@@ -92,6 +92,61 @@ created  node `i2` in tribe `core`   -
     let entries = backup["entries"].as_array().unwrap().iter();
     let expected = entries.map(|it| json!({"entry": it, "replace": false, "dry_run": false}));
     assert_eq!(said.collect::<Vec<_>>(), expected.collect::<Vec<_>>());
+}
+
+#[test]
+fn a_dash_is_stdout_and_stdin() {
+    let directory = tempfile::tempdir().unwrap();
+    let at = directory.path();
+    let (all, part) = (format!("{BACKUP}\n").leak(), BACKUP.split_once("},").unwrap().0);
+    let snapd = Snapd::new([("GET /v3/backup", 200, &*all), ("POST /v3/restore", 200, SAME)]);
+    let test = snapd.test(["backup", "-"]).directory(at);
+    test.stdout(BACKUP).stderr("wrote 5 things to stdout").run();
+    let test = snapd.test(["restore", "-"]).directory(at).stdin(BACKUP);
+    test.stdout("5 things: 5 there already").run();
+    let cut = "error: stdin is a backup that is cut off: EOF while parsing an object at line 2 \
+               column 53\nhelp: copy all of it once more";
+    snapd.test(["restore", "-"]).stdin(part).stderr(cut).status(1).run();
+    let broken = Snapd::new([("GET /v3/backup", 200, part)]);
+    let cut = "error: what snapd tells is no backup: EOF while parsing an object at line 2 column \
+               53\nhelp: compare the versions of client and daemon with `snapctl version`";
+    broken.test(["backup", "-"]).directory(at).stderr(cut).status(1).run();
+    assert!(names(at).is_empty());
+}
+
+#[test]
+fn a_dry_run_knows_the_tribes_that_the_file_brings() {
+    let place = |tribe: &str, node: &str, placement: &str| {
+        json!({"what": "placement",
+        "tribe": tribe, "node": node, "placement": placement})
+    };
+    let (_directory, path) = file(&json!([
+        tribe("core"),
+        policy("{{a}} == b"),
+        place("core", "i1", "joined"),
+        place("core", "i2", "left"),
+        place("gone", "i3", "joined"),
+    ]));
+    let dry = r#""replace":false,"dry_run":true"#;
+    let unknown = r#"{"outcome":"created","no_tribe":"there is no tribe `x`"}"#;
+    let snapd = Snapd::new([
+        (says(&tribe("core"), dry), 200, CREATED),
+        (says(&policy("{{a}} == b"), dry), 200, SAME),
+        ("POST /v3/restore", 200, unknown),
+    ]);
+    snapd
+        .test(["restore", &path, "--dry-run"])
+        .stdout(
+            "\
+OUTCOME    WHAT                           NOTE
+to create  tribe `core`                   -
+to create  node `i1` in tribe `core`      -
+to create  node `i2` out of tribe `core`  -
+refused    node `i3` in tribe `gone`      there is no tribe `x`
+5 things: 3 to create, 1 there already, 1 refused",
+        )
+        .status(4)
+        .run();
 }
 
 #[test]
@@ -362,7 +417,7 @@ fn a_node_that_has_not_met_its_cluster_is_not_asked_further() {
 #[test]
 fn what_was_done_before_the_end_is_told() {
     let (core, after) = (tribe("core"), tribe("after"));
-    let (_directory, path) = file(&json!([core, after, tribe("never")]));
+    let (_directory, path) = file(&json!([core, after, policy("{{a}} == b")]));
     let full = r#"{"error":{"code":"full","message":"no more fit","help":"delete some"}}"#;
     let snapd = Snapd::new([(says(&core, PLAIN), 200, CREATED), (says(&after, PLAIN), 503, full)]);
     snapd

@@ -537,12 +537,36 @@ fn events_that_do_not_come_in_time_match_nothing() {
 }
 
 #[test]
+fn an_answer_that_does_not_come_in_time_is_given_up() {
+    let directory = tempfile::tempdir().expect("there is room");
+    let socket = directory.path().join("silent.sock");
+    let _silent = std::os::unix::net::UnixListener::bind(&socket).expect("the socket is free");
+    let check = |line: &str, request: &str, seconds: &str, help: &str| {
+        let stderr =
+            format!("error: snapd did not answer `{request}` within {seconds} s\nhelp: {help}");
+        Test::line(line).env("SNAP_SOCKET", &socket).stderr(&stderr).status(5).run();
+    };
+    let read = "is snapd stopped, or its host overloaded? look at its log";
+    let write = "it may have been done or not, look before you try again";
+    check("--timeout 0.05 tribe list", "GET /v3/tribes", "0.05", read);
+    check("tribe create core --timeout 0.05", "POST /v3/tribes", "0.05", write);
+    let waits = "POST /v3/tribes?wait=0.1";
+    check("tribe create core --timeout 0.05 --wait 0.1", waits, "0.15", write);
+    let path = directory.path().join("kept");
+    let backup = format!("backup {} --timeout 0.05", path.display());
+    check(&backup, "GET /v3/backup", "0.05", read);
+    let events = "--timeout 0.05 events";
+    let test = Test::line(events).env("SNAP_SOCKET", &socket);
+    test.stderr("no more events within 0.05 s").status(3).run();
+}
+
+#[test]
 fn an_exchange_of_keys_that_is_done_ends_well_even_if_snapd_cannot_tell_who_dropped_the_old_one() {
     let rotate = "POST /v3/keys/rotate";
     let begun = r#"POST /v3/keys/rotate {"begun":true,"force":false}"#;
     let snapd = Snapd::new([
         (begun, 200, r#"{"step":"done","key":"0a"}"#),
-        (rotate, 200, r#"{"step":"installed"}"#),
+        (rotate, 200, r#"{"step":"installed","key":"0a"}"#),
         ("GET /v3/keys", 503, r#"{"error":{"code":"busy","message":"not now"}}"#),
     ]);
     snapd
@@ -550,7 +574,7 @@ fn an_exchange_of_keys_that_is_done_ends_well_even_if_snapd_cannot_tell_who_drop
         .stdout("0a")
         .stderr(
             "\
-installed a new key
+installed key `0a`
 waiting for all to drop the others than key `0a`
 done: key `0a` seals, and the others are removed; who dropped them is not known
 help: `snapctl key status` shows who holds what

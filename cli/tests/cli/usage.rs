@@ -78,6 +78,12 @@ Global options:
           and the exit status is 4; the change is made nevertheless. Commands that only read do not
           wait.
 
+      --timeout <SECONDS>
+          Give up on an answer of snapd after this time [default: 60, and 900 to load a plugin]
+          
+          What snapd is asked to `--wait` comes on top. The exit status is 5, and a change may have
+          been made or not. Of `events`, `tap` and `task watch` it ends what they print.
+
 Examples:
   snapctl tribe create storage --description 'nodes that watch disks'
   snapctl tribe join storage i1
@@ -143,7 +149,9 @@ Global options:
   -o, --output <FORMAT>       Format of the data on stdout [default: table] [possible values: table,
                               json]
       --wait[=<SECONDS>]      Writes wait until all live nodes hold the change, at most this long
-                              [alone: 10 seconds]";
+                              [alone: 10 seconds]
+      --timeout <SECONDS>     Give up on an answer of snapd after this time [default: 60, and 900 to
+                              load a plugin]";
     Test::line("-h").stdout(help).run();
     Test::new([]).stderr(help).status(2).run();
 }
@@ -328,6 +336,17 @@ error: the following required arguments were not provided:
 Usage: snapctl tribe policy create --tribe <TRIBE> <NAME> <TEXT>
 
 For more information, try '--help'.",
+        )
+        .status(2)
+        .run();
+}
+
+#[test]
+fn a_new_policy_alone_has_nothing_to_force() {
+    Test::new(["tribe", "policy", "create", "p", "true", "--tribe", "core", "--force"])
+        .stderr(
+            "error: `--force` has nothing to force: a new policy moves nobody out\n\
+             help: give it with `--replace`, `--disabled` or `--strict`, or leave it out",
         )
         .status(2)
         .run();

@@ -22,6 +22,8 @@ use crate::{
 
 /// Seeds that are not members are called this often, once the first tries are over.
 const SEED_PERIOD: Duration = Duration::from_secs(30);
+/// And this often while another node has our name, which may be down before those we call know it.
+const NAME_PERIOD: Duration = Duration::from_secs(5);
 /// A member that comes back is compared with this soon.
 const RETURN_LEAST: Duration = Duration::from_millis(100);
 const RETURN_MOST: Duration = Duration::from_millis(1000);
@@ -240,7 +242,8 @@ impl Engine {
         }
         self.seed_tries += 1;
         let wait = if alone || !self.synced {
-            Duration::from_millis(500 << self.seed_tries.min(6)).min(SEED_PERIOD)
+            let most = if self.name_taken.is_some() { NAME_PERIOD } else { SEED_PERIOD };
+            Duration::from_millis(500 << self.seed_tries.min(6)).min(most)
         } else {
             SEED_PERIOD
         };

@@ -61,6 +61,8 @@ impl KeyMember {
 pub enum Rotation {
     /// Install a new key.
     Install,
+    /// This new key was installed. What comes next is never this.
+    Installed(KeyId),
     /// Wait until these members hold the key.
     Holding(KeyId, Vec<NodeName>),
     /// Use the key.

@@ -244,7 +244,9 @@ impl Node {
             Rotation::Install => {
                 let key = crate::generate_key()
                     .map_err(|error| CommandError::Randomness(error.to_string()))?;
+                let id = key.id();
                 self.install_key(key).await?;
+                return Ok(Rotation::Installed(id));
             }
             // All that are to be waited for were.
             Rotation::Use(key) => {
@@ -253,7 +255,8 @@ impl Node {
             Rotation::Remove(key, _) => {
                 self.remove_key(*key, true).await?;
             }
-            Rotation::Holding(..)
+            Rotation::Installed(_)
+            | Rotation::Holding(..)
             | Rotation::Sealing(..)
             | Rotation::Down(..)
             | Rotation::Done(_) => {}
@@ -264,6 +267,7 @@ impl Node {
     /// Exchanges the key of the cluster for a new one: it is installed, used once all hold it, and the old one
     /// removed once all seal with it. If this was broken off, here or elsewhere, it goes on from there.
     /// With `force` it does so without members that are down: they fetch the key when they come back.
+    /// Of two exchanges at one time both end with the key of one, and return that.
     ///
     /// # Errors
     /// [`CommandError::KeyLacking`] if members are down and it is not forced.
@@ -276,7 +280,10 @@ impl Node {
                 Rotation::Holding(..) | Rotation::Sealing(..) => {
                     tokio::time::sleep(KEY_LOOK).await;
                 }
-                Rotation::Install | Rotation::Use(_) | Rotation::Remove(..) => {}
+                Rotation::Install
+                | Rotation::Installed(_)
+                | Rotation::Use(_)
+                | Rotation::Remove(..) => {}
             }
             begun = true;
         }

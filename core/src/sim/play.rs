@@ -436,7 +436,10 @@ impl<'a> Player<'a> {
                 Rotation::Install => Command::InstallKey(fresh.clone()),
                 Rotation::Use(key) => Command::UseKey { key, force: true },
                 Rotation::Remove(key, _) => Command::RemoveKey { key, force: true },
-                Rotation::Holding(..) | Rotation::Sealing(..) | Rotation::Down(..) => {
+                Rotation::Installed(_)
+                | Rotation::Holding(..)
+                | Rotation::Sealing(..)
+                | Rotation::Down(..) => {
                     self.advance(ROTATE_LOOK)?;
                     continue;
                 }

@@ -380,6 +380,20 @@ fn a_name_that_is_in_use_is_refused() {
 }
 
 #[test]
+fn a_name_is_free_soon_after_its_holder_died_however_long_it_was_refused() {
+    for number in 0..3 {
+        let mut sim = settled(110 + number, 4);
+        let double = sim.add(NodePlan::new(node("n1")));
+        sim.run_for(2 * MINUTE);
+        sim.crash(1);
+        let id = sim.nodes[double].id;
+        let is_in = |sim: &Sim| sim.view(0).member("n1").map(|member| member.id) == Some(id);
+        let took = sim.run_until(MINUTE, is_in).unwrap();
+        assert!(took < Duration::from_secs(12), "{number}: {took:?}");
+    }
+}
+
+#[test]
 fn a_name_that_nobody_says_is_in_use_is_none_that_is_taken() {
     let mut sim = settled(12, 4);
     let double = sim.add(NodePlan::new(node("n1")));

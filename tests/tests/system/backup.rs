@@ -96,6 +96,10 @@ fn a_cluster_of_which_nothing_is_left_is_said_again_on_one_node() {
     );
     assert_eq!(entries(&fresh, "new", "after"), before);
     assert_eq!(new.types(&format!("restore {file}")), "7 things: 7 there already\n");
+    let piped = new.tries("backup -");
+    assert_eq!(piped.stderr, "wrote 7 things to stdout\n");
+    let piped: serde_json::Value = serde_json::from_str(&piped.stdout).unwrap();
+    assert_eq!(piped["entries"], before);
 }
 
 #[test]
@@ -244,6 +248,7 @@ fn what_is_refused_does_not_stop_the_rest() {
         {"what": "item", "tribe": "after", "kind": "task", "name": "t", "running": true,
             "document": {"base64": "no"}},
         {"what": "placement", "tribe": "a b", "node": "i1", "placement": "left"},
+        {"what": "placement", "tribe": "gone", "node": "i1", "placement": "left"},
         {"what": "tribe", "name": "after", "description": ""}"#;
     let text = format!(
         r#"{{"format": "tribe-backup", "version": 1, "node": "x", "entries": [{entries}]}}"#
@@ -252,6 +257,8 @@ fn what_is_refused_does_not_stop_the_rest() {
     let dry = cluster["i1"].tries(&format!("restore {} --dry-run", path.display()));
     assert_eq!(dry.code, Some(4), "{dry:?}");
     assert!(dry.stdout.contains("refused    policy `p`"), "{}", dry.stdout);
+    let gone = "refused    node `i1` out of tribe `gone`  there is no tribe `gone`\n";
+    assert!(dry.stdout.contains(gone), "{}", dry.stdout);
     let ran = cluster["i1"].tries(&format!("restore {}", path.display()));
     assert_eq!(ran.code, Some(4), "{ran:?}");
     assert!(ran.stdout.contains("refused  policy `p`"), "{}", ran.stdout);

@@ -6,9 +6,11 @@ use std::{
     io::Write,
     net::{IpAddr, Ipv4Addr, TcpListener, TcpStream, UdpSocket},
     path::{Path, PathBuf},
+    thread,
     time::Instant,
 };
 
+use serde_json::json;
 use tribe_api::MemberState;
 use tribe_tests::{
     Capture, Cluster, Heard, Node, Ran, binary, free_address, report, say, wait_until,
@@ -184,7 +186,7 @@ fn one_command_exchanges_the_key_and_a_node_that_was_down_follows() {
     let down = |node: &Node| node.states()["i3"] == MemberState::Down;
     wait_until("both know that it is down", || cluster.running().all(down));
 
-    let file = new_key(&cluster);
+    let file = new_key(&cluster, "new.key");
     let rotate = format!("key rotate --key-file {}", file.display());
     // Typed again it goes on, and stops for the same reason.
     for _ in 0..2 {
@@ -239,6 +241,41 @@ fn one_command_exchanges_the_key_and_a_node_that_was_down_follows() {
 }
 
 #[test]
+fn of_two_who_exchange_the_key_at_one_time_one_is_told_that_the_other_won() {
+    let cluster = Cluster::start(&[("i1", &[]), ("i2", &[]), ("i3", &[])]);
+    let exchange = |name: &str| {
+        let file = new_key(&cluster, &format!("{name}.key"));
+        let file = file.display();
+        (cluster[name].tries(&format!("key rotate --key-file {file}")), file.to_string())
+    };
+    let ended = thread::scope(|scope| {
+        let both = ["i1", "i2"].map(|name| scope.spawn(move || exchange(name)));
+        both.map(|one| one.join().unwrap())
+    });
+    let [(won, _), (lost, file)] = match ended {
+        [one, other] if one.0.code == Some(0) => [one, other],
+        [one, other] => [other, one],
+    };
+    assert_eq!((won.code, lost.code, lost.stdout.as_str()), (Some(0), Some(1), ""), "{lost:?}");
+    let own = |ran: &Ran| ran.stderr.split('`').nth(1).unwrap_or_default().to_owned();
+    let (new, gone) = (own(&won), own(&lost));
+    assert_eq!(won.stdout, format!("{new}\n"));
+    let told = format!(
+        "error: another exchange of keys won: key `{new}` is in use, and key `{gone}` of this one \
+         is removed\n\
+         help: the key file of the hosts is that of key `{new}`, not `{file}`; to exchange it once \
+         more make a new one with `snapd keygen --out FILE`\n"
+    );
+    assert!(lost.stderr.ends_with(&told), "{}", lost.stderr);
+    wait_until("all hold the key that won, and no other", || {
+        let keys = cluster["i3"].get("/v3/keys");
+        let mut members = keys["members"].as_array().unwrap().iter();
+        members.all(|member| member["keys"] == json!([new]))
+    });
+    assert!(cluster.running().all(|node| fingerprint(node) == new));
+}
+
+#[test]
 fn a_key_that_seals_already_is_not_exchanged_for_itself() {
     let cluster = Cluster::start(&[("i1", &[])]);
     let i1 = &cluster["i1"];
@@ -255,7 +292,7 @@ fn a_key_that_seals_already_is_not_exchanged_for_itself() {
         assert_eq!((refused.stdout.as_str(), keys()), ("", before));
     };
     refuses(cluster.key());
-    let new = new_key(&cluster);
+    let new = new_key(&cluster, "new.key");
     i1.types(&format!("key rotate --key-file {}", new.display()));
     refuses(&new);
     let removed = i1.tries(&format!("key rotate --key-file {}", cluster.key().display()));
@@ -263,8 +300,8 @@ fn a_key_that_seals_already_is_not_exchanged_for_itself() {
 }
 
 /// Makes another key file.
-fn new_key(cluster: &Cluster) -> PathBuf {
-    let file = cluster.dir().join("new.key");
+fn new_key(cluster: &Cluster, name: &str) -> PathBuf {
+    let file = cluster.dir().join(name);
     let made =
         Ran::new(std::process::Command::new(binary("snapd")).arg("keygen").arg("--out").arg(&file));
     assert_eq!(made.code, Some(0), "{made:?}");
@@ -275,7 +312,7 @@ fn new_key(cluster: &Cluster) -> PathBuf {
 fn a_key_from_a_file_is_installed_used_and_the_old_one_removed_by_hand() {
     let cluster = Cluster::start(&[("i1", &[]), ("i2", &[])]);
     let old = fingerprint(&cluster["i1"]);
-    let file = new_key(&cluster);
+    let file = new_key(&cluster, "new.key");
     let secret = fs::read_to_string(&file).unwrap();
     let secret = secret.lines().last().unwrap().trim().to_owned();
 

@@ -8,7 +8,7 @@ use std::{
     path::PathBuf,
 };
 
-use clap::{ArgGroup, Subcommand};
+use clap::Subcommand;
 use serde_json::{Map, Value};
 use tribe_api::{CreatePolicy, Policy, PolicyChange, PolicyTest, TestPolicy};
 
@@ -52,9 +52,6 @@ pub(crate) enum Verb {
     ///
     /// Every node for whose facts the text is true is in the tribe, unless it was put out by hand. Quote
     /// the text for the shell: '{{os_dist}} == Ubuntu && {{storage_tier}} == True'
-    #[command(
-        group = ArgGroup::new("weighed").args(["replace", "disabled", "strict"]).multiple(true)
-    )]
     Create {
         /// Name of the policy, unique in the cluster
         #[arg(value_parser = name())]
@@ -75,7 +72,7 @@ pub(crate) enum Verb {
         strict: bool,
         /// Do it even if that moves more than 3 members, and a fifth of all, out of a tribe, or if
         /// the node has not met its cluster since it was started
-        #[arg(long, requires = "weighed")]
+        #[arg(long)]
         force: bool,
     },
     /// Delete a policy: nodes that are in by it alone fall out
@@ -153,6 +150,10 @@ pub(crate) enum Verb {
 pub(crate) async fn run(verb: Verb, session: &Session) -> Result<Exit, Failure> {
     let snapd = &session.snapd;
     match verb {
+        Verb::Create { force: true, replace: false, disabled: false, strict: false, .. } => {
+            Err(Failure::usage("`--force` has nothing to force: a new policy moves nobody out")
+                .or_help("give it with `--replace`, `--disabled` or `--strict`, or leave it out"))
+        }
         Verb::Create { name, text, tribe, replace, disabled, strict, force } => {
             let enabled = disabled.then_some(false);
             let policy = CreatePolicy { name, text, tribe, replace, enabled, strict, force };

@@ -34,7 +34,10 @@ fn step(sim: &mut Sim, at: usize, fresh: u8, begun: &mut bool) -> Option<Rotatio
         Rotation::Use(key) => Command::UseKey { key: *key, force: true },
         Rotation::Remove(key, _) => Command::RemoveKey { key: *key, force: true },
         Rotation::Done(_) => return Some(next),
-        Rotation::Holding(..) | Rotation::Sealing(..) | Rotation::Down(..) => return None,
+        Rotation::Installed(_)
+        | Rotation::Holding(..)
+        | Rotation::Sealing(..)
+        | Rotation::Down(..) => return None,
     };
     sim.command(at, command).unwrap();
     Some(next)
