@@ -42,6 +42,9 @@ pub(crate) enum Verb {
 #[derive(Debug, Subcommand)]
 pub(crate) enum ConfigVerb {
     /// Print what was read and where from, or what is wrong with it
+    ///
+    /// All mistakes are told at once. What is missing is told once nothing else is wrong, for it may be
+    /// what was left out with a mistake.
     Check(Box<RunArgs>),
 }
 

@@ -92,7 +92,7 @@ pub struct KeyStep {
     /// `installed`, `used` or `removed` a key; `holding` or `sealing`: wait until `nodes` hold it, or seal
     /// with it, and ask again; `down`: `nodes` are down and do not hold it; `done`.
     pub step: String,
-    /// The key.
+    /// The key. A snapd of an earlier version does not name one that it `installed`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub key: Option<String>,
     /// Who is waited for.

@@ -45,7 +45,11 @@ fn wanted(message: &str) -> Option<&str> {
         "expected mapping start" => Some("a map, such as `{a: b}`"),
         "expected string scalar" => Some("one value, not a list or a map"),
         "invalid u64" => Some("a whole number from 0 to 18446744073709551615"),
-        other => Some(other.strip_prefix("invalid type: ")?.split_once(", expected ")?.1),
+        other => {
+            let kinds = ["invalid type: ", "invalid value: ", "invalid length "];
+            let said = kinds.iter().find_map(|kind| other.strip_prefix(kind))?;
+            Some(said.split_once(", expected ")?.1)
+        }
     }
 }
 
@@ -116,6 +120,10 @@ fn syntax(message: &str) -> (String, Option<String>) {
         }
         other if other.starts_with("non-finite float") => {
             ("this is no finite number", "put it in quotes if it is text")
+        }
+        // It may repeat what stands there.
+        other if other.contains(['"', '`', '\'']) => {
+            ("this is not understood", "look at its quotes and indentation")
         }
         other => return (other.to_owned(), None),
     };

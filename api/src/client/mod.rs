@@ -500,7 +500,8 @@ impl Client {
     async fn listen<T: DeserializeOwned>(&self, path: String) -> Result<Events<T>, ClientError> {
         let request = Request::new(Method::GET, path);
         let name = request.name();
-        let body = http::within(REPLY_TIME, &name, http::open(&self.target, request)).await?;
+        let within = self.reply_time.unwrap_or(REPLY_TIME);
+        let body = http::within(within, &name, http::open(&self.target, request)).await?;
         Ok(Events::new(body, name))
     }
 

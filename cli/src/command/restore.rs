@@ -34,7 +34,8 @@ use crate::{
 /// does, it is told, and `snapctl plugin load FILE --tribe TRIBE` brings them back.
 ///
 /// What snapd refuses does not stop the rest. The exit status is 4 if something differs or was
-/// refused.
+/// refused. If it has to stop, as where snapd answers no more, some of what comes next may be done
+/// as well: repeat it.
 #[derive(Debug, Args)]
 pub(crate) struct Restore {
     /// The file; `-` reads stdin

@@ -24,20 +24,20 @@ use crate::{
 
 /// The first of the living forgets who left; the others do so much later, should it not.
 const OTHERS_LATER: Duration = Duration::from_secs(3600);
-/// Before the id of a node that left, in the local table.
+/// Before the id of a node that left or lost its name, in the local table.
 const LEFT_PREFIX: &str = "left/";
 
-/// Nodes that said good-bye, and since when this node knows.
+/// Nodes that said good-bye, or died and lost their names, and since when this node knows.
 ///
 /// It is kept on disk: where no process runs for as long as deletions are remembered, nobody would
 /// be forgotten ever.
 #[derive(Debug, Default)]
 pub(super) struct Departed(BTreeMap<NodeId, Farewell>);
 
-/// A good-bye that was heard.
+/// A good-bye, or the loss of a name, that was heard of.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 struct Farewell {
-    /// Said in this epoch. Who comes back and leaves again has said another.
+    /// In this epoch. Who comes back and goes again does so in another.
     epoch: u64,
     /// Heard then, by our wall clock.
     heard_ms: u64,
@@ -92,8 +92,8 @@ impl Engine {
         if !self.synced {
             return;
         }
-        let left = self.left();
-        for id in self.departed.keep(&left) {
+        let gone = self.gone();
+        for id in self.departed.keep(&gone) {
             self.store_local(&left_key(id), None);
         }
         let first = self.reachable.get_min().is_none_or(|(id, _)| *id > self.config.id);
@@ -101,7 +101,7 @@ impl Engine {
             self.config.tombstone_age + if first { Duration::ZERO } else { OTHERS_LATER };
         let due_ms = now.wall_ms.saturating_sub(patience.as_millis() as u64);
         let mut due = Vec::new();
-        for (id, epoch) in left {
+        for (id, epoch) in gone {
             match self.departed.since(id, epoch, now.wall_ms) {
                 Heard::Now(farewell) => {
                     self.store_local(&left_key(id), Some(codec::encode(&farewell)));
@@ -118,23 +118,24 @@ impl Engine {
             Ok(versions) => self.persist(Pending { versions, ..Pending::default() }),
             Err(error) => {
                 let nodes = due.len();
-                tracing::warn!(nodes, "members that left long ago cannot be forgotten: {error}");
+                tracing::warn!(nodes, "members that went long ago cannot be forgotten: {error}");
             }
         }
     }
 
     /// Other nodes that said good-bye, or died and lost their names, and the epochs they did so in.
-    fn left(&self) -> BTreeMap<NodeId, u64> {
+    fn gone(&self) -> BTreeMap<NodeId, u64> {
         let others = self.state.owners().filter(|(id, owner)| {
-            let is_gone = || match self.presence(*id) {
+            let is_over = || match self.presence(*id) {
                 MemberState::Alive => false,
                 MemberState::Left => true,
+                // Also while the host that has its name is down itself.
                 MemberState::Down => {
-                    owner.node().is_some_and(|node| self.live_holder(&node.name, *id).is_some())
+                    owner.node().is_some_and(|node| !self.memberships.is_holder(&node.name, *id))
                 }
             };
             // Who has begun a later epoch is about to be back.
-            *id != self.config.id && owner.newest_epoch() == owner.epoch() && is_gone()
+            *id != self.config.id && owner.newest_epoch() == owner.epoch() && is_over()
         });
         others.map(|(id, owner)| (id, owner.epoch())).collect()
     }

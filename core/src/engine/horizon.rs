@@ -37,10 +37,10 @@ const TELLS_GAPS: u8 = 2;
 
 /// Where [`Span`] is kept.
 pub(super) const SPAN_KEY: &[u8] = b"complete";
-/// Since when someone knows everything who knows nothing.
-const NOTHING: u64 = u64::MAX;
 /// Where the [`Gap`] in it is kept.
 pub(super) const GAP_KEY: &[u8] = b"gap";
+/// Since when someone knows everything who knows nothing.
+const NOTHING: u64 = u64::MAX;
 
 /// The time a node knows everything of, in Unix milliseconds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]

@@ -157,7 +157,7 @@ pub struct Engine {
     services: services::Services,
     /// A live node holds our name, and we have not got it.
     name_taken: Option<NodeId>,
-    /// Since this node was started or refused, another one has compared roots with it.
+    /// Since this node was started or refused, another one has compared what it holds with it.
     let_in: bool,
     /// A key that others seem to use and this node does not hold, and where it was heard of.
     other_key: Option<(SocketAddr, KeyId)>,

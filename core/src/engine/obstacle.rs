@@ -9,6 +9,10 @@ use std::net::SocketAddr;
 use super::{CommandError, Engine};
 use crate::{KeyId, NodeId};
 
+/// So many rounds of calls in which nobody says it any more end an obstacle. Those about a name are short.
+const NAME_ROUNDS: u32 = 6;
+const KEY_ROUNDS: u32 = 2;
+
 /// Why a node may have met nobody since its start.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
@@ -61,15 +65,16 @@ impl Engine {
         }
     }
 
-    /// The seeds are about to be called again: what none of them said in the last two rounds is news no
+    /// The seeds are about to be called again: what none of them said in the last rounds is news no
     /// more. In one round alone nobody may have been asked, or all have been busy.
     pub(super) fn drop_old_obstacles(&mut self) {
         let mut called = self.seeds.iter().chain(&self.saved_members).peekable();
         if called.peek().is_none() || called.any(|at| self.streams.is_calling(*at)) {
             return;
         }
-        let is_old = |round: u32| self.seed_tries > round.saturating_add(1);
-        let (name, key) = (is_old(self.heard_in.name), is_old(self.heard_in.key));
+        let is_old = |round: u32, rounds: u32| self.seed_tries >= round.saturating_add(rounds);
+        let name = is_old(self.heard_in.name, NAME_ROUNDS);
+        let key = is_old(self.heard_in.key, KEY_ROUNDS);
         // A node that yielded knows the holder as a member.
         if name && !self.own.yielded && self.name_taken.is_some() {
             self.name_taken = None;

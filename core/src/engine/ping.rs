@@ -110,14 +110,17 @@ impl Engine {
         Frame::Pong(objection.unwrap_or(plain))
     }
 
-    /// Who was dialled has said who it is.
+    /// Who was dialled has said who it is. Another node at its address has yet to be let in, and is no member
+    /// for having answered.
     pub(super) fn ping_answered(&mut self, stream: StreamId, peer: Peer, now: Now) {
-        self.swim.apply(vec![peer], Some(peer.identity), now.mono);
-        self.drain_swim(now);
         let Some(ping) = self.pings.0.get(&stream) else { return };
-        let target = ping.target;
-        for asker in ping.askers.clone() {
-            self.send(asker, &Datagram::Objection(peer), now);
+        let (target, askers) = (ping.target, ping.askers.clone());
+        if peer.identity.id == target.id {
+            self.swim.apply(vec![peer], Some(peer.identity), now.mono);
+            self.drain_swim(now);
+            for asker in askers {
+                self.send(asker, &Datagram::Objection(peer), now);
+            }
         }
         // Another life, or another node, at its address: the one we asked for is gone.
         let finding = if peer.identity == target { Finding::Here } else { Finding::Refused };

@@ -484,24 +484,23 @@ impl Engine {
         let stream = self.streams.open.get(&id)?;
         let called = matches!(stream.role, Role::Sync) && stream.told.knows_nothing();
         let hello = stream.hello.as_ref().filter(|_| called && self.synced)?;
-        self.objection(hello)
+        self.objection_to_name(hello)
     }
 
     /// What is wrong with a peer.
     fn objection(&self, hello: &Hello) -> Option<Refuse> {
+        self.objection_to_name(hello).or_else(|| self.epoch_behind(hello))
+    }
+
+    fn objection_to_name(&self, hello: &Hello) -> Option<Refuse> {
         let moved_out = |holder: NodeId| {
             // Whoever answers at an address has replaced who was there before.
             self.reachable.get(&holder).is_some_and(|known| known.address == hello.identity.address)
         };
         // Two that meet after a split may hold one name: they settle it between them.
         let known = self.state.owner(hello.identity.id).is_some_and(|owner| owner.node().is_some());
-        if !known
-            && let Some(holder) = self.live_holder(&hello.name, hello.identity.id)
-            && !moved_out(holder)
-        {
-            return Some(Refuse::NameTaken(holder));
-        }
-        self.epoch_behind(hello)
+        let holder = self.live_holder(&hello.name, hello.identity.id)?;
+        (!known && !moved_out(holder)).then_some(Refuse::NameTaken(holder))
     }
 
     /// An epoch or generation that the peer must go beyond: its own before it lost its disk or its clock
@@ -521,7 +520,11 @@ impl Engine {
     }
 
     fn refused(&mut self, id: StreamId, refuse: &Refuse, now: Now) {
-        self.ping_turned_away(id, now);
+        match refuse {
+            // A newcomer that knows nobody is there, not the member that was dialled.
+            Refuse::NameTaken(_) => self.ping_closed(id, now),
+            _ => self.ping_turned_away(id, now),
+        }
         let caller = self.streams.open.get(&id).and_then(Stream::caller);
         match refuse {
             Refuse::NameTaken(holder) => self.name_is_taken(*holder),
@@ -656,7 +659,6 @@ impl Engine {
         if let Some(refuse) = self.objection_to_called(id) {
             return self.refuse(id, refuse);
         }
-        self.let_in = true;
         let horizon_ms = self.hear_horizon(theirs.records.horizon_ms, now);
         // Others may have been away like us, and would bring back what this sync makes us drop.
         if self.streams.is_catching_up() {
@@ -666,6 +668,8 @@ impl Engine {
         stream.told.horizon_ms = horizon_ms;
         stream.away = self.horizon.away(self.config.id, stream.told);
         let (served, away) = (matches!(stream.role, Role::Served), stream.away.is_some());
+        // Who accepts a stream judges at the greeting, who dials it after this, before it sends entries.
+        self.let_in |= !served;
         let told = stream.told;
         if self.learn_from(told, now) || away {
             for other in self.streams.other_syncs(id) {
@@ -732,6 +736,7 @@ impl Engine {
     }
 
     fn answer_entries(&mut self, id: StreamId, entries: Entries, now: Now) {
+        self.let_in = true;
         let Entries { owner_buckets, owned, shared_buckets, shared, member_buckets, peers, last } =
             entries;
         let (mut records, want_shared) = self.compare_shared(&shared_buckets, &shared);

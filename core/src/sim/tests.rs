@@ -407,25 +407,36 @@ fn a_name_that_nobody_says_is_in_use_is_none_that_is_taken() {
 
 #[test]
 fn a_name_that_is_in_use_is_refused_where_members_look_for_one_that_is_gone() {
-    let mut sim = settled(seed(27), 5);
-    sim.crash(4);
-    sim.run_for(MINUTE);
-    // They call the dead by datagrams, and seeds by streams.
-    sim.nodes[3].seeds.push(node::address(4));
-    sim.nodes[4].plan.name = node("n1");
-    sim.restart(4, false);
-    sim.run_for(3 * MINUTE);
-    let holder = sim.nodes[1].id;
-    let view = sim.view(4);
-    assert!(!view.synced && view.members.len() == 1, "{:?}", view.members.keys());
-    assert_eq!(view.obstacle, Some(Obstacle::NameTaken { holder, address: None }));
-    for at in 0..4 {
-        assert_eq!(metric(&sim, at, "tribe_members"), 5, "no one more, alive or not");
-        assert_eq!(kinds(&sim.events(at), EventKind::NameConflict).len(), 0);
+    // At once they suspect it and dial it, later they call the dead by datagrams, and seeds by streams.
+    for (run, dead_for) in [Duration::ZERO, Duration::from_secs(1), MINUTE].into_iter().enumerate()
+    {
+        let mut sim = settled(seed(27 + run as u64), 5);
+        sim.crash(4);
+        sim.run_for(dead_for);
+        sim.nodes[3].seeds.push(node::address(4));
+        sim.nodes[4].plan.name = node("n1");
+        sim.restart(4, false);
+        sim.run_for(3 * MINUTE);
+        let holder = sim.nodes[1].id;
+        let view = sim.view(4);
+        assert!(!view.synced && view.members.len() == 1, "{:?}", view.members.keys());
+        assert_eq!(view.obstacle, Some(Obstacle::NameTaken { holder, address: None }));
+        for at in 0..4 {
+            assert_eq!(metric(&sim, at, "tribe_members"), 5, "no one more, alive or not");
+            assert_eq!(kinds(&sim.events(at), EventKind::NameConflict).len(), 0);
+        }
+        let Ok(Reply::Written(written)) = sim.command(
+            0,
+            Command::CreateTribe { tribe: tribe("waited"), description: String::new() },
+        ) else {
+            panic!()
+        };
+        let missing = sim.command(0, Command::Wait { written, timeout_ms: 2000 });
+        assert_eq!(missing, Ok(Reply::Missing(vec![])), "nobody waits for it");
+        sim.crash(1);
+        converge(&mut sim, 2 * MINUTE, "the name is free");
+        assert_eq!(sim.view(0).member("n1").unwrap().id, sim.nodes[4].id);
     }
-    sim.crash(1);
-    converge(&mut sim, 2 * MINUTE, "the name is free");
-    assert_eq!(sim.view(0).member("n1").unwrap().id, sim.nodes[4].id);
 }
 
 #[test]

@@ -131,7 +131,12 @@ impl<'a> Exchange<'a> {
     /// The key of another exchange goes before the own one: what is in use now, and what is left.
     fn overtaken(&self, keys: Option<&Keys>, other: &str) -> Failure {
         let own = self.own();
-        let keys = keys.map_or(&[][..], |keys| &keys.keys);
+        let Some(Keys { keys, .. }) = keys else {
+            let message =
+                format!("key `{other}` of another exchange goes before key `{own}` of this one");
+            return Failure::new(message)
+                .or_help("`snapctl key status` shows which is in use, and who holds what");
+        };
         let phase = |id: &str| keys.iter().find(|key| key.id == id).map(|key| key.phase.as_str());
         let won = format!("another exchange of keys won: key `{other}` is in use");
         let message = match (phase(other), phase(own)) {
@@ -264,6 +269,7 @@ fn step_text(step: &KeyStep) -> String {
     let count = count(&step.nodes);
     let who = names(&step.nodes);
     match step.step.as_str() {
+        "installed" if key.is_empty() => "installed a new key".to_owned(),
         "installed" => format!("installed key `{key}`"),
         "holding" => format!("waiting for {count} to hold key `{key}`: {who}"),
         "sealing" => format!("waiting for {count} to seal with key `{key}`: {who}"),
@@ -366,6 +372,11 @@ mod tests {
             let expected = Failure::new(message).or_help(help);
             assert_eq!(exchange.overtaken(Some(&keys), "0b"), expected, "{phases:?}");
         };
+        let unknown = Exchange { first: "0b".into(), ..Exchange::new(None) };
+        let unknown = Exchange { own: Some("0a".into()), ..unknown }.overtaken(None, "0b");
+        let message = "key `0b` of another exchange goes before key `0a` of this one";
+        let help = "`snapctl key status` shows which is in use, and who holds what";
+        assert_eq!(unknown, Failure::new(message).or_help(help), "snapd does not tell its keys");
         let go_on = "`snapctl key rotate` goes on with key `0b` and removes key `0a`, with --force \
                      without nodes that are down";
         let removed = "another exchange of keys won: key `0b` is in use, and key `0a` of this one \
