@@ -29,7 +29,8 @@ pub struct NodeInfo {
     pub address: Option<String>,
     /// It has all that its cluster knew when it started.
     pub synced: bool,
-    /// What it waits for, if it is not synced. Until then it does nothing that tribes ask.
+    /// What it waits for, if it is not synced: until then it does nothing that tribes ask. Or that
+    /// another node holds its name: then it changes nothing.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub unsynced: Option<String>,
     /// The tribes it acts for.

@@ -127,7 +127,8 @@ pub struct TribeStatus {
     pub rev: u64,
     /// The daemon's node has all that its cluster knew when it started. If not, more may follow.
     pub synced: bool,
-    /// What it waits for, if it is not synced. Until then it does nothing that tribes ask.
+    /// What it waits for, if it is not synced: until then it does nothing that tribes ask. Or that
+    /// another node holds its name: then it changes nothing.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub unsynced: Option<String>,
     /// Its members by name, dead ones too.

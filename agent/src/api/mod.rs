@@ -98,10 +98,10 @@ impl App {
         Self(Arc::new(shared))
     }
 
-    /// What this node waits for, if it is not synced.
+    /// What this node waits for, if it is not synced or has no name of its own.
     fn unsynced(&self, view: &View) -> Option<String> {
         if view.synced {
-            return None;
+            return self.obstacle(view);
         }
         let alive = view.members.values().filter(|member| member.state == MemberState::Alive);
         // This node is one of them.

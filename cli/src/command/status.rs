@@ -76,7 +76,7 @@ fn status_text(status: &TribeStatus) -> String {
             ("holding", list(&status.holding)),
             ("applied", yes_no(status.applied)),
         ]),
-        unsynced_text(status.unsynced.as_deref()),
+        unsynced_text(status.synced, status.unsynced.as_deref()),
         table(["MEMBER", "STATE", "AGREES", "REASONS"], members.collect()),
     ];
     let items = status
@@ -116,9 +116,10 @@ fn item_row(member: &StatusMember, item: &ItemStatus) -> [String; 9] {
     ]
 }
 
-/// Why the node behind the socket is not synced.
-fn unsynced_text(why: Option<&str>) -> String {
-    why.map(|why| remark("not synced", why)).unwrap_or_default()
+/// Why the node behind the socket is not synced, or changes nothing though it is.
+fn unsynced_text(synced: bool, why: Option<&str>) -> String {
+    let head = if synced { "this node changes nothing" } else { "not synced" };
+    why.map(|why| remark(head, why)).unwrap_or_default()
 }
 
 /// What is wrong on a member, in its own words and in full.
@@ -158,7 +159,7 @@ fn overview_text(overview: &Overview) -> String {
             ("synced", yes_no(node.synced)),
             ("acting", list(node.acting.iter().map(acting_text))),
         ]),
-        unsynced_text(node.unsynced.as_deref()),
+        unsynced_text(node.synced, node.unsynced.as_deref()),
         table(header, tribes.iter().map(row).collect()),
     ])
 }

@@ -205,6 +205,7 @@ impl Engine {
     pub(super) fn move_horizon(&mut self, now: Now) {
         self.timers.set(Timer::Horizon, now.mono + PERIOD);
         self.quiet.forget(now.mono);
+        self.names_refused.forget(now.mono);
         self.expire_keys(now);
         // Who knows of no other node is the whole cluster.
         if self.state.owners().all(|(id, _)| id == self.config.id) {

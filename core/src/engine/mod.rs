@@ -163,7 +163,8 @@ pub struct Engine {
     other_key: Option<(SocketAddr, KeyId)>,
     heard_in: obstacle::HeardIn,
     leaving: Option<leave::Leaving>,
-    quiet: Quiet,
+    quiet: Quiet<KeyId>,
+    names_refused: Quiet<NodeId>,
     counters: metrics::Counters,
     /// What the wall clocks of others showed when our monotonic clock began, in Unix milliseconds.
     clocks: BTreeMap<NodeId, i128>,
@@ -226,6 +227,7 @@ impl Engine {
             heard_in: obstacle::HeardIn::default(),
             leaving: None,
             quiet: Quiet::default(),
+            names_refused: Quiet::default(),
             counters: metrics::Counters::default(),
             clocks: BTreeMap::new(),
             member_sums: RefCell::default(),

@@ -13,7 +13,7 @@ use crate::{KeyId, NodeId};
 const NAME_ROUNDS: u32 = 6;
 const KEY_ROUNDS: u32 = 2;
 
-/// Why a node may have met nobody since its start.
+/// Why a node may have met nobody since its start, or has no say.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Obstacle {
@@ -86,12 +86,14 @@ impl Engine {
         }
     }
 
-    /// What keeps this node from its cluster, while it has met nobody.
+    /// What keeps this node from its cluster, while it has met nobody or had to yield its name.
     pub(super) fn obstacle(&self) -> Option<Obstacle> {
-        if self.has_met() {
+        let has_met = self.has_met();
+        if has_met && !self.own.yielded {
             return None;
         }
-        let other_key = self.other_key.map(|(from, key)| Obstacle::OtherKey { from, key });
+        let other_key = self.other_key.filter(|_| !has_met);
+        let other_key = other_key.map(|(from, key)| Obstacle::OtherKey { from, key });
         let name_taken = self.name_taken.map(|holder| {
             let address = self.address_of(holder);
             Obstacle::NameTaken { holder, address }

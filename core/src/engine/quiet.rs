@@ -2,18 +2,22 @@
 
 use std::{collections::BTreeMap, time::Duration};
 
-use crate::KeyId;
-
-/// A foreign key is named in the log again after this long; an attacker must not fill the disk.
+/// Something is named in the log again after this long; an attacker must not fill the disk.
 const PAUSE: Duration = Duration::from_secs(60);
 /// Each pause is twice as long as the one before, but no longer than this: nothing new is said.
 const MOST: Duration = Duration::from_secs(60 * 60);
-/// Foreign keys remembered.
-const KEYS: usize = 64;
+/// Things remembered.
+const MOST_NAMED: usize = 64;
 
-/// When each foreign key was last named.
-#[derive(Debug, Default)]
-pub(crate) struct Quiet(BTreeMap<KeyId, Named>);
+/// When each foreign key, or whatever else strangers make us say, was last named.
+#[derive(Debug)]
+pub(crate) struct Quiet<K>(BTreeMap<K, Named>);
+
+impl<K> Default for Quiet<K> {
+    fn default() -> Self {
+        Self(BTreeMap::new())
+    }
+}
 
 #[derive(Debug)]
 struct Named {
@@ -22,9 +26,9 @@ struct Named {
     pause: Duration,
 }
 
-impl Quiet {
-    /// May this key be named now? Then it is taken as done.
-    pub(crate) fn may_name(&mut self, key: KeyId, now: Duration) -> bool {
+impl<K: Ord + Copy> Quiet<K> {
+    /// May this be named now? Then it is taken as done.
+    pub(crate) fn may_name(&mut self, key: K, now: Duration) -> bool {
         if let Some(named) = self.0.get_mut(&key) {
             let due = now >= named.at + named.pause;
             if due {
@@ -32,22 +36,22 @@ impl Quiet {
             }
             return due;
         }
-        let has_room = self.0.len() < KEYS || self.forget_one(now);
+        let has_room = self.0.len() < MOST_NAMED || self.forget_one(now);
         if has_room {
             self.0.insert(key, Named { at: now, pause: PAUSE });
         }
         has_room
     }
 
-    /// Gives the place of the key named longest ago to another: keys that someone makes up must not
-    /// silence a real one for as long as they pause. Within [`PAUSE`] there are [`KEYS`] lines at most.
+    /// Gives the place of what was named longest ago to another: what someone makes up must not silence
+    /// what is real for as long as it pauses. Within [`PAUSE`] there are [`MOST_NAMED`] lines at most.
     fn forget_one(&mut self, now: Duration) -> bool {
         let oldest = self.0.iter().min_by_key(|(_, named)| named.at);
         let oldest = oldest.filter(|(_, named)| now >= named.at + PAUSE).map(|(key, _)| *key);
         oldest.is_some_and(|key| self.0.remove(&key).is_some())
     }
 
-    /// Forgets keys that nobody used since they might have been named again: they are news again.
+    /// Forgets what was not met since it might have been named again: it is news again.
     pub(crate) fn forget(&mut self, now: Duration) {
         self.0.retain(|_, named| now < named.at + named.pause * 2);
     }
@@ -56,6 +60,7 @@ impl Quiet {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::KeyId;
 
     #[test]
     fn a_key_is_named_less_and_less_often_until_it_was_silent() {
@@ -81,12 +86,12 @@ mod tests {
             quiet.forget(now);
             keys.filter(|n| quiet.may_name(key(*n), now)).count()
         };
-        assert_eq!(named(0..1000, Duration::ZERO), KEYS);
+        assert_eq!(named(0..1000, Duration::ZERO), MOST_NAMED);
         // The first of them go on; others are heard of all the same, one for one.
         assert_eq!(named(0..10, PAUSE), 10);
-        assert_eq!(named(1000..2000, PAUSE), KEYS - 10);
+        assert_eq!(named(1000..2000, PAUSE), MOST_NAMED - 10);
         assert_eq!(named(2000..3000, PAUSE + PAUSE / 2), 0);
-        assert_eq!(named(2000..3000, PAUSE * 2), KEYS);
-        assert_eq!(named(3000..4000, PAUSE * 4), KEYS);
+        assert_eq!(named(2000..3000, PAUSE * 2), MOST_NAMED);
+        assert_eq!(named(3000..4000, PAUSE * 4), MOST_NAMED);
     }
 }

@@ -56,6 +56,9 @@ const CHECK_MOVING_MOST: Duration = Duration::from_millis(1500);
 /// Meanwhile nobody is asked while a sync is under way that got on within this time: what it brings, another
 /// would bring as well, and a host short of processor time finishes one sooner than two.
 const GETS_ON: Duration = Duration::from_secs(1);
+/// After so many rounds of calls a node that met nobody lets in who claims the name of one that it knew: 15 to
+/// 30 s after its start.
+const NAMES_UNSURE: u32 = 6;
 /// Members above which a cluster is large.
 const LARGE: usize = 1000;
 /// A round that moved data is followed by another this soon.
@@ -457,7 +460,10 @@ impl Engine {
         stream.hello = Some(hello.clone());
         match stream.role.clone() {
             Role::Served => match self.objection(&hello) {
-                Some(refuse) => self.refuse(id, refuse),
+                Some(refuse) => {
+                    self.log_refused_name(&hello, &refuse, now);
+                    self.refuse(id, refuse);
+                }
                 None => self.put(id, &Frame::Hello(self.hello(now))),
             },
             Role::Ask(node, _) | Role::Dial(node, _) if node != hello.identity.id => {
@@ -479,12 +485,22 @@ impl Engine {
         }
     }
 
+    /// Where people look first is the node that is there.
+    fn log_refused_name(&mut self, hello: &Hello, refuse: &Refuse, now: Now) {
+        let Refuse::NameTaken(holder) = refuse else { return };
+        let Hello { name, identity, .. } = hello;
+        if self.names_refused.may_name(identity.id, now.mono) {
+            let (id, address) = (identity.id, identity.address);
+            tracing::warn!(%name, %holder, %id, %address, "a node that was started under the name of a live one is not let in");
+        }
+    }
+
     /// What is wrong with a newcomer that was called, at the address of a seed or of a member that is gone.
-    fn objection_to_called(&self, id: StreamId) -> Option<Refuse> {
+    fn objection_to_called(&self, id: StreamId) -> Option<(Hello, Refuse)> {
         let stream = self.streams.open.get(&id)?;
         let called = matches!(stream.role, Role::Sync) && stream.told.knows_nothing();
-        let hello = stream.hello.as_ref().filter(|_| called && self.synced)?;
-        self.objection_to_name(hello)
+        let hello = stream.hello.as_ref().filter(|_| called)?;
+        Some((hello.clone(), self.objection_to_name(hello)?))
     }
 
     /// What is wrong with a peer.
@@ -493,14 +509,21 @@ impl Engine {
     }
 
     fn objection_to_name(&self, hello: &Hello) -> Option<Refuse> {
-        let moved_out = |holder: NodeId| {
-            // Whoever answers at an address has replaced who was there before.
-            self.reachable.get(&holder).is_some_and(|known| known.address == hello.identity.address)
-        };
+        let Hello { name, identity, .. } = hello;
         // Two that meet after a split may hold one name: they settle it between them.
-        let known = self.state.owner(hello.identity.id).is_some_and(|owner| owner.node().is_some());
-        let holder = self.live_holder(&hello.name, hello.identity.id)?;
-        (!known && !moved_out(holder)).then_some(Refuse::NameTaken(holder))
+        if self.state.owner(identity.id).is_some_and(|owner| owner.node().is_some()) {
+            return None;
+        }
+        // Whoever answers at an address has replaced who was there before.
+        let moved_out = |holder: NodeId| self.address_of(holder) == Some(identity.address);
+        if let Some(holder) = self.live_holder(name, identity.id) {
+            return (!moved_out(holder)).then_some(Refuse::NameTaken(holder));
+        }
+        // A member that was started a moment ago knows who held names, and not yet who is there.
+        let recent = !self.synced && self.seed_tries < NAMES_UNSURE;
+        let holder = self.memberships.holder(name.as_str()).filter(|_| recent)?;
+        let has_left = self.presence(holder) == MemberState::Left;
+        (holder != identity.id && !has_left && !moved_out(holder)).then_some(Refuse::Busy)
     }
 
     /// An epoch or generation that the peer must go beyond: its own before it lost its disk or its clock
@@ -656,7 +679,8 @@ impl Engine {
         if !self.streams.open.get(&id).is_some_and(compares) {
             return self.end_stream(id, "compares roots unasked", now);
         }
-        if let Some(refuse) = self.objection_to_called(id) {
+        if let Some((hello, refuse)) = self.objection_to_called(id) {
+            self.log_refused_name(&hello, &refuse, now);
             return self.refuse(id, refuse);
         }
         let horizon_ms = self.hear_horizon(theirs.records.horizon_ms, now);

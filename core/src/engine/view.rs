@@ -20,7 +20,8 @@ pub struct View {
     pub rev: u64,
     /// One full digest sync is done since start, or this node is the first of its cluster.
     pub synced: bool,
-    /// Why this node may have met nobody since its start; `None` once it has, or if it cannot tell.
+    /// Why this node may have met nobody since its start, or that a member holds its name; `None` if neither
+    /// is so, or it cannot tell.
     pub obstacle: Option<Obstacle>,
     /// The fingerprint of the key this node seals with; `None` in plaintext.
     pub sealing: Option<KeyId>,

@@ -28,8 +28,8 @@ use super::{
     unmet::Unmet,
 };
 use crate::{
-    Caller, CommandError, DialError, Event, Keyring, MemberState, ServeOptions, ServiceName,
-    Target, View,
+    Caller, CommandError, DialError, Event, KeyId, Keyring, MemberState, Obstacle, ServeOptions,
+    ServiceName, Target, View,
     engine::{
         Command, Detached, Engine, Now, Output, Quiet, Reply, Resolved, StreamEvent, StreamId,
         Ticket,
@@ -102,7 +102,7 @@ pub(super) struct Desk {
     shown: Option<u64>,
     counts: Counts,
     stopping: bool,
-    quiet: Quiet,
+    quiet: Quiet<KeyId>,
     unmet: Unmet,
 }
 
@@ -447,6 +447,8 @@ impl Driver {
         let alive = view.members.values().filter(|member| member.state == MemberState::Alive);
         // This node is one of them.
         let met = self.seeds.is_empty() || view.synced || alive.count() > 1;
+        // A seed that refuses the name of this node has answered, and the log says so.
+        let met = met || matches!(view.obstacle, Some(Obstacle::NameTaken { .. }));
         if self.desk.unmet.is_due(met, now.mono) {
             let seeds = self.seeds.join(", ");
             tracing::warn!(

@@ -394,6 +394,39 @@ fn a_name_is_free_soon_after_its_holder_died_however_long_it_was_refused() {
 }
 
 #[test]
+fn a_member_that_is_just_started_gives_no_name_away() {
+    // It looks for members at their old addresses, and is looked for by the newcomer.
+    for (run, known_to) in [None, Some(node::address(2))].into_iter().enumerate() {
+        let mut sim = settled(seed(60 + run as u64), 5);
+        sim.crash(4);
+        sim.run_for(Duration::from_millis(100));
+        sim.crash(2);
+        sim.nodes[4].plan.name = node("n1");
+        sim.nodes[4].seeds = known_to.into_iter().chain([node::address(99)]).collect();
+        sim.restart(4, false);
+        sim.run_for(Duration::from_secs(2));
+        sim.restart(2, true);
+        sim.run_for(MINUTE);
+        assert!(!sim.view(4).synced);
+        for at in 0..4 {
+            assert_eq!(sim.view(at).member("n1").unwrap().id, sim.nodes[1].id, "{at}");
+            assert_eq!(kinds(&sim.events(at), EventKind::NameConflict).len(), 0, "{at}");
+        }
+    }
+}
+
+#[test]
+fn a_member_that_is_alone_lets_in_who_takes_the_name_of_one_that_is_gone() {
+    let mut sim = settled(seed(62), 3);
+    (0..3).for_each(|gone| sim.crash(gone));
+    sim.restart(2, true);
+    let new = sim.add(NodePlan::new(node("n1")));
+    sim.nodes[new].seeds = vec![node::address(2)];
+    converge(&mut sim, 2 * MINUTE, "it is in");
+    assert_eq!(sim.view(2).member("n1").unwrap().id, sim.nodes[new].id);
+}
+
+#[test]
 fn a_name_that_nobody_says_is_in_use_is_none_that_is_taken() {
     let mut sim = settled(12, 4);
     let double = sim.add(NodePlan::new(node("n1")));
