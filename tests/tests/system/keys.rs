@@ -6,7 +6,6 @@ use std::{
     io::Write,
     net::{IpAddr, Ipv4Addr, TcpListener, TcpStream, UdpSocket},
     path::{Path, PathBuf},
-    thread,
     time::Instant,
 };
 
