@@ -86,7 +86,8 @@ impl Client {
     }
 
     /// The client, to which each answer may take so long beside what snapd is asked to wait, instead of
-    /// [`REPLY_TIME`] or [`LOAD_TIME`]. What is told as it happens has no such limit.
+    /// [`REPLY_TIME`] or [`LOAD_TIME`]. What is told as it happens has no such limit, and begins within
+    /// [`REPLY_TIME`].
     #[must_use]
     pub fn answered_within(self, time: Duration) -> Self {
         Self { reply_time: Some(time), ..self }
@@ -500,8 +501,7 @@ impl Client {
     async fn listen<T: DeserializeOwned>(&self, path: String) -> Result<Events<T>, ClientError> {
         let request = Request::new(Method::GET, path);
         let name = request.name();
-        let within = self.reply_time.unwrap_or(REPLY_TIME);
-        let body = http::within(within, &name, http::open(&self.target, request)).await?;
+        let body = http::within(REPLY_TIME, &name, http::open(&self.target, request)).await?;
         Ok(Events::new(body, name))
     }
 

@@ -6,6 +6,8 @@ use std::{
     io::Write,
     net::{IpAddr, Ipv4Addr, TcpListener, TcpStream, UdpSocket},
     path::{Path, PathBuf},
+    sync::Barrier,
+    thread,
     time::Instant,
 };
 
@@ -240,22 +242,16 @@ fn one_command_exchanges_the_key_and_a_node_that_was_down_follows() {
 }
 
 #[test]
-fn who_exchanges_the_key_while_another_does_is_told_that_the_other_won() {
+fn of_two_who_exchange_the_key_at_one_time_one_is_told_that_the_other_won() {
     let cluster = Cluster::start(&[("i1", &[]), ("i2", &[]), ("i3", &[])]);
-    // Both have begun, and the one that began later goes first.
-    let install = |name: &str| {
-        let file = new_key(&cluster, &format!("{name}.key")).display().to_string();
-        let installed = cluster[name].tries(&format!("key install {file}"));
-        let key = installed.stderr.split('`').nth(1).unwrap_or_default().to_owned();
-        wait_until("all fetched it", || {
-            cluster.running().all(|node| node.types("key list").contains(&key))
-        });
-        (key, file)
-    };
-    let (gone, file) = install("i1");
-    let (new, _) = install("i2");
-    let lost = cluster["i1"].tries(&format!("key rotate --key-file {file}"));
-    assert_eq!((lost.code, lost.stdout.as_str()), (Some(1), ""), "{lost:?}");
+    // If one of them is done before the other begins, or while it ends, nobody lost: once more.
+    let (won, lost, file) = (0..5)
+        .find_map(|time| exchange_at_one_time(&cluster, time))
+        .expect("five times two did not meet");
+    assert_eq!(lost.stdout, "", "{lost:?}");
+    let own = |ran: &Ran| ran.stderr.split('`').nth(1).unwrap_or_default().to_owned();
+    let (new, gone) = (own(&won), own(&lost));
+    assert_eq!(won.stdout, format!("{new}\n"));
     let told = format!(
         "error: another exchange of keys won: key `{new}` is in use, and key `{gone}` of this one \
          is removed\n\
@@ -269,6 +265,29 @@ fn who_exchanges_the_key_while_another_does_is_told_that_the_other_won() {
         members.all(|member| member["keys"] == json!([new]))
     });
     assert!(cluster.running().all(|node| fingerprint(node) == new));
+}
+
+/// The one who won, the one who lost and its file, if one of them lost to the other.
+fn exchange_at_one_time(cluster: &Cluster, time: usize) -> Option<(Ran, Ran, String)> {
+    let begin = Barrier::new(2);
+    let exchange = |name: &str, file: &Path| {
+        begin.wait();
+        cluster[name].tries(&format!("key rotate --key-file {}", file.display()))
+    };
+    let files = ["i1", "i2"].map(|name| new_key(cluster, &format!("{name}.{time}.key")));
+    let [one, other] = thread::scope(|scope| {
+        let [first, second] = &files;
+        let both = [("i1", first), ("i2", second)]
+            .map(|(name, file)| scope.spawn(move || exchange(name, file)));
+        both.map(|one| one.join().unwrap())
+    });
+    let [first, second] = files.map(|file| file.display().to_string());
+    let lost = |ran: &Ran| ran.code == Some(1) && ran.stderr.contains("exchange of keys won");
+    match (one.code, other.code) {
+        (Some(0), Some(1)) if lost(&other) => Some((one, other, second)),
+        (Some(1), Some(0)) if lost(&one) => Some((other, one, first)),
+        _ => None,
+    }
 }
 
 #[test]
