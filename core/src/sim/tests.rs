@@ -497,6 +497,8 @@ fn two_that_took_one_name_during_a_split_settle_it() {
     let (holder, address) = (sim.nodes[keeps].id, Some(node::address(keeps)));
     let refused = sim.command(yields, command);
     assert_eq!(refused, Err(CommandError::NameTaken { holder, address }));
+    assert_eq!(sim.view(yields).obstacle, Some(Obstacle::NameTaken { holder, address }));
+    assert_eq!(sim.view(keeps).obstacle, None);
     create(&mut sim, keeps, "y");
     let told = sim.events(yields);
     assert_eq!(kinds(&told, EventKind::NameConflict).len(), 1);
