@@ -460,10 +460,7 @@ impl Engine {
         stream.hello = Some(hello.clone());
         match stream.role.clone() {
             Role::Served => match self.objection(&hello) {
-                Some(refuse) => {
-                    self.log_refused_name(&hello, &refuse, now);
-                    self.refuse(id, refuse);
-                }
+                Some(refuse) => self.turn_away(id, refuse, now),
                 None => self.put(id, &Frame::Hello(self.hello(now))),
             },
             Role::Ask(node, _) | Role::Dial(node, _) if node != hello.identity.id => {
@@ -485,22 +482,23 @@ impl Engine {
         }
     }
 
-    /// Where people look first is the node that is there.
-    fn log_refused_name(&mut self, hello: &Hello, refuse: &Refuse, now: Now) {
-        let Refuse::NameTaken(holder) = refuse else { return };
-        let Hello { name, identity, .. } = hello;
-        if self.names_refused.may_name(identity.id, now.mono) {
+    /// Refuses who has greeted. Where people look first for the reason is the node that is there.
+    fn turn_away(&mut self, id: StreamId, refuse: Refuse, now: Now) {
+        let hello = self.streams.open.get(&id).and_then(|stream| stream.hello.as_ref());
+        if let (Refuse::NameTaken(holder), Some(Hello { name, identity, .. })) = (&refuse, hello)
+            && self.names_refused.may_name(identity.id, now.mono)
+        {
             let (id, address) = (identity.id, identity.address);
             tracing::warn!(%name, %holder, %id, %address, "a node that was started under the name of a live one is not let in");
         }
+        self.refuse(id, refuse);
     }
 
     /// What is wrong with a newcomer that was called, at the address of a seed or of a member that is gone.
-    fn objection_to_called(&self, id: StreamId) -> Option<(Hello, Refuse)> {
+    fn objection_to_called(&self, id: StreamId) -> Option<Refuse> {
         let stream = self.streams.open.get(&id)?;
         let called = matches!(stream.role, Role::Sync) && stream.told.knows_nothing();
-        let hello = stream.hello.as_ref().filter(|_| called)?;
-        Some((hello.clone(), self.objection_to_name(hello)?))
+        stream.hello.as_ref().filter(|_| called).and_then(|hello| self.objection_to_name(hello))
     }
 
     /// What is wrong with a peer.
@@ -679,9 +677,8 @@ impl Engine {
         if !self.streams.open.get(&id).is_some_and(compares) {
             return self.end_stream(id, "compares roots unasked", now);
         }
-        if let Some((hello, refuse)) = self.objection_to_called(id) {
-            self.log_refused_name(&hello, &refuse, now);
-            return self.refuse(id, refuse);
+        if let Some(refuse) = self.objection_to_called(id) {
+            return self.turn_away(id, refuse, now);
         }
         let horizon_ms = self.hear_horizon(theirs.records.horizon_ms, now);
         // Others may have been away like us, and would bring back what this sync makes us drop.

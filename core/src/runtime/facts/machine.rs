@@ -79,10 +79,7 @@ pub(super) fn memory_installed(root: &FactRoot) -> Option<i64> {
     const DIRECTORY: &str = "sys/devices/system/memory";
     let block = i64::from(hexadecimal(&root.line(&format!("{DIRECTORY}/block_size_bytes"))?)?);
     let mut blocks = root.names(DIRECTORY)?;
-    blocks.retain(|name| {
-        let number = name.strip_prefix("memory").unwrap_or("");
-        !number.is_empty() && number.bytes().all(|b| b.is_ascii_digit())
-    });
+    blocks.retain(|name| is_numbered(name, "memory"));
     // A terabyte has thousands of blocks: they are asked one by one only if some may be out of use.
     let all = i64::try_from(blocks.len()).ok()?.checked_mul(block)?;
     if memory_present(root).is_none_or(|present| present <= all - block) {
@@ -106,11 +103,14 @@ fn memory_present(root: &FactRoot) -> Option<i64> {
 /// NUMA nodes.
 pub(super) fn numa_nodes(root: &FactRoot) -> Option<i64> {
     let names = root.names("sys/devices/system/node")?;
-    let is_node = |name: &&String| {
-        name.strip_prefix("node")
-            .is_some_and(|number| !number.is_empty() && number.bytes().all(|b| b.is_ascii_digit()))
-    };
-    i64::try_from(names.iter().filter(is_node).count()).ok().filter(|count| *count > 0)
+    let nodes = names.iter().filter(|name| is_numbered(name, "node"));
+    i64::try_from(nodes.count()).ok().filter(|count| *count > 0)
+}
+
+/// Is it this word and a number, as in `node0`?
+fn is_numbered(name: &str, word: &str) -> bool {
+    name.strip_prefix(word)
+        .is_some_and(|number| !number.is_empty() && number.bytes().all(|b| b.is_ascii_digit()))
 }
 
 /// Which generation of control groups the host uses.
