@@ -11,7 +11,7 @@ use std::{
     os::unix::process::CommandExt,
     path::{Path, PathBuf},
     process::{ExitStatus, Stdio},
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use clap::Args;
@@ -38,6 +38,9 @@ const END_TIME: Duration = Duration::from_millis(1500);
 const KILL_TIME: Duration = Duration::from_secs(2);
 /// How long what a dead plugin printed may take to arrive.
 const DRAIN_TIME: Duration = Duration::from_millis(500);
+/// How long a plugin may still be open for writing when it is to run, and how often we look.
+const BUSY_TIME: Duration = Duration::from_secs(1);
+const BUSY_PAUSE: Duration = Duration::from_millis(10);
 
 /// The arguments by which snapd becomes a plugin.
 #[derive(Debug, Args)]
@@ -72,7 +75,17 @@ pub(crate) fn exec(args: &ExecArgs) -> Failure {
         return failed(error);
     }
     let mut command = std::process::Command::new(&args.program);
-    failed(command.arg0(&args.program).args(&args.arguments).exec())
+    command.arg0(&args.program).args(&args.arguments);
+    let started = Instant::now();
+    loop {
+        let error = command.exec();
+        // Whatever snapd started just now has for a moment what snapd had open, this file too if it was
+        // written just before.
+        if error.kind() != io::ErrorKind::ExecutableFileBusy || started.elapsed() > BUSY_TIME {
+            return failed(error);
+        }
+        std::thread::sleep(BUSY_PAUSE);
+    }
 }
 
 /// The command by which this program becomes a plugin.

@@ -11,6 +11,7 @@ use std::{
     collections::BTreeSet,
     ffi::OsStr,
     fs,
+    os::unix::fs::PermissionsExt as _,
     path::{Path, PathBuf},
     process::Command,
     sync::{Arc, OnceLock},
@@ -51,6 +52,22 @@ fn plugin_exec() {
 
     let Ok(args) = std::env::var(BECOME) else { return };
     panic!("{}", exec(&Command::parse_from(args.lines()).args));
+}
+
+#[tokio::test]
+async fn a_plugin_that_is_still_open_for_writing_is_waited_for() {
+    let dir = TempDir::new().unwrap();
+    let path = dir.path().join("plugin");
+    fs::write(&path, "#!/bin/sh\necho it runs\n").unwrap();
+    fs::set_permissions(&path, fs::Permissions::from_mode(0o700)).unwrap();
+    let writer = fs::File::options().append(true).open(&path).unwrap();
+    let mut command = become_plugin(&std::process::id().to_string(), &[path.as_ref()]);
+    let run = tokio::spawn(async move { command.output().await.unwrap() });
+    tokio::time::sleep(Duration::from_millis(200)).await;
+    drop(writer);
+    let output = run.await.unwrap();
+    let text = String::from_utf8_lossy(&output.stdout);
+    assert!(text.ends_with("it runs\n"), "{output:?}");
 }
 
 /// The interpreter of the environment the plugins run in, made if it is not there.

@@ -334,6 +334,33 @@ mod tests {
     }
 
     #[test]
+    fn a_program_that_is_still_written_is_waited_for() {
+        let directory = directory(&[("a", "#!/bin/sh\necho x=1\n")]);
+        let path = directory.path().join("a");
+        let writer = File::options().append(true).open(&path).unwrap();
+        let (told, tell) = std::sync::mpsc::channel();
+        let found = std::thread::scope(|scope| {
+            scope.spawn(move || told.send(program::run(&path, Duration::from_secs(60))));
+            // While it is written there is no answer.
+            let early = tell.recv_timeout(Duration::from_millis(50));
+            assert_eq!(early, Err(std::sync::mpsc::RecvTimeoutError::Timeout));
+            drop(writer);
+            tell.recv().unwrap()
+        });
+        assert_eq!(found.unwrap(), b"x=1\n");
+    }
+
+    #[test]
+    fn a_program_that_is_written_for_long_is_told() {
+        let directory = directory(&[("a", "#!/bin/sh\necho x=1\n")]);
+        let path = directory.path().join("a");
+        let writer = File::options().append(true).open(&path).unwrap();
+        let error = program::run(&path, Duration::from_secs(60)).unwrap_err();
+        drop(writer);
+        assert_eq!(error, "cannot be run: Text file busy (os error 26)");
+    }
+
+    #[test]
     fn a_program_that_others_may_change_is_not_run() {
         let directory = directory(&[("a", "#!/bin/sh\necho x=1\n")]);
         let path = directory.path().join("a");

@@ -1,10 +1,11 @@
 //! Runs a program for its output, for a limited time.
 
 use std::{
-    io::{ErrorKind, Read},
+    io::{self, ErrorKind, Read},
     os::{fd::AsFd, unix::process::CommandExt as _},
     path::Path,
     process::{Child, Command, Stdio},
+    thread,
     time::Duration,
 };
 
@@ -19,10 +20,14 @@ use crate::limits;
 
 /// How much of what a failed program says on its standard error is told, in bytes.
 const ERROR_BYTES: usize = 200;
+/// How long a program may still be open for writing when it is to run, and how often we look.
+const BUSY_TIME: Duration = Duration::from_secs(1);
+const BUSY_PAUSE: Duration = Duration::from_millis(10);
 
 /// What the program at a path prints. All that it started ends with it.
 pub(super) fn run(path: &Path, time: Duration) -> Result<Vec<u8>, String> {
-    let mut child = Command::new(path)
+    let mut command = Command::new(path);
+    command
         .env_clear()
         .env("PATH", "/usr/sbin:/usr/bin:/sbin:/bin:/usr/local/sbin:/usr/local/bin")
         .env("LANG", "C.UTF-8")
@@ -30,9 +35,8 @@ pub(super) fn run(path: &Path, time: Duration) -> Result<Vec<u8>, String> {
         .process_group(0)
         .stdin(Stdio::null())
         .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .spawn()
-        .map_err(|error| format!("cannot be run: {error}"))?;
+        .stderr(Stdio::piped());
+    let mut child = start(&mut command).map_err(|error| format!("cannot be run: {error}"))?;
     let outcome = listen(&mut child, time);
     end(&child);
     let status = child.wait().map_err(|error| error.to_string())?;
@@ -44,6 +48,23 @@ pub(super) fn run(path: &Path, time: Duration) -> Result<Vec<u8>, String> {
     match errors.lines().next().map(str::trim).filter(|line| !line.is_empty()) {
         Some(line) => Err(format!("ended with {status}: {}", line.escape_debug())),
         None => Err(format!("ended with {status}")),
+    }
+}
+
+/// Starts a program, once nobody has it open for writing: who writes it may be about to close it, and a
+/// process that another thread starts just now has for a moment what that thread has open.
+fn start(command: &mut Command) -> io::Result<Child> {
+    let clock = Clock::start();
+    loop {
+        match command.spawn() {
+            Err(error)
+                if error.kind() == ErrorKind::ExecutableFileBusy
+                    && clock.now().mono < BUSY_TIME =>
+            {
+                thread::sleep(BUSY_PAUSE);
+            }
+            outcome => return outcome,
+        }
     }
 }
 
