@@ -202,10 +202,12 @@ pub enum Reply {
     Done,
 }
 
-/// A record that was written, to be waited for.
+/// What was written, to be waited for: one record, or those that make it up together, as a policy and
+/// its switch.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Written {
-    pub(crate) version: Version,
+    /// At least one.
+    pub(crate) versions: Vec<Version>,
 }
 
 /// A policy that was written.

@@ -38,7 +38,7 @@ impl Engine {
             Command::DescribeTribe { tribe, description } => {
                 self.known_tribe(&tribe)?;
                 let version = self.write_description(&tribe, description, now)?;
-                self.reply_written(ticket, version);
+                self.reply_written(ticket, vec![version]);
                 Ok(())
             }
             Command::DeleteTribe { tribe } => self.delete_tribe(ticket, &tribe, now),
@@ -86,7 +86,7 @@ impl Engine {
             Command::SetFacts { node, set, unset } => self.set_facts(ticket, node, set, unset, now),
             Command::ObserveFacts(facts) => self.observe(ticket, facts, now),
             Command::Wait { written, timeout_ms } => {
-                self.wait_for(ticket, written.version, Duration::from_millis(timeout_ms), now);
+                self.wait_for(ticket, written.versions, Duration::from_millis(timeout_ms), now);
                 Ok(())
             }
             Command::InstallKey(key) => self.install_key(ticket, key, now),
@@ -111,8 +111,8 @@ impl Engine {
         if self.state.reading().tribes.contains_key(tribe) {
             return Err(CommandError::TribeExists(tribe.clone()));
         }
-        let (version, apart) = self.write_tribe(tribe, description, now)?;
-        self.reply_written_with(ticket, version, apart.into_iter().collect());
+        let versions = self.write_tribe(tribe, description, now)?;
+        self.reply_written(ticket, versions);
         Ok(())
     }
 
@@ -123,7 +123,7 @@ impl Engine {
         tribe: &TribeName,
         description: String,
         now: Now,
-    ) -> Result<(Version, Option<Version>), CommandError> {
+    ) -> Result<Vec<Version>, CommandError> {
         let held = self.state.shared_len();
         if held + 2 > limits::SHARED_RECORDS {
             return Err(CommandError::Full(held));
@@ -137,7 +137,7 @@ impl Engine {
         };
         let body = TribeBody { description }.to_body();
         let version = self.write(Key::new(Kind::TRIBE, tribe.as_str()), Some(body), now)?;
-        Ok((version, apart))
+        Ok(apart.into_iter().chain([version]).collect())
     }
 
     fn write_description(
@@ -164,7 +164,7 @@ impl Engine {
         self.known_tribe(tribe)?;
         let key = Key::new(Kind::FLOOR, tribe.as_str());
         let version = self.write(key, Some(FloorBody {}.to_body()), now)?;
-        self.reply_written(ticket, version);
+        self.reply_written(ticket, vec![version]);
         Ok(())
     }
 
@@ -183,7 +183,7 @@ impl Engine {
             placement => Some(PlacementBody { placement }.to_body()),
         };
         let version = self.write(key, body, now)?;
-        self.reply_written(ticket, version);
+        self.reply_written(ticket, vec![version]);
         Ok(())
     }
 
@@ -215,29 +215,26 @@ impl Engine {
         let text = parsed.to_string();
         let warnings = parsed.check(self.facts_of_nodes());
         let tribe_created = !self.state.reading().tribes.contains_key(tribe);
+        let mut versions = Vec::new();
         if tribe_created {
-            let (version, apart) = self.write_tribe(tribe, String::new(), now)?;
-            let versions = apart.into_iter().chain([version]).collect();
-            self.persist(Pending { versions, ..Pending::default() });
+            versions = self.write_tribe(tribe, String::new(), now)?;
         }
         let reading = self.state.reading();
         let is_new = !reading.policies.contains_key(policy);
         let was_off = !is_new && !reading.is_enabled(policy.as_str());
         let off = enabled.map_or(was_off, |enabled| !enabled);
-        let mut versions = Vec::new();
         // Off before the text is there, on only after it.
         match enabled {
             Some(false) if !was_off => versions.push(self.write_switch(policy, false, now)?),
-            _ => self.forget_switch(policy, now)?,
+            _ => versions.extend(self.forget_switch(policy, now)?),
         }
         let level = parsed.level();
         let body = PolicyBody { tribe: tribe.clone(), level, text, off }.to_body();
-        let version = self.write(Key::new(Kind::POLICY, policy.as_str()), Some(body), now)?;
-        versions.push(version.clone());
+        versions.push(self.write(Key::new(Kind::POLICY, policy.as_str()), Some(body), now)?);
         if was_off && !off {
             versions.push(self.write_switch(policy, true, now)?);
         }
-        let written = Written { version };
+        let written = Written { versions: versions.clone() };
         let reply = Reply::PolicyCreated(PolicyCreated { written, tribe_created, warnings });
         let replies = vec![(ticket, reply)];
         self.persist(Pending { versions, replies, ..Pending::default() });
@@ -262,19 +259,22 @@ impl Engine {
     ) -> Result<(), CommandError> {
         self.known_policy(policy)?;
         let version = self.write(Key::new(Kind::POLICY, policy.as_str()), None, now)?;
-        self.reply_written(ticket, version);
-        self.forget_switch(policy, now)
+        let switch = self.forget_switch(policy, now)?;
+        self.reply_written(ticket, switch.into_iter().chain([version]).collect());
+        Ok(())
     }
 
     /// A policy that does not exist has no switch: the next one of its name is born enabled.
-    fn forget_switch(&mut self, policy: &PolicyName, now: Now) -> Result<(), CommandError> {
+    fn forget_switch(
+        &mut self,
+        policy: &PolicyName,
+        now: Now,
+    ) -> Result<Option<Version>, CommandError> {
         if self.state.reading().policies.contains_key(policy) || !self.is_switched_off(policy) {
-            return Ok(());
+            return Ok(None);
         }
         let key = Key::new(Kind::POLICY_ENABLED, policy.as_str());
-        let version = self.write(key, None, now)?;
-        self.persist(Pending { versions: vec![version], ..Pending::default() });
-        Ok(())
+        self.write(key, None, now).map(Some)
     }
 
     fn is_switched_off(&self, policy: &PolicyName) -> bool {
@@ -291,7 +291,7 @@ impl Engine {
     ) -> Result<(), CommandError> {
         self.known_policy(policy)?;
         let version = self.write_switch(policy, enabled, now)?;
-        self.reply_written(ticket, version);
+        self.reply_written(ticket, vec![version]);
         Ok(())
     }
 
@@ -309,7 +309,7 @@ impl Engine {
         let node = node.filter(|node| *node != self.config.name);
         let Some(node) = node else {
             let version = self.set_own_facts(set, unset, now)?;
-            self.reply_written(ticket, version);
+            self.reply_written(ticket, vec![version]);
             return Ok(());
         };
         let Some(holder) = self.memberships.holder(node.as_str()) else {
@@ -349,19 +349,9 @@ impl Engine {
         }
     }
 
-    pub(super) fn reply_written(&mut self, ticket: Ticket, version: Version) {
-        self.reply_written_with(ticket, version, Vec::new());
-    }
-
-    /// The same of one record that was written together with these others.
-    pub(super) fn reply_written_with(
-        &mut self,
-        ticket: Ticket,
-        written: Version,
-        mut versions: Vec<Version>,
-    ) {
-        versions.push(written.clone());
-        let reply = Reply::Written(Written { version: written });
+    /// Answers once all of this is on disk.
+    pub(super) fn reply_written(&mut self, ticket: Ticket, versions: Vec<Version>) {
+        let reply = Reply::Written(Written { versions: versions.clone() });
         self.persist(Pending { versions, replies: vec![(ticket, reply)], ..Pending::default() });
     }
 

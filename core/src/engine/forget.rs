@@ -14,9 +14,7 @@ use std::{collections::BTreeMap, time::Duration};
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 
-use super::{
-    CommandError, Engine, EventKind, MemberState, Now, Reply, Ticket, Written, persist::Pending,
-};
+use super::{CommandError, Engine, EventKind, MemberState, Now, Ticket, persist::Pending};
 use crate::{
     NodeId, NodeName, codec,
     state::{Key, Version},
@@ -167,11 +165,10 @@ impl Engine {
             return Err(CommandError::StillAlive(name));
         }
         let versions = self.write_forgotten(&claimants, now)?;
-        let Some(version) = versions.last().cloned() else {
+        if versions.is_empty() {
             return Err(self.unknown_node(name.as_str()));
-        };
-        let reply = Reply::Written(Written { version });
-        self.persist(Pending { versions, replies: vec![(ticket, reply)], ..Pending::default() });
+        }
+        self.reply_written(ticket, versions);
         Ok(())
     }
 

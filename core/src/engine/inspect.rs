@@ -75,7 +75,7 @@ impl Engine {
         }
         versions.push(self.write_own(Kind(99), body(), now)?);
         self.persist(Pending { versions: versions.clone(), ..Pending::default() });
-        Some(versions.into_iter().map(|version| Written { version }).collect())
+        Some(versions.into_iter().map(|version| Written { versions: vec![version] }).collect())
     }
 }
 

@@ -64,11 +64,10 @@ impl Engine {
             return self.put_local(ticket, item, document, options.running, now);
         };
         let switched = self.put_switch(&tribe, &item, options.running, now)?;
-        let versions = switched.into_iter().collect();
         let key = Key::item(Kind::ITEM, &tribe, &item);
         let stopped = options.running == Some(false);
         let written = self.write(key, Some(ItemBody { document, stopped }.to_body()), now)?;
-        self.reply_written_with(ticket, written, versions);
+        self.reply_written(ticket, switched.into_iter().chain([written]).collect());
         Ok(())
     }
 
@@ -87,8 +86,8 @@ impl Engine {
             return Ok(());
         };
         let written = self.write(Key::item(Kind::ITEM, &tribe, item), None, now)?;
-        let versions = self.forget_item_switch(&tribe, item, now)?;
-        self.reply_written_with(ticket, written, versions.into_iter().collect());
+        let switch = self.forget_item_switch(&tribe, item, now)?;
+        self.reply_written(ticket, switch.into_iter().chain([written]).collect());
         Ok(())
     }
 
@@ -112,7 +111,7 @@ impl Engine {
         };
         let key = Key::item(Kind::ITEM_RUNNING, &tribe, item);
         let written = self.write(key, Some(RunningBody { running }.to_body()), now)?;
-        self.reply_written_with(ticket, written, Vec::new());
+        self.reply_written(ticket, vec![written]);
         Ok(())
     }
 

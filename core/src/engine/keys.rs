@@ -163,7 +163,7 @@ impl Engine {
             }
         };
         self.keys_changed(now);
-        self.reply_written(ticket, version);
+        self.reply_written(ticket, vec![version]);
         Ok(())
     }
 
@@ -192,7 +192,7 @@ impl Engine {
             self.check_held_by_all(id, now)?;
         }
         let version = self.write_phase(id, KeyPhase::InUse, now)?;
-        self.reply_written(ticket, version);
+        self.reply_written(ticket, vec![version]);
         Ok(())
     }
 
@@ -223,7 +223,7 @@ impl Engine {
             self.persist(Pending { versions: vec![version], ..Pending::default() });
         }
         let version = self.write_phase(id, KeyPhase::Removed, now)?;
-        self.reply_written(ticket, version);
+        self.reply_written(ticket, vec![version]);
         self.forget_removed_keys(now)
     }
 
@@ -269,8 +269,8 @@ impl Engine {
     }
 
     fn reply_key(&mut self, ticket: Ticket, id: KeyId, read: KeyRead) {
-        let version = Version::Shared(Key::key_phase(id), read.stamp);
-        self.outputs.push_back(Output::Reply(ticket, Ok(Reply::Written(Written { version }))));
+        let versions = vec![Version::Shared(Key::key_phase(id), read.stamp)];
+        self.outputs.push_back(Output::Reply(ticket, Ok(Reply::Written(Written { versions }))));
     }
 
     /// Of keys that were removed long ago nothing is kept but a tombstone.

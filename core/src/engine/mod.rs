@@ -152,7 +152,7 @@ pub struct Engine {
     held: held::Held,
     store: persist::Store,
     horizon: horizon::Horizon,
-    waits: BTreeMap<Ticket, wait::Waiting>,
+    waits: wait::Waits,
     asks: BTreeMap<StreamId, wait::Asked>,
     services: services::Services,
     /// A live node holds our name, and we have not got it.
@@ -218,7 +218,7 @@ impl Engine {
             held: held::Held::default(),
             store: persist::Store::default(),
             horizon: horizon::Horizon::new(now),
-            waits: BTreeMap::new(),
+            waits: wait::Waits::default(),
             asks: BTreeMap::new(),
             services: services::Services::default(),
             name_taken: None,

@@ -23,7 +23,7 @@ impl Engine {
     /// Does this node hold what was written, or something later?
     #[must_use]
     pub fn holds(&self, written: &Written) -> bool {
-        self.state.holds(&written.version)
+        written.versions.iter().all(|version| self.state.holds(version))
     }
 
     /// How many nodes it sees alive, itself included: reachable, and known by name.

@@ -1,15 +1,27 @@
 //! Waiting until the others hold a write.
 
-use std::{collections::BTreeMap, net::SocketAddr, time::Duration};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    net::SocketAddr,
+    time::Duration,
+};
 
 use super::{
     CommandError, Engine, MemberState, Now, Output, Reply, StreamId, Ticket, timer::Timer,
 };
 use crate::{NodeId, NodeName, state::Version, wire::frame::Datagram};
 
-/// A command that waits for members to hold a version.
+/// The questions that are open, by the number that their answers bear.
+#[derive(Debug, Default)]
+pub(super) struct Waits {
+    last: u64,
+    open: BTreeMap<u64, Waiting>,
+}
+
+/// A command that waits for members to hold a version. One that waits for several asks for each apart.
 #[derive(Debug)]
-pub(super) struct Waiting {
+struct Waiting {
+    ticket: Ticket,
     version: Version,
     missing: BTreeMap<NodeId, SocketAddr>,
     until: Duration,
@@ -21,30 +33,37 @@ const FIRST_PAUSE: Duration = Duration::from_millis(50);
 const LONGEST_PAUSE: Duration = Duration::from_secs(1);
 
 impl Engine {
+    /// Waits for all of these versions, at least one.
     pub(super) fn wait_for(
         &mut self,
         ticket: Ticket,
-        version: Version,
+        versions: Vec<Version>,
         timeout: Duration,
         now: Now,
     ) {
         let alive = |id: &NodeId| self.presence(*id) == MemberState::Alive;
         let reachable = self.reachable.iter().filter(|(id, _)| alive(id));
-        let missing = reachable.map(|(id, identity)| (*id, identity.address)).collect();
+        let missing: BTreeMap<_, _> =
+            reachable.map(|(id, identity)| (*id, identity.address)).collect();
         let until = now.mono.saturating_add(timeout);
-        let waiting = Waiting { version, missing, until, pause: FIRST_PAUSE, ask_at: now.mono };
-        self.waits.insert(ticket, waiting);
+        for version in versions {
+            let missing = missing.clone();
+            let (pause, ask_at) = (FIRST_PAUSE, now.mono);
+            let waiting = Waiting { ticket, version, missing, until, pause, ask_at };
+            self.waits.last += 1;
+            self.waits.open.insert(self.waits.last, waiting);
+        }
         self.run_waits(now);
     }
 
     /// Asks again, and answers what has waited long enough.
     pub(super) fn run_waits(&mut self, now: Now) {
         let mut questions = Vec::new();
-        for (ticket, waiting) in &mut self.waits {
+        for (nonce, waiting) in &mut self.waits.open {
             if waiting.ask_at <= now.mono {
                 waiting.ask_at = now.mono + waiting.pause;
                 waiting.pause = (waiting.pause * 2).min(LONGEST_PAUSE);
-                let ask = |to: &SocketAddr| (*to, ticket.0, waiting.version.clone());
+                let ask = |to: &SocketAddr| (*to, *nonce, waiting.version.clone());
                 questions.extend(waiting.missing.values().map(ask));
             }
             self.timers.set_by(Timer::Waits, waiting.ask_at.min(waiting.until));
@@ -56,7 +75,7 @@ impl Engine {
     }
 
     pub(super) fn handle_held(&mut self, from: SocketAddr, nonce: u64, holds: bool) {
-        if let Some(waiting) = self.waits.get_mut(&Ticket(nonce)).filter(|_| holds) {
+        if let Some(waiting) = self.waits.open.get_mut(&nonce).filter(|_| holds) {
             waiting.missing.retain(|_, address| *address != from);
             self.answer_waits(|waiting| waiting.missing.is_empty());
         }
@@ -64,23 +83,25 @@ impl Engine {
 
     /// Nobody waits for the dead.
     pub(super) fn member_gone_from_waits(&mut self, id: NodeId) {
-        for waiting in self.waits.values_mut() {
+        for waiting in self.waits.open.values_mut() {
             waiting.missing.remove(&id);
         }
         self.answer_waits(|waiting| waiting.missing.is_empty());
     }
 
+    /// Answers the commands whose questions are all over.
     fn answer_waits(&mut self, is_over: impl Fn(&Waiting) -> bool) {
-        let over: Vec<Ticket> = self
-            .waits
-            .iter()
-            .filter(|(_, waiting)| is_over(waiting))
-            .map(|(ticket, _)| *ticket)
-            .collect();
-        for ticket in over {
-            let Some(waiting) = self.waits.remove(&ticket) else { continue };
+        let mut missing: BTreeMap<Ticket, BTreeSet<NodeId>> = BTreeMap::new();
+        for waiting in self.waits.open.values() {
+            missing.entry(waiting.ticket).or_default().extend(waiting.missing.keys());
+        }
+        for waiting in self.waits.open.values().filter(|waiting| !is_over(waiting)) {
+            missing.remove(&waiting.ticket);
+        }
+        self.waits.open.retain(|_, waiting| !missing.contains_key(&waiting.ticket));
+        for (ticket, missing) in missing {
             let name = |id: &NodeId| NodeName::parse(&self.member_name(*id)).ok();
-            let missing = waiting.missing.keys().filter_map(name).collect();
+            let missing = missing.iter().filter_map(name).collect();
             self.outputs.push_back(Output::Reply(ticket, Ok(Reply::Missing(missing))));
         }
     }
@@ -90,7 +111,7 @@ impl Engine {
         let Some(asked) = self.asks.remove(&stream) else { return };
         let (ticket, node) = (asked.ticket, asked.node);
         let reply = match answer {
-            Ok(version) => Ok(Reply::Written(super::Written { version })),
+            Ok(version) => Ok(Reply::Written(super::Written { versions: vec![version] })),
             Err(reason) => Err(CommandError::Refused { node, reason }),
         };
         self.outputs.push_back(Output::Reply(ticket, reply));

@@ -544,6 +544,34 @@ fn a_wait_lists_exactly_the_silent() {
 }
 
 #[test]
+fn a_wait_is_for_all_that_a_command_wrote() {
+    let mut sim = settled(17, 6);
+    create(&mut sim, 0, "x");
+    let policy = |enabled| Command::CreatePolicy {
+        policy: PolicyName::parse("p").unwrap(),
+        text: "{{n}} == 1".into(),
+        tribe: tribe("x"),
+        options: PolicyOptions { replace: true, enabled: Some(enabled) },
+    };
+    let Ok(Reply::PolicyCreated(off)) = sim.command(0, policy(false)) else { panic!() };
+    let Ok(Reply::PolicyCreated(on)) = sim.command(0, policy(true)) else { panic!() };
+    // The policy, and its switch.
+    assert_eq!((off.written.versions.len(), on.written.versions.len()), (2, 2));
+    for written in [off.written, on.written.clone()] {
+        let all = sim.command(0, Command::Wait { written, timeout_ms: 5000 });
+        assert_eq!(all, Ok(Reply::Missing(vec![])));
+    }
+    for at in 0..6 {
+        assert!(sim.engine(at).unwrap().holds(&on.written));
+        assert!(sim.view(at).policies.get("p").unwrap().enabled);
+    }
+    sim.partition([5]);
+    let Ok(Reply::PolicyCreated(again)) = sim.command(0, policy(false)) else { panic!() };
+    let some = sim.command(0, Command::Wait { written: again.written, timeout_ms: 1500 });
+    assert_eq!(some, Ok(Reply::Missing(vec![node("n5")])));
+}
+
+#[test]
 fn facts_of_another_node_are_set_by_that_node() {
     let mut sim = settled(16, 4);
     let reply = set_fact(&mut sim, 0, Some("n3"), "rack", "r1");
