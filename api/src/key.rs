@@ -6,12 +6,15 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 /// The keys of the cluster, and the members that hold them.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct Keys {
     /// All keys, those removed in the last time too.
     pub keys: Vec<KeyInfo>,
     /// Members that are known, and have neither left nor been forgotten, by name.
     pub members: Vec<KeyMember>,
+    /// The key to which an exchange leads that has begun and is not at its end.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub exchange: Option<String>,
 }
 
 /// A key. Never its bytes.

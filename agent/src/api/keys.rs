@@ -1,7 +1,7 @@
 //! The keys of the cluster. No bytes of a key leave by here.
 
 use axum::{Json, extract::State};
-use tribe::{Key, KeyId, Rotation, Written};
+use tribe::{Key, KeyId, KeyStatus, Rotation, Written};
 use tribe_api::{
     ChangeKey, ErrorReply, InstallKey, KeyChanged, KeyInfo, KeyMember, KeyStep, Keys, RotateKey,
     WaitQuery,
@@ -40,7 +40,24 @@ pub(super) async fn list(State(app): State<App>) -> Result<Json<Keys>, ApiError>
         alive: member.alive,
         keys: member.keys.as_ref().map(texts),
     });
-    Ok(Json(Keys { keys: keys.collect(), members: members.collect() }))
+    Ok(Json(Keys {
+        keys: keys.collect(),
+        members: members.collect(),
+        exchange: open_exchange(&status).map(|key| key.to_string()),
+    }))
+}
+
+/// The key to which an exchange leads that has begun and is not at its end.
+fn open_exchange(status: &KeyStatus) -> Option<KeyId> {
+    match status.next(false, false) {
+        Rotation::Install | Rotation::Done(_) => None,
+        Rotation::Installed(key)
+        | Rotation::Holding(key, _)
+        | Rotation::Use(key)
+        | Rotation::Sealing(key, _)
+        | Rotation::Remove(_, key)
+        | Rotation::Down(key, _) => Some(key),
+    }
 }
 
 /// Have all members hold a key: it opens, and does not seal yet.

@@ -583,3 +583,42 @@ help: `snapd keygen --out FILE` and `snapctl key rotate --key-file FILE` exchang
         )
         .run();
 }
+
+#[test]
+fn an_exchange_of_keys_that_was_begun_before_may_have_led_to_a_key_of_no_file() {
+    let rotate = "POST /v3/keys/rotate";
+    let begun = r#"POST /v3/keys/rotate {"begun":true,"force":false}"#;
+    let keys = r#"{"keys":[{"id":"0b","phase":"installed","held":true,"holders":["i1"],"lacking":[]}],
+        "members":[{"node":"i1","alive":true,"keys":["0a","0b"]}],"exchange":"0b"}"#;
+    let open = Snapd::new([("GET /v3/keys", 200, keys)]);
+    open.test(["key", "status"])
+        .stdout("NODE  STATE  KEYS\ni1    alive  0a,0b")
+        .stderr(
+            "\
+note: an exchange of keys is open: the new key `0b` does not seal yet
+help: unless someone is at it, `snapctl key rotate` brings it to its end, on any node, with --force without nodes \
+             that are down; `snapctl key remove 0b` gives it up",
+        )
+        .run();
+    let done = r#"{"keys":[{"id":"0b","phase":"in-use","held":true,"holders":["i1"],"lacking":[]}],
+        "members":[{"node":"i1","alive":true,"keys":["0b"]}]}"#;
+    let snapd = Snapd::new([
+        (begun, 200, r#"{"step":"done","key":"0b"}"#),
+        (rotate, 200, r#"{"step":"used","key":"0b"}"#),
+        ("GET /v3/keys", 200, done),
+    ]);
+    snapd
+        .test(["key", "rotate"])
+        .stdout("0b")
+        .stderr(
+            "\
+all hold key `0b`: it seals from now on
+waiting for all to drop the others than key `0b`
+done: key `0b` is the only one
+warning: the new key may be in no file, for this exchange was begun before: a node can be added with the old one for \
+             7 days
+help: if it was begun with `--key-file FILE`, put that file in the place of the old one on every host; else `snapd \
+             keygen --out FILE` and `snapctl key rotate --key-file FILE` exchange the key for one that is in a file",
+        )
+        .run();
+}

@@ -89,8 +89,8 @@ const OTHERS: u32 = 0o077;
 
 pub(crate) async fn run(verb: Verb, session: &Session) -> Result<Exit, Failure> {
     match verb {
-        Verb::List => session.show(&session.snapd.keys().await?, keys_text),
-        Verb::Status => session.show(&session.snapd.keys().await?, members_text),
+        Verb::List => show(session, keys_text).await,
+        Verb::Status => show(session, members_text).await,
         Verb::Install { file } => {
             let key = InstallKey { key: read_key(&file)?.to_base64().to_string() };
             let reply = session.attend(session.snapd.install_key(&key, session.wait)).await?;
@@ -119,6 +119,32 @@ pub(crate) async fn run(verb: Verb, session: &Session) -> Result<Exit, Failure> 
             rotate::rotate(session, begun, force, Duration::from_secs(within.into())).await
         }
     }
+}
+
+/// Shows the keys, and tells of an exchange that is not at its end.
+async fn show(session: &Session, text: impl FnOnce(&Keys) -> String) -> Result<Exit, Failure> {
+    let keys = session.snapd.keys().await?;
+    let exit = session.show(&keys, text)?;
+    if let Some(open) = open_text(&keys) {
+        output::tell(&sanitize::block(&open));
+    }
+    Ok(exit)
+}
+
+/// That an exchange is not at its end, and how it gets there.
+fn open_text(keys: &Keys) -> Option<String> {
+    let new = keys.exchange.as_ref()?;
+    let installed = keys.keys.iter().any(|key| key.id == *new && key.phase == "installed");
+    // Once it seals there is no way back.
+    let (how_far, undo) = match installed {
+        true => ("does not seal yet", format!("; `snapctl key remove {new}` gives it up")),
+        false => ("seals, and others are not removed yet", String::new()),
+    };
+    Some(format!(
+        "note: an exchange of keys is open: the new key `{new}` {how_far}\n\
+         help: unless someone is at it, `snapctl key rotate` brings it to its end, on any node, with \
+         --force without nodes that are down{undo}"
+    ))
 }
 
 /// Refuses a key to which no exchange leads: one that seals already, or gives way to another. One
@@ -226,6 +252,7 @@ mod tests {
                 key("0b", "removed", &[], &["i1", "i2", "i3"]),
             ],
             members: vec![member("i1", true, Some(&["0a", "0b"])), member("i3", false, None)],
+            exchange: None,
         }
     }
 
@@ -274,7 +301,7 @@ mod tests {
                 holders: Vec::new(),
                 lacking: Vec::new(),
             };
-            let keys = Keys { keys: keys.iter().map(key).collect(), members: Vec::new() };
+            let keys = Keys { keys: keys.iter().map(key).collect(), ..Keys::default() };
             let refused = expected.map(|what| {
                 Failure::new(format!("key `0a` of `f` {what}, it cannot be the new key"))
                     .or_help("make a new one with `snapd keygen --out FILE`")
@@ -295,6 +322,30 @@ mod tests {
         check(&[("0a", "in-use", Some(1)), ("0b", "installed", Some(2))], seals);
         check(&[("0a", "installed", Some(1)), ("0b", "in-use", Some(3))], older);
         check(&[("0a", "removed", Some(4)), ("0b", "in-use", Some(3))], None);
+    }
+
+    #[test]
+    fn an_open_exchange_is_told_with_how_it_ends() {
+        let check = |phase: &str, expected: &str| {
+            let mut keys = keys();
+            keys.exchange = Some("0a".into());
+            keys.keys.first_mut().unwrap().phase = phase.into();
+            assert_eq!(open_text(&keys).as_deref(), Some(expected));
+        };
+        assert_eq!(open_text(&keys()), None);
+        check(
+            "installed",
+            "note: an exchange of keys is open: the new key `0a` does not seal yet\n\
+             help: unless someone is at it, `snapctl key rotate` brings it to its end, on any node, \
+             with --force without nodes that are down; `snapctl key remove 0a` gives it up",
+        );
+        check(
+            "in-use",
+            "note: an exchange of keys is open: the new key `0a` seals, and others are not removed \
+             yet\n\
+             help: unless someone is at it, `snapctl key rotate` brings it to its end, on any node, \
+             with --force without nodes that are down",
+        );
     }
 
     #[test]

@@ -17,6 +17,13 @@ const IN_NO_FILE: &str = "\
 warning: the new key is in no file: a node can be added with the old one for 7 days, then none
 help: `snapd keygen --out FILE` and `snapctl key rotate --key-file FILE` exchange it for one that is";
 
+/// Said of a key that someone else, or an earlier run, began with.
+const MAY_BE_IN_NO_FILE: &str = "\
+warning: the new key may be in no file, for this exchange was begun before: a node can be added with the old one for \
+7 days
+help: if it was begun with `--key-file FILE`, put that file in the place of the old one on every host; else `snapd \
+keygen --out FILE` and `snapctl key rotate --key-file FILE` exchange the key for one that is in a file";
+
 /// A new key of a file, which is installed already.
 pub(super) struct New<'a> {
     pub(super) id: String,
@@ -114,8 +121,10 @@ impl<'a> Exchange<'a> {
             None => {}
         }
         output::tell(&sanitize::block(&end_text(keys.as_ref(), &self.first)));
-        if self.made {
-            output::tell(IN_NO_FILE);
+        match (self.made, self.file) {
+            (true, _) => output::tell(IN_NO_FILE),
+            (false, None) => output::tell(MAY_BE_IN_NO_FILE),
+            (false, Some(_)) => {}
         }
         session.show(step, |step| step.key.clone().unwrap_or_default()).map(Some)
     }
@@ -313,7 +322,7 @@ mod tests {
                 keys: keys.map(|keys| keys.iter().map(ToString::to_string).collect()),
             };
             let members = members.iter().map(member).collect();
-            let keys = Keys { keys: Vec::new(), members };
+            let keys = Keys { members, ..Keys::default() };
             assert_eq!(end_text(Some(&keys), "0a"), expected);
         };
         let only: Option<&[&str]> = Some(&["0a"]);
@@ -368,7 +377,7 @@ mod tests {
                 holders: Vec::new(),
                 lacking: Vec::new(),
             });
-            let keys = Keys { keys: keys.collect(), members: Vec::new() };
+            let keys = Keys { keys: keys.collect(), ..Keys::default() };
             let expected = Failure::new(message).or_help(help);
             assert_eq!(exchange.overtaken(Some(&keys), "0b"), expected, "{phases:?}");
         };
@@ -428,7 +437,7 @@ mod tests {
                 holders: Vec::new(),
                 lacking: Vec::new(),
             };
-            let keys = Keys { keys: keys.iter().map(key).collect(), members: Vec::new() };
+            let keys = Keys { keys: keys.iter().map(key).collect(), ..Keys::default() };
             assert_eq!(other(&keys, "0a"), expected, "{keys:?}");
         };
         let newer = || Some(Other::Newer("0b".into()));
