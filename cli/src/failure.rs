@@ -31,6 +31,12 @@ impl Failure {
         Self { exit: Exit::Unreachable, ..Self::new(message) }
     }
 
+    /// snapd ended what it told as it happened.
+    pub(crate) fn closed(address: &str) -> Self {
+        Self::unreachable(format!("snapd at `{address}` closed the stream"))
+            .or_help("was it stopped? look at its log, and try again")
+    }
+
     /// A signal ended it, with this status.
     pub(crate) fn ended(exit: Exit, message: impl Into<String>) -> Self {
         Self { exit, ..Self::new(message) }

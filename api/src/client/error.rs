@@ -138,6 +138,9 @@ impl ClientError {
             Self::Timeout { request, .. } if request.starts_with("GET ") => {
                 Some("is snapd stopped, or its host overloaded? look at its log")
             }
+            Self::Lost { request, .. } if request.starts_with("GET ") => {
+                Some("was snapd stopped? look at its log, and try again")
+            }
             Self::Lost { .. } | Self::Timeout { .. } => {
                 Some("it may have been done or not, look before you try again")
             }

@@ -32,6 +32,16 @@ pub(crate) enum Target {
     Remote(Remote),
 }
 
+impl Target {
+    /// Its path or URL.
+    pub(crate) fn address(&self) -> String {
+        match self {
+            Self::Socket(path) => path.display().to_string(),
+            Self::Remote(remote) => remote.url().to_owned(),
+        }
+    }
+}
+
 /// What is asked.
 #[derive(Debug)]
 pub(crate) struct Request {

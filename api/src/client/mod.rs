@@ -93,6 +93,12 @@ impl Client {
         Self { reply_time: Some(time), ..self }
     }
 
+    /// Where the daemon is asked, as its path or URL.
+    #[must_use]
+    pub fn address(&self) -> String {
+        self.target.address()
+    }
+
     /// What the daemon is. Answered with tribe mode off, too.
     pub async fn version(&self) -> Result<Version, ClientError> {
         self.read(path(&["version"])).await

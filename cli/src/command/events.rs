@@ -63,7 +63,7 @@ const MOST_FACTS: usize = 8;
 /// tribe-exited, conflict, name-conflict, key-installed, key-used, key-removed,
 /// synced, missed.
 ///
-/// The exit status is 5 if snapd goes away.
+/// The exit status is 5 if snapd goes away, whatever --timeout and --count say.
 #[derive(Debug, Args)]
 #[command(verbatim_doc_comment)]
 pub(crate) struct Events {
@@ -111,7 +111,7 @@ async fn print(events: &Events, session: &Session) -> Result<Exit, Failure> {
     let mut left = events.count;
     while events.follow || left > 0 {
         let Some(event) = stream.next().await? else {
-            return Err(Failure::unreachable("snapd has ended the stream of events"));
+            return Err(Failure::closed(&session.snapd.address()));
         };
         if events.kinds.is_empty() || events.kinds.contains(&event.kind) {
             output::data(&event_text(&event, session.format)?)?;

@@ -116,7 +116,7 @@ struct Asked {
 pub(crate) struct Snapd {
     socket: PathBuf,
     asked: Arc<Mutex<Vec<Asked>>>,
-    _directory: TempDir,
+    directory: TempDir,
 }
 
 impl Snapd {
@@ -155,11 +155,36 @@ impl Snapd {
         })
     }
 
+    /// A daemon that never answers what it does not know; once that is asked, there is a file
+    /// of the name `stalled` beside its socket.
+    pub(crate) fn stalling(
+        answers: impl IntoIterator<Item = (&'static str, u16, &'static str)>,
+    ) -> Self {
+        let directory = tempfile::tempdir().expect("there is room");
+        let stalled = directory.path().join("stalled");
+        let held = Mutex::new(Vec::new());
+        Self::answering_in(directory, answers, move |asking, answers, log| {
+            let whole = format!("{} {}", asking.request, asking.body);
+            if answers.iter().any(|(known, ..)| *known == whole) {
+                return answer(asking, answers, log);
+            }
+            held.lock().expect("no thread panicked").push(asking);
+            std::fs::write(&stalled, "").expect("there is room");
+        })
+    }
+
     fn answering(
         answers: impl IntoIterator<Item = (&'static str, u16, &'static str)>,
         answer: impl Fn(Asking, &[(&str, u16, &str)], &Mutex<Vec<Asked>>) + Send + 'static,
     ) -> Self {
-        let directory = tempfile::tempdir().expect("there is room");
+        Self::answering_in(tempfile::tempdir().expect("there is room"), answers, answer)
+    }
+
+    fn answering_in(
+        directory: TempDir,
+        answers: impl IntoIterator<Item = (&'static str, u16, &'static str)>,
+        answer: impl Fn(Asking, &[(&str, u16, &str)], &Mutex<Vec<Asked>>) + Send + 'static,
+    ) -> Self {
         let socket = directory.path().join("snapd.sock");
         let listener = UnixListener::bind(&socket).expect("the socket is free");
         let asked = Arc::new(Mutex::new(Vec::new()));
@@ -170,12 +195,26 @@ impl Snapd {
                 answer(Asking::read(stream), &answers, &log);
             }
         });
-        Self { socket, asked, _directory: directory }
+        Self { socket, asked, directory }
     }
 
     /// A run of snapctl that talks to it.
     pub(crate) fn test<'a>(&self, words: impl IntoIterator<Item = &'a str>) -> Test {
         Test::new(words).env("SNAP_SOCKET", &self.socket)
+    }
+
+    /// The file that says that it was asked what it does not answer.
+    pub(crate) fn stalled(&self) -> PathBuf {
+        self.directory.path().join("stalled")
+    }
+
+    /// What is told once it closed a stream.
+    pub(crate) fn closed(&self) -> String {
+        format!(
+            "error: snapd at `{}` closed the stream\nhelp: was it stopped? look at its log, and try \
+             again",
+            self.socket.display()
+        )
     }
 
     /// What it was asked: method, path and body.

@@ -317,7 +317,7 @@ fn a_stream_that_ends_with_snapd_is_no_success() {
     let task = r#"{"id":"t","name":"t","state":"running","schedule":"every 1s"}"#;
     let snapd =
         Snapd::new([("GET /v3/tasks/t/watch", 200, ": ready\n\n"), ("GET /v3/tasks/t", 200, task)]);
-    snapd.test(["tap", "t"]).stderr("error: snapd has ended the stream").status(5).run();
+    snapd.test(["tap", "t"]).stderr(&snapd.closed()).status(5).run();
 }
 
 #[test]

@@ -122,7 +122,7 @@ async fn print(
 /// A stream ends with its task or with snapd: which was it?
 async fn ended(which: &Which, session: &Session) -> Result<Exit, Failure> {
     match session.snapd.task(&which.task, which.tribe.as_deref()).await.map_err(Failure::from) {
-        Ok(_) => Err(Failure::unreachable("snapd has ended the stream")),
+        Ok(_) => Err(Failure::closed(&session.snapd.address())),
         Err(failure) if failure.is_nothing_matched() => {
             output::tell(&sanitize::line(&format!("task `{}` is gone", which.task)));
             Ok(Exit::Success)
