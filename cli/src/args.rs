@@ -137,7 +137,13 @@ pub(crate) struct Global {
     ///
     /// What snapd is asked to `--wait` comes on top. The exit status is 5, and a change may have been
     /// made or not. Of `events`, `tap` and `task watch` it ends what they print.
-    #[arg(long, global = true, value_name = "SECONDS")]
+    #[arg(
+        long,
+        global = true,
+        value_name = "SECONDS",
+        value_parser = timeout,
+        allow_negative_numbers = true
+    )]
     pub(crate) timeout: Option<Seconds>,
 }
 
@@ -166,6 +172,12 @@ impl FromStr for Seconds {
             .map(Self)
             .ok_or_else(|| "give a number of seconds, at most a day".into())
     }
+}
+
+/// Reads how long something may take, which is some time at least.
+pub(crate) fn timeout(text: &str) -> Result<Seconds, String> {
+    let time = text.parse().ok().filter(|Seconds(time)| !time.is_zero());
+    time.ok_or_else(|| "give a number of seconds above 0, at most a day".into())
 }
 
 #[cfg(test)]

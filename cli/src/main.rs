@@ -12,6 +12,7 @@ mod failure;
 mod output;
 mod sanitize;
 mod session;
+mod signals;
 mod time;
 
 use std::process::ExitCode;

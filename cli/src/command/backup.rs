@@ -9,13 +9,13 @@ use std::{
 
 use clap::Args;
 use tempfile::NamedTempFile;
-use tokio::{
-    signal::unix::{Signal, SignalKind, signal},
-    task::yield_now,
-};
+use tokio::task::yield_now;
 use tribe_api::client::Download;
 
-use crate::{command::kept, exit::Exit, failure::Failure, output, sanitize, session::Session};
+use crate::{
+    command::kept, exit::Exit, failure::Failure, output, sanitize, session::Session,
+    signals::Signals,
+};
 
 /// Keep what people said in a file
 ///
@@ -41,8 +41,7 @@ pub(crate) async fn run(asked: Backup, session: &Session) -> Result<Exit, Failur
     if file == Path::new(kept::DASH) {
         return hand_on(asked.force, session).await;
     }
-    let signals = Signals::listen()
-        .map_err(|error| Failure::new(format!("cannot listen for signals: {error}")))?;
+    let signals = Signals::listen()?;
     tokio::select! {
         biased;
         exit = signals.next() => {
@@ -156,27 +155,6 @@ fn in_directory(message: String, directory: &Path) -> Failure {
 fn parent(file: &Path) -> &Path {
     let parent = file.parent().filter(|parent| !parent.as_os_str().is_empty());
     parent.unwrap_or(Path::new("."))
-}
-
-/// Those by which people end a program.
-struct Signals {
-    interrupt: Signal,
-    terminate: Signal,
-}
-
-impl Signals {
-    fn listen() -> io::Result<Self> {
-        let interrupt = signal(SignalKind::interrupt())?;
-        Ok(Self { interrupt, terminate: signal(SignalKind::terminate())? })
-    }
-
-    /// Waits for one.
-    async fn next(mut self) -> Exit {
-        tokio::select! {
-            _ = self.interrupt.recv() => Exit::Interrupted,
-            _ = self.terminate.recv() => Exit::Terminated,
-        }
-    }
 }
 
 /// What snapd tells, harmless for a terminal.

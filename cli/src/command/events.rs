@@ -7,7 +7,7 @@ use serde_json::Value;
 use tribe_api::Event;
 
 use crate::{
-    args::{Format, Seconds},
+    args::{Format, Seconds, timeout},
     command::name,
     exit::Exit,
     failure::Failure,
@@ -82,7 +82,12 @@ pub(crate) struct Events {
     #[arg(long = "kind", value_name = "KIND", value_parser = name())]
     kinds: Vec<String>,
     /// End after this time; with exit status 3 unless --follow, for fewer than --count events came
-    #[arg(long, value_name = "SECONDS")]
+    #[arg(
+        long,
+        value_name = "SECONDS",
+        value_parser = timeout,
+        allow_negative_numbers = true
+    )]
     timeout: Option<Seconds>,
 }
 

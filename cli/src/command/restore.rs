@@ -2,6 +2,7 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet, VecDeque},
+    fs::File,
     path::PathBuf,
     time::Duration,
 };
@@ -23,6 +24,7 @@ use crate::{
     failure::Failure,
     output::{self, blocks, remark, table},
     session::Session,
+    signals::Signals,
 };
 
 /// Say again what a file of `snapctl backup` says
@@ -34,8 +36,8 @@ use crate::{
 /// does, it is told, and `snapctl plugin load FILE --tribe TRIBE` brings them back.
 ///
 /// What snapd refuses does not stop the rest. The exit status is 4 if something differs or was
-/// refused. If it has to stop, as where snapd answers no more, some of what comes next may be done
-/// as well: repeat it.
+/// refused. If it has to stop, as where snapd answers no more, or is interrupted, it says how far it
+/// was, and some of what comes next may be done as well: repeat it.
 #[derive(Debug, Args)]
 pub(crate) struct Restore {
     /// The file; `-` reads stdin
@@ -132,11 +134,47 @@ const PROGRESS_EACH: Duration = Duration::from_secs(1);
 
 pub(crate) async fn run(restore: Restore, session: &Session) -> Result<Exit, Failure> {
     let (file, total) = kept::open(&restore.file)?;
+    let signals = Signals::listen()?;
+    let mut answers = Answers::new(&restore, total);
+    let ended = tokio::select! {
+        biased;
+        exit = signals.next() => Err(exit),
+        read = ask(file, &mut answers, session) => Ok(read?),
+    };
+    match ended {
+        Ok(Ok(())) => {}
+        Ok(Err(error)) => {
+            let file = restore.file.display();
+            answers.stop(Failure::new(format!("`{file}` changed while it was read: {error}")));
+        }
+        Err(exit) => answers.stop(interrupted(exit, answers.rows.len(), total, restore.dry_run)),
+    }
+    let Answers { rows, end, .. } = answers;
+    if rows.is_empty()
+        && let Some(end) = end
+    {
+        return Err(end);
+    }
+    let shown = session.show(&rows, |rows| text(rows))?;
+    match end {
+        // What was done until then is told as well.
+        Some(end) => Err(end),
+        None if rows.iter().any(Row::is_open) => Ok(Exit::PartlyDone),
+        None => Ok(shown),
+    }
+}
+
+/// Asks for one thing after the other, to the end of the file or until it goes no further. Was the
+/// file read well?
+async fn ask(
+    file: File,
+    answers: &mut Answers<'_>,
+    session: &Session,
+) -> Result<serde_json::Result<()>, Failure> {
     let (sender, mut entries) = mpsc::channel(1);
     let reading =
         spawn_blocking(move || kept::entries(file, |entry| sender.blocking_send(entry).is_ok()));
     let mut asked = VecDeque::<Asked>::new();
-    let mut answers = Answers::new(&restore, total);
     while answers.end.is_none() {
         let entry = entries.recv().await;
         let what = entry.as_ref().map(What::from);
@@ -151,7 +189,7 @@ pub(crate) async fn run(restore: Restore, session: &Session) -> Result<Exit, Fai
         }
         let (Some(entry), Some(what)) = (entry, what) else { break };
         if answers.end.is_none() {
-            asked.push_back(Asked::new(what, entry, &restore, session));
+            asked.push_back(Asked::new(what, entry, answers.restore, session));
         }
     }
     // What was asked for by then is done.
@@ -159,24 +197,19 @@ pub(crate) async fn run(restore: Restore, session: &Session) -> Result<Exit, Fai
         answers.take(next, session).await;
     }
     drop(entries);
-    let read = reading.await.map_err(|error| Failure::new(error.to_string()))?;
-    let Answers { rows, mut end, .. } = answers;
-    if let (None, Err(error)) = (&end, read) {
-        let file = restore.file.display();
-        end = Some(Failure::new(format!("`{file}` changed while it was read: {error}")));
-    }
-    if rows.is_empty()
-        && let Some(end) = end
-    {
-        return Err(end);
-    }
-    let shown = session.show(&rows, |rows| text(rows))?;
-    match end {
-        // What was done until then is told as well.
-        Some(end) => Err(end),
-        None if rows.iter().any(Row::is_open) => Ok(Exit::PartlyDone),
-        None => Ok(shown),
-    }
+    reading.await.map_err(|error| Failure::new(error.to_string()))
+}
+
+/// A signal ended it: how far it was, and what to do.
+fn interrupted(exit: Exit, done: usize, total: usize, dry_run: bool) -> Failure {
+    let failure = Failure::ended(exit, format!("interrupted after {done} of {total} things"));
+    failure.or_help(match dry_run {
+        true => "nothing was changed",
+        false => {
+            "what is done stays, and a few of the next may be done as well: repeat it, what is there \
+             already is passed over"
+        }
+    })
 }
 
 /// One thing, and the answer that is to come.

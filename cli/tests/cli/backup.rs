@@ -430,6 +430,29 @@ fn what_was_done_before_the_end_is_told() {
 }
 
 #[test]
+fn an_interrupted_restore_says_how_far_it_was() {
+    let core = tribe("core");
+    let (_directory, path) = file(&json!([core, policy("{{a}} == b")]));
+    for (signal, status) in [("INT", 130), ("TERM", 143)] {
+        // The policy is asked for once the tribe is there.
+        let snapd = Snapd::stalling([(says(&core, PLAIN), 200, CREATED)]);
+        let stalled = snapd.stalled();
+        let begun = format!("until [ -e {} ]; do kill -0 $$ || exit; done", stalled.display());
+        snapd
+            .test(["restore", &path])
+            .after(&format!("({begun}; kill -{signal} $$) >/dev/null 2>&1 &"))
+            .stdout("OUTCOME  WHAT          NOTE\ncreated  tribe `core`  -\n1 thing: 1 created")
+            .stderr(
+                "error: interrupted after 1 of 2 things\n\
+                 help: what is done stays, and a few of the next may be done as well: repeat it, what \
+                 is there already is passed over",
+            )
+            .status(status)
+            .run();
+    }
+}
+
+#[test]
 fn what_is_too_large_does_not_stop_the_rest() {
     let (core, after) = (tribe("core"), tribe("after"));
     let (_directory, path) = file(&json!([core, after]));

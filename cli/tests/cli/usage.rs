@@ -414,6 +414,22 @@ For more information, try '--help'.",
 }
 
 #[test]
+fn a_timeout_is_some_time() {
+    let check = |line: &str, value: &str| {
+        let told = "give a number of seconds above 0, at most a day";
+        let error = format!("error: invalid value '{value}' for '--timeout <SECONDS>': {told}");
+        let stderr = format!("{error}\n\nFor more information, try '--help'.");
+        Test::line(line).stderr(&stderr).status(2).run();
+    };
+    check("--timeout 0 tribe list", "0");
+    check("tribe list --timeout -1", "-1");
+    check("tribe list --timeout=-1", "-1");
+    check("events --timeout 0", "0");
+    check("events --timeout -1.5", "-1.5");
+    check("tap t --timeout soon", "soon");
+}
+
+#[test]
 fn a_missing_daemon_is_told_with_its_socket() {
     let directory = tempfile::tempdir().expect("there is room");
     let socket = directory.path().join("none.sock");

@@ -6,7 +6,7 @@ use tribe_api::{Flow, Measured, WatchQuery, client::Events};
 
 use super::Which;
 use crate::{
-    args::{Format, Seconds},
+    args::{Format, Seconds, timeout},
     command::name,
     exit::Exit,
     failure::Failure,
@@ -37,7 +37,12 @@ struct Span {
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
     count: Option<u64>,
     /// End after this time; with exit status 3 if fewer than --count batches came
-    #[arg(long, value_name = "SECONDS")]
+    #[arg(
+        long,
+        value_name = "SECONDS",
+        value_parser = timeout,
+        allow_negative_numbers = true
+    )]
     timeout: Option<Seconds>,
 }
 
