@@ -8,7 +8,7 @@ use std::{ffi::OsString, path::PathBuf};
 
 use clap::{
     ArgAction, Args, CommandFactory, Parser, Subcommand,
-    error::{ContextKind, ContextValue},
+    error::{ContextKind, ContextValue, ErrorKind},
 };
 
 use crate::plugin::ExecArgs;
@@ -137,6 +137,11 @@ pub(crate) fn mistake(
     mut error: clap::Error,
     words: impl Iterator<Item = OsString>,
 ) -> clap::Error {
+    if error.kind() == ErrorKind::ArgumentConflict {
+        let tip = "flags go behind the command, as in `snapd config check --config FILE`";
+        error.insert(ContextKind::Suggested, ContextValue::StyledStrs(vec![tip.into()]));
+        return error;
+    }
     let Some(ContextValue::String(told)) = error.get(ContextKind::InvalidArg) else { return error };
     let name = |text: &str| text.split([' ', '=', '[']).next().unwrap_or_default().to_owned();
     let flag = name(told);
@@ -175,6 +180,15 @@ mod tests {
         for arg in Cli::command().get_arguments() {
             assert_ne!(arg.get_long(), Some("tribe-key"));
         }
+    }
+
+    #[test]
+    fn a_flag_before_the_command_is_told_where_it_goes() {
+        let words = ["snapd", "--config", "x.yaml", "config", "check"];
+        let error = Cli::try_parse_from(words).unwrap_err();
+        let told = mistake(error, words.iter().map(OsString::from)).to_string();
+        let tip = "tip: flags go behind the command, as in `snapd config check --config FILE`";
+        assert!(told.contains(tip), "{told}");
     }
 
     #[test]

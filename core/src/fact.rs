@@ -211,6 +211,9 @@ pub enum FactError {
     /// The name is not a fact name.
     #[error(transparent)]
     Name(#[from] NameError),
+    /// There is no name before the value.
+    #[error("`{0}` names no fact, write it as `NAME=VALUE`")]
+    NoName(String),
     /// The host itself answers for this fact.
     #[error("`{0}` is collected from the host and cannot be set, choose another name")]
     BuiltIn(FactName),
@@ -651,6 +654,9 @@ pub fn parse_pair(text: &str) -> Result<(FactName, Value), FactError> {
         Some((name, value)) => (name, Value::from_text(value)),
         None => (text, Value::Bool(Boolean { value: true, spelling: Spelling::Title })),
     };
+    if name.is_empty() {
+        return Err(FactError::NoName(text.to_owned()));
+    }
     let name = settable(name)?;
     value.check(&name, 1)?;
     Ok((name, value))
@@ -741,7 +747,7 @@ mod tests {
             "os_dist=Plan9",
             "`os_dist` is collected from the host and cannot be set, choose another name",
         );
-        check("=x", "a fact name must not be empty");
+        check("=x", "`=x` names no fact, write it as `NAME=VALUE`");
         let long = format!("k={}", "x".repeat(5000));
         check(&long, "fact `k` is too large: bytes of text 5000, at most 4096");
     }

@@ -166,7 +166,7 @@ impl From<ParsePolicyError> for Error {
 
 fn fact_status(error: &FactError) -> Status {
     match error {
-        FactError::Name(_) => Status::Name,
+        FactError::Name(_) | FactError::NoName(_) => Status::Name,
         FactError::BuiltIn(_) => Status::FactBuiltIn,
         FactError::TooLarge { .. } | FactError::TooManyBytes { .. } => Status::FactTooLarge,
         FactError::Number(_) | FactError::Null(_) => Status::FactValue,

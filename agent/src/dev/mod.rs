@@ -194,7 +194,7 @@ mod tests {
         );
         check(&["tier=True"], Err("error: `tier=True` names no node, write it as `i1:tier=True`"));
         check(&["i3:tier=True"], Err("error: there is no node `i3`, they are i1 to i2"));
-        check(&["i1:=x"], Err("error: a fact name must not be empty"));
+        check(&["i1:=x"], Err("error: `=x` names no fact, write it as `NAME=VALUE`"));
     }
 
     #[test]

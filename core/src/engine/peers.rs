@@ -383,7 +383,7 @@ impl Engine {
             _ => None,
         };
         let winner = self.member_name(lost.winner);
-        tracing::warn!(record = ?key, %winner, "a write made here lost to a concurrent one");
+        tracing::warn!(of = %key, %winner, "a write made here lost to a concurrent one");
         self.tell(EventKind::Conflict, &key.name, json!({"lost": text, "winner": winner}));
     }
 

@@ -72,6 +72,29 @@ impl fmt::Debug for Key {
     }
 }
 
+impl fmt::Display for Key {
+    /// As people name it.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let name = &*self.name;
+        let (first, second) = name.split_once('/').unwrap_or((name, ""));
+        match self.kind {
+            Kind::TRIBE | Kind::FLOOR => write!(f, "tribe `{name}`"),
+            Kind::DESCRIPTION => write!(f, "description of tribe `{name}`"),
+            Kind::PLACEMENT => write!(f, "node `{second}` in tribe `{first}`"),
+            Kind::POLICY => write!(f, "policy `{name}`"),
+            Kind::POLICY_ENABLED => write!(f, "switch of policy `{name}`"),
+            Kind::ITEM | Kind::ITEM_RUNNING => {
+                let (kind, item) = second.split_once('/').unwrap_or(("item", second));
+                let of = if self.kind == Kind::ITEM { "" } else { "switch of " };
+                write!(f, "{of}{kind} `{item}` of tribe `{first}`")
+            }
+            Kind::FORGOTTEN => write!(f, "forgotten node `{first}`"),
+            Kind::KEY_PHASE => write!(f, "key `{name}`"),
+            Kind(kind) => write!(f, "`{name}` of kind {kind}"),
+        }
+    }
+}
+
 impl Key {
     pub(crate) fn new(kind: Kind, name: &str) -> Self {
         Self { kind, name: name.into() }
@@ -252,5 +275,28 @@ impl Shared {
 impl Key {
     pub(super) fn hash(&self) -> u64 {
         Hash64::new(2).number(u64::from(self.kind.0)).bytes(self.name.as_bytes()).finish()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_key_is_named_as_people_name_it() {
+        let check = |kind, name: &str, expected: &str| {
+            assert_eq!(Key::new(kind, name).to_string(), expected);
+        };
+        check(Kind::TRIBE, "core", "tribe `core`");
+        check(Kind::FLOOR, "core", "tribe `core`");
+        check(Kind::DESCRIPTION, "core", "description of tribe `core`");
+        check(Kind::PLACEMENT, "core/i1", "node `i1` in tribe `core`");
+        check(Kind::POLICY, "ubuntu", "policy `ubuntu`");
+        check(Kind::POLICY_ENABLED, "ubuntu", "switch of policy `ubuntu`");
+        check(Kind::ITEM, "core/task/load", "task `load` of tribe `core`");
+        check(Kind::ITEM_RUNNING, "core/task/load", "switch of task `load` of tribe `core`");
+        check(Kind::FORGOTTEN, "17/3", "forgotten node `17`");
+        check(Kind::KEY_PHASE, "c0799cb5", "key `c0799cb5`");
+        check(Kind(40), "later", "`later` of kind 40");
     }
 }
