@@ -7,6 +7,7 @@ use std::{
     fmt, io,
     os::unix::fs::MetadataExt,
     path::{Path, PathBuf},
+    str::Utf8Error,
 };
 
 use serde::{Deserialize, Deserializer, de};
@@ -22,9 +23,18 @@ use super::{
 
 /// Reads the configuration file. What is wrong goes to the problems.
 pub(super) fn read(path: &Path, problems: &mut Problems) -> io::Result<Layer> {
-    let text = Zeroizing::new(std::fs::read_to_string(path)?);
+    let bytes = Zeroizing::new(std::fs::read(path)?);
+    let text = std::str::from_utf8(&bytes).map_err(|error| not_text(&bytes, error))?;
     let mode = std::fs::metadata(path)?.mode();
-    Ok(parse(path, &text, mode, problems))
+    Ok(parse(path, text, mode, problems))
+}
+
+/// Where a file is no text, and what to do.
+fn not_text(bytes: &[u8], error: Utf8Error) -> io::Error {
+    let before = bytes.iter().take(error.valid_up_to());
+    let line = 1 + before.filter(|byte| **byte == b'\n').count();
+    let message = format!("line {line} is not UTF-8, save the file in this encoding");
+    io::Error::new(io::ErrorKind::InvalidData, message)
 }
 
 /// Reads the text of a file with this mode.

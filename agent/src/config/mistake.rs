@@ -70,6 +70,9 @@ fn of_value(entry: Option<Entry<'_>>, message: &str, wanted: &str) -> String {
 /// What is no YAML, in our words as far as people meet it.
 fn syntax(message: &str) -> (String, Option<String>) {
     let (what, help) = match message {
+        "duplicate field `seeds`" => {
+            ("`seed` and `seeds` are one key", "give all of them as `seeds: [HOST:PORT, ...]`")
+        }
         "tabs disallowed within this context (block indentation)"
         | "tabs disallowed in this context"
         | "while scanning a plain scalar, found a tab" => {

@@ -1,7 +1,7 @@
 //! What the daemon is told about its cluster, checked.
 
 use std::{
-    net::{IpAddr, Ipv4Addr, SocketAddr},
+    net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},
     path::PathBuf,
     time::Duration,
 };
@@ -160,6 +160,14 @@ fn parse_seed(text: &str) -> Result<String, String> {
     let wrong = || format!("`{text}` is not a seed, write it as `HOST:PORT`");
     let text = text.trim();
     if let Ok(ip) = text.parse::<IpAddr>() {
+        // As in `::1:6000`, which is an address as a whole, and hardly meant as one.
+        if let Some((host, port)) = text.rsplit_once(':')
+            && let (Ok(host), Ok(port)) = (host.parse::<Ipv6Addr>(), port.parse::<u16>())
+        {
+            return Err(format!(
+                "`{text}` may be `[{host}]:{port}` or `[{text}]:{DEFAULT_PORT}`, write it as one of them"
+            ));
+        }
         return Ok(SocketAddr::new(ip, DEFAULT_PORT).to_string());
     }
     if let Ok(address) = text.parse::<SocketAddr>() {
@@ -170,7 +178,9 @@ fn parse_seed(text: &str) -> Result<String, String> {
         None => (text, DEFAULT_PORT),
     };
     let is_host = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '-' | '_');
-    if host.is_empty() || port == 0 || !host.chars().all(is_host) {
+    // A number is a port without its host, or an address without its dots.
+    let is_number = host.chars().all(|c| c.is_ascii_digit());
+    if is_number || port == 0 || !host.chars().all(is_host) {
         return Err(wrong());
     }
     Ok(format!("{host}:{port}"))
@@ -254,9 +264,25 @@ mod tests {
 
     #[test]
     fn what_is_not_a_seed_says_how_to_write_one() {
-        for text in ["", ":6000", "i1:", "i1:port", "i1:0", "10.0.0.2:0", "i1:70000", "a b:1"] {
+        for text in [
+            "",
+            ":6000",
+            "i1:",
+            "i1:port",
+            "i1:0",
+            "10.0.0.2:0",
+            "i1:70000",
+            "a b:1",
+            "1",
+            "6000:6000",
+        ] {
             check_seed(text, Err(&format!("`{text}` is not a seed, write it as `HOST:PORT`")));
         }
+        check_seed(
+            "::1:6000",
+            Err("`::1:6000` may be `[::1]:6000` or `[::1:6000]:6000`, write it as one of them"),
+        );
+        check_seed("fe80::1:cafe", Ok("[fe80::1:cafe]:6000"));
     }
 
     fn check_advertise(text: &str, bind_port: u16, expected: Option<&str>) {

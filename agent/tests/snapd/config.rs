@@ -36,6 +36,28 @@ fn a_bad_file_is_a_configuration_error_here_and_at_start() {
 }
 
 #[test]
+fn a_file_in_another_encoding_is_told_with_the_line() {
+    let dir = TempDir::new().unwrap();
+    let path = dir.path().join("snapd.yaml");
+    fs::write(&path, b"tribe:\n  name: caf\xe9\n").unwrap();
+    let path = path.to_str().unwrap();
+    let found = run(&["config", "check", "--config", path]);
+    let message = "line 2 is not UTF-8, save the file in this encoding";
+    assert_eq!(found.stderr, format!("error: cannot read {path}: {message}\n"));
+    assert_eq!(found.code, Some(78));
+}
+
+#[test]
+fn seeds_under_both_their_names_are_told_as_one() {
+    let dir = TempDir::new().unwrap();
+    let path = dir.path().join("snapd.yaml");
+    fs::write(&path, "tribe:\n  seed: 10.0.0.2\n  seeds: [10.0.0.3]\n").unwrap();
+    let path = path.to_str().unwrap();
+    let found = run(&["config", "check", "--config", path]);
+    assert!(found.stderr.contains("`seed` and `seeds` are one key"), "{}", found.stderr);
+}
+
+#[test]
 fn a_switch_that_is_neither_on_nor_off_is_told_with_its_key() {
     let dir = TempDir::new().unwrap();
     let path = dir.path().join("snapd.yaml");
