@@ -137,7 +137,11 @@ pub(crate) fn mistake(
     mut error: clap::Error,
     words: impl Iterator<Item = OsString>,
 ) -> clap::Error {
-    if error.kind() == ErrorKind::ArgumentConflict {
+    let before_config = matches!(
+        error.get(ContextKind::InvalidSubcommand),
+        Some(ContextValue::String(command)) if command == "config"
+    );
+    if error.kind() == ErrorKind::ArgumentConflict && before_config {
         let tip = "flags go behind the command, as in `snapd config check --config FILE`";
         error.insert(ContextKind::Suggested, ContextValue::StyledStrs(vec![tip.into()]));
         return error;
@@ -189,6 +193,13 @@ mod tests {
         let told = mistake(error, words.iter().map(OsString::from)).to_string();
         let tip = "tip: flags go behind the command, as in `snapd config check --config FILE`";
         assert!(told.contains(tip), "{told}");
+        for words in
+            [&["snapd", "--config", "x", "--config", "y"][..], &["snapd", "--tribe", "true"]]
+        {
+            let error = Cli::try_parse_from(words).unwrap_err();
+            let told = mistake(error, words.iter().map(OsString::from)).to_string();
+            assert!(!told.contains(tip), "{told}");
+        }
     }
 
     #[test]

@@ -162,7 +162,7 @@ fn parse_seed(text: &str) -> Result<String, String> {
     if let Ok(ip) = text.parse::<IpAddr>() {
         // As in `::1:6000`, which is an address as a whole, and hardly meant as one.
         if let Some((host, port)) = text.rsplit_once(':')
-            && let (Ok(host), Ok(port)) = (host.parse::<Ipv6Addr>(), port.parse::<u16>())
+            && let (Ok(host), Ok(port @ 1024..)) = (host.parse::<Ipv6Addr>(), port.parse::<u16>())
         {
             return Err(format!(
                 "`{text}` may be `[{host}]:{port}` or `[{text}]:{DEFAULT_PORT}`, write it as one of them"
@@ -283,6 +283,7 @@ mod tests {
             Err("`::1:6000` may be `[::1]:6000` or `[::1:6000]:6000`, write it as one of them"),
         );
         check_seed("fe80::1:cafe", Ok("[fe80::1:cafe]:6000"));
+        check_seed("2001:db8::5:10", Ok("[2001:db8::5:10]:6000"));
     }
 
     fn check_advertise(text: &str, bind_port: u16, expected: Option<&str>) {

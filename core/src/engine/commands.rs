@@ -215,14 +215,16 @@ impl Engine {
         let text = parsed.to_string();
         let warnings = parsed.check(self.facts_of_nodes());
         let tribe_created = !self.state.reading().tribes.contains_key(tribe);
-        let mut versions = Vec::new();
+        let mut written = Vec::new();
         if tribe_created {
-            versions = self.write_tribe(tribe, String::new(), now)?;
+            written = self.write_tribe(tribe, String::new(), now)?;
+            self.persist(Pending { versions: written.clone(), ..Pending::default() });
         }
         let reading = self.state.reading();
         let is_new = !reading.policies.contains_key(policy);
         let was_off = !is_new && !reading.is_enabled(policy.as_str());
         let off = enabled.map_or(was_off, |enabled| !enabled);
+        let mut versions = Vec::new();
         // Off before the text is there, on only after it.
         match enabled {
             Some(false) if !was_off => versions.push(self.write_switch(policy, false, now)?),
@@ -234,7 +236,8 @@ impl Engine {
         if was_off && !off {
             versions.push(self.write_switch(policy, true, now)?);
         }
-        let written = Written { versions: versions.clone() };
+        written.extend(versions.iter().cloned());
+        let written = Written { versions: written };
         let reply = Reply::PolicyCreated(PolicyCreated { written, tribe_created, warnings });
         let replies = vec![(ticket, reply)];
         self.persist(Pending { versions, replies, ..Pending::default() });
@@ -260,7 +263,8 @@ impl Engine {
         self.known_policy(policy)?;
         let version = self.write(Key::new(Kind::POLICY, policy.as_str()), None, now)?;
         let switch = self.forget_switch(policy, now)?;
-        self.reply_written(ticket, switch.into_iter().chain([version]).collect());
+        // In this order: a peer that hears of the switch alone would take the policy for enabled.
+        self.reply_written(ticket, [version].into_iter().chain(switch).collect());
         Ok(())
     }
 

@@ -77,7 +77,9 @@ impl Engine {
     pub(super) fn handle_held(&mut self, from: SocketAddr, nonce: u64, holds: bool) {
         if let Some(waiting) = self.waits.open.get_mut(&nonce).filter(|_| holds) {
             waiting.missing.retain(|_, address| *address != from);
-            self.answer_waits(|waiting| waiting.missing.is_empty());
+            if waiting.missing.is_empty() {
+                self.answer_waits(|waiting| waiting.missing.is_empty());
+            }
         }
     }
 
@@ -91,14 +93,16 @@ impl Engine {
 
     /// Answers the commands whose questions are all over.
     fn answer_waits(&mut self, is_over: impl Fn(&Waiting) -> bool) {
+        let open = self.waits.open.values().filter(|waiting| !is_over(waiting));
+        let open: BTreeSet<Ticket> = open.map(|waiting| waiting.ticket).collect();
         let mut missing: BTreeMap<Ticket, BTreeSet<NodeId>> = BTreeMap::new();
-        for waiting in self.waits.open.values() {
-            missing.entry(waiting.ticket).or_default().extend(waiting.missing.keys());
-        }
-        for waiting in self.waits.open.values().filter(|waiting| !is_over(waiting)) {
-            missing.remove(&waiting.ticket);
-        }
-        self.waits.open.retain(|_, waiting| !missing.contains_key(&waiting.ticket));
+        self.waits.open.retain(|_, waiting| {
+            let stays = open.contains(&waiting.ticket);
+            if !stays {
+                missing.entry(waiting.ticket).or_default().extend(waiting.missing.keys());
+            }
+            stays
+        });
         for (ticket, missing) in missing {
             let name = |id: &NodeId| NodeName::parse(&self.member_name(*id)).ok();
             let missing = missing.iter().filter_map(name).collect();

@@ -9,7 +9,10 @@ mod scenarios;
 mod wire_bytes;
 
 use super::*;
-use crate::{EventKind, Obstacle, Placement, PolicyName, PolicyOptions, TribeName, state::Kind};
+use crate::{
+    EventKind, Obstacle, Placement, PolicyName, PolicyOptions, TribeName,
+    state::{Kind, Version},
+};
 
 fn tribe(name: &str) -> TribeName {
     TribeName::parse(name).unwrap()
@@ -569,6 +572,13 @@ fn a_wait_is_for_all_that_a_command_wrote() {
     let Ok(Reply::PolicyCreated(again)) = sim.command(0, policy(false)) else { panic!() };
     let some = sim.command(0, Command::Wait { written: again.written, timeout_ms: 1500 });
     assert_eq!(some, Ok(Reply::Missing(vec![node("n5")])));
+    let delete = Command::DeletePolicy { policy: PolicyName::parse("p").unwrap() };
+    let Ok(Reply::Written(gone)) = sim.command(0, delete) else { panic!() };
+    // The policy is told of first: without its switch it would be on.
+    let is =
+        |version: &Version, of: Kind| matches!(version, Version::Shared(key, _) if key.kind == of);
+    let [text, switch] = gone.versions.as_slice() else { panic!("{gone:?}") };
+    assert!(is(text, Kind::POLICY) && is(switch, Kind::POLICY_ENABLED), "{gone:?}");
 }
 
 #[test]
