@@ -11,29 +11,42 @@ use super::{
 };
 use crate::{NodeId, NodeName, state::Version, wire::frame::Datagram};
 
-/// The questions that are open, by the number that their answers bear.
+/// The commands that wait for members to hold what was written.
 #[derive(Debug, Default)]
 pub(super) struct Waits {
+    /// The number of the question that was made last. An answer bears that of its question.
     last: u64,
-    open: BTreeMap<u64, Waiting>,
+    open: BTreeMap<Ticket, Waiting>,
 }
 
-/// A command that waits for members to hold a version. One that waits for several asks for each apart.
+/// A command that waits for members to hold versions.
 #[derive(Debug)]
 struct Waiting {
-    ticket: Ticket,
-    version: Version,
-    missing: BTreeMap<NodeId, SocketAddr>,
+    questions: Vec<Question>,
     until: Duration,
     pause: Duration,
     ask_at: Duration,
+}
+
+/// Who does not say yet that it holds a version.
+#[derive(Debug)]
+struct Question {
+    nonce: u64,
+    version: Version,
+    missing: BTreeMap<NodeId, SocketAddr>,
+}
+
+impl Waiting {
+    fn is_answered(&self) -> bool {
+        self.questions.iter().all(|question| question.missing.is_empty())
+    }
 }
 
 const FIRST_PAUSE: Duration = Duration::from_millis(50);
 const LONGEST_PAUSE: Duration = Duration::from_secs(1);
 
 impl Engine {
-    /// Waits for all of these versions, at least one.
+    /// Waits for all of these versions.
     pub(super) fn wait_for(
         &mut self,
         ticket: Ticket,
@@ -45,67 +58,69 @@ impl Engine {
         let reachable = self.reachable.iter().filter(|(id, _)| alive(id));
         let missing: BTreeMap<_, _> =
             reachable.map(|(id, identity)| (*id, identity.address)).collect();
-        let until = now.mono.saturating_add(timeout);
-        for version in versions {
-            let missing = missing.clone();
-            let (pause, ask_at) = (FIRST_PAUSE, now.mono);
-            let waiting = Waiting { ticket, version, missing, until, pause, ask_at };
+        let question = |version| {
             self.waits.last += 1;
-            self.waits.open.insert(self.waits.last, waiting);
-        }
+            Question { nonce: self.waits.last, version, missing: missing.clone() }
+        };
+        let questions = versions.into_iter().map(question).collect();
+        let until = now.mono.saturating_add(timeout);
+        let waiting = Waiting { questions, until, pause: FIRST_PAUSE, ask_at: now.mono };
+        self.waits.open.insert(ticket, waiting);
         self.run_waits(now);
     }
 
     /// Asks again, and answers what has waited long enough.
     pub(super) fn run_waits(&mut self, now: Now) {
-        let mut questions = Vec::new();
-        for (nonce, waiting) in &mut self.waits.open {
+        let mut asked = Vec::new();
+        for waiting in self.waits.open.values_mut() {
             if waiting.ask_at <= now.mono {
                 waiting.ask_at = now.mono + waiting.pause;
                 waiting.pause = (waiting.pause * 2).min(LONGEST_PAUSE);
-                let ask = |to: &SocketAddr| (*to, *nonce, waiting.version.clone());
-                questions.extend(waiting.missing.values().map(ask));
+                for Question { nonce, version, missing } in &waiting.questions {
+                    asked.extend(missing.values().map(|to| (*to, *nonce, version.clone())));
+                }
             }
             self.timers.set_by(Timer::Waits, waiting.ask_at.min(waiting.until));
         }
-        for (to, nonce, version) in questions {
+        for (to, nonce, version) in asked {
             self.send(to, &Datagram::Holds { nonce, version }, now);
         }
-        self.answer_waits(|waiting| waiting.missing.is_empty() || waiting.until <= now.mono);
+        self.answer_waits(|waiting| waiting.is_answered() || waiting.until <= now.mono);
     }
 
     pub(super) fn handle_held(&mut self, from: SocketAddr, nonce: u64, holds: bool) {
-        if let Some(waiting) = self.waits.open.get_mut(&nonce).filter(|_| holds) {
-            waiting.missing.retain(|_, address| *address != from);
-            if waiting.missing.is_empty() {
-                self.answer_waits(|waiting| waiting.missing.is_empty());
+        let mut questions = self.waits.open.values_mut().flat_map(|waiting| &mut waiting.questions);
+        let question = questions.find(|question| holds && question.nonce == nonce);
+        if let Some(question) = question {
+            question.missing.retain(|_, address| *address != from);
+            if question.missing.is_empty() {
+                self.answer_waits(Waiting::is_answered);
             }
         }
     }
 
     /// Nobody waits for the dead.
     pub(super) fn member_gone_from_waits(&mut self, id: NodeId) {
-        for waiting in self.waits.open.values_mut() {
-            waiting.missing.remove(&id);
+        for question in self.waits.open.values_mut().flat_map(|waiting| &mut waiting.questions) {
+            question.missing.remove(&id);
         }
-        self.answer_waits(|waiting| waiting.missing.is_empty());
+        self.answer_waits(Waiting::is_answered);
     }
 
-    /// Answers the commands whose questions are all over.
     fn answer_waits(&mut self, is_over: impl Fn(&Waiting) -> bool) {
-        let open = self.waits.open.values().filter(|waiting| !is_over(waiting));
-        let open: BTreeSet<Ticket> = open.map(|waiting| waiting.ticket).collect();
-        let mut missing: BTreeMap<Ticket, BTreeSet<NodeId>> = BTreeMap::new();
-        self.waits.open.retain(|_, waiting| {
-            let stays = open.contains(&waiting.ticket);
-            if !stays {
-                missing.entry(waiting.ticket).or_default().extend(waiting.missing.keys());
-            }
-            stays
-        });
-        for (ticket, missing) in missing {
+        let over: Vec<Ticket> = self
+            .waits
+            .open
+            .iter()
+            .filter(|(_, waiting)| is_over(waiting))
+            .map(|(ticket, _)| *ticket)
+            .collect();
+        for ticket in over {
+            let Some(waiting) = self.waits.open.remove(&ticket) else { continue };
+            let missing: BTreeSet<&NodeId> =
+                waiting.questions.iter().flat_map(|question| question.missing.keys()).collect();
             let name = |id: &NodeId| NodeName::parse(&self.member_name(*id)).ok();
-            let missing = missing.iter().filter_map(name).collect();
+            let missing = missing.into_iter().filter_map(name).collect();
             self.outputs.push_back(Output::Reply(ticket, Ok(Reply::Missing(missing))));
         }
     }
